@@ -1,0 +1,3 @@
+"""voltar: back up, restore, drill and migrate Docker volumes."""
+
+__version__ = "0.1.0"

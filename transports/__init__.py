@@ -1,0 +1,1 @@
+"""Bytes to other places. Knows nothing of backups."""
