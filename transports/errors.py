@@ -1,11 +1,11 @@
 """Errors of everything that moves bytes to other places.
 
-    TransportError
-    ├─ ObjectNotFound     the store has no object of that name
-    ├─ ObjectExists       a write-once name is taken
-    ├─ Refused            authentication, permission, host key: trying again is of no use
-    ├─ OutOfSpace         the store is full, or over its quota
-    └─ ConnectionLost     the link broke: trying again may help
+TransportError
+├─ ObjectNotFound     the store has no object of that name
+├─ ObjectExists       a write-once name is taken
+├─ Refused            authentication, permission, host key: trying again is of no use
+├─ OutOfSpace         the store is full, or over its quota
+└─ ConnectionLost     the link broke: trying again may help
 """
 
 

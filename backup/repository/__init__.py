@@ -1,0 +1,40 @@
+"""The repository: the only code that knows the stored format. docs/format.md is normative.
+
+Layers, from the outside in: `repository` (open, create, snapshots), `writer` and `reader` (chunks to
+packs and back), `index`, `manifest`, `snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`,
+`names`. Invariant: a snapshot exists only when everything under it exists, so the order of writing
+is packs, index, snapshot.
+"""
+
+from backup.repository.manifest import Extent, Line, Member, More, Note
+from backup.repository.names import SnapshotId
+from backup.repository.repository import (
+    SHORT_ID,
+    Repository,
+    create,
+    open_repository,
+    read_descriptor,
+)
+from backup.repository.snapshot import MountFacts, Snapshot, Statistics, VolumeFacts
+from backup.repository.writer import Group, Pending, Writer
+
+__all__ = [
+    "SHORT_ID",
+    "Extent",
+    "Group",
+    "Line",
+    "Member",
+    "More",
+    "MountFacts",
+    "Note",
+    "Pending",
+    "Repository",
+    "Snapshot",
+    "SnapshotId",
+    "Statistics",
+    "VolumeFacts",
+    "Writer",
+    "create",
+    "open_repository",
+    "read_descriptor",
+]

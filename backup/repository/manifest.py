@@ -1,0 +1,129 @@
+"""Manifests: the ordered entries of one source (docs/format.md, section 9).
+
+A manifest is lines of JSON, one a record, stored in chunks like everything else; so the manifests of
+successive snapshots share what did not change. Byte strings (names, headers) are written as text in
+which each byte is the character of that number (Latin-1). In headers, which are mostly zeros, a run
+of n ≥ 4 zeros is the character U+E000+n: raw headers are kept whole, and cost 300 bytes, not 1,536.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from backup.errors import IntegrityError
+from backup.repository.names import ChunkId
+
+EXTENTS_PER_RECORD: Final = 4096
+"""A body with more extents goes on in More records, so that a line has a bounded length."""
+
+_FIRST_RUN: Final = 4
+_LONGEST_RUN: Final = 0x18FF
+_RUNS: Final = tuple(chr(0xE000 + n) for n in range(_LONGEST_RUN + 1))
+_ZEROS: Final = re.compile("\0{4,%d}" % _LONGEST_RUN)
+_MARKS: Final = re.compile("[\ue004-\uf8ff]")
+
+
+class Extent(NamedTuple):
+    """A piece of a body: `length` bytes from `offset` of the plaintext of a chunk (hex)."""
+
+    chunk: str
+    offset: int
+    length: int
+
+
+class Member(msgspec.Struct, array_like=True, tag="m", frozen=True):
+    """One entry: what the tar header says, what the listing said, the header itself, the body.
+
+    `path` is relative to the volume, its root is "". `kind` is one of f d l h c b p (tarsplit), g for
+    a global header, z for what follows the last entry. Times are nanoseconds since 1970 UTC.
+    `inode`, `ctime_ns`, `links`, `device` are 0 where no listing was made (an imported archive).
+    """
+
+    path: str
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    link: str
+    head: str
+    body_size: int
+    extents: list[Extent]
+    padding: str = ""
+    inode: int = 0
+    ctime_ns: int = 0
+    links: int = 0
+    device: int = 0
+
+
+class More(msgspec.Struct, array_like=True, tag="+", frozen=True):
+    """More extents of the member before."""
+
+    extents: list[Extent]
+
+
+class Note(msgspec.Struct, array_like=True, tag="!", frozen=True):
+    """Something that was not captured as it should be, and why."""
+
+    path: str
+    text: str
+
+
+Line = Member | More | Note
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Line)
+
+
+def encode_line(line: Line) -> bytes:
+    """Return a record's line."""
+    return _encoder.encode(line) + b"\n"
+
+
+def decode_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[Line]:
+    """Yield the records of a manifest. Raises IntegrityError."""
+    rest = b""
+    try:
+        for block in blocks:
+            lines = (rest + bytes(block)).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                yield _decoder.decode(line)
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"a manifest is damaged: {error}") from error
+    if rest:
+        raise IntegrityError("a manifest ends in the middle of a record")
+
+
+def to_text(data: bytes) -> str:
+    """Return a byte string as text: one character a byte."""
+    return data.decode("latin-1")
+
+
+def to_bytes(text: str) -> bytes:
+    """The inverse of `to_text`. Raises IntegrityError."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise IntegrityError(f"a manifest holds a character that is no byte: {error}") from error
+
+
+def head_to_text(head: bytes) -> str:
+    """Return raw tar headers as text, with runs of zeros marked."""
+    return _ZEROS.sub(lambda run: _RUNS[run.end() - run.start()], head.decode("latin-1"))
+
+
+def head_to_bytes(text: str) -> bytes:
+    """The inverse of `head_to_text`. Raises IntegrityError."""
+    return to_bytes(_MARKS.sub(lambda mark: "\0" * (ord(mark[0]) - 0xE000), text))
+
+
+def chunk_of(extent: Extent) -> ChunkId:
+    """Return the id of an extent's chunk. Raises IntegrityError."""
+    try:
+        return ChunkId(bytes.fromhex(extent.chunk))
+    except ValueError as error:
+        raise IntegrityError(f"a manifest names an impossible chunk: {extent.chunk!r}") from error

@@ -1,0 +1,126 @@
+"""Extents in, bytes out: the busy half of a restore.
+
+`read` takes a sequence of literal bytes and extents and yields the bytes they stand for, in order.
+It works ahead: the sequence is taken in batches, a pool fetches and opens the chunks of the next few
+batches, and chunks that lie side by side in a pack are fetched by one request. Every chunk is
+checked against its id.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from backup.errors import IntegrityError
+from backup.repository.crypto import Keys
+from backup.repository.index import Index, IndexedPack
+from backup.repository.manifest import Extent, chunk_of
+from backup.repository.names import PACKS, PackId, object_name
+from backup.repository.pack import Blob, PackReader
+from transports.errors import ObjectNotFound
+from transports.store import Store
+
+Item = bytes | Extent
+_BATCH_SIZE: Final = 8 << 20
+_LARGEST_GAP: Final = 128 << 10
+_LARGEST_REQUEST: Final = 16 << 20
+
+_Chunks = dict[str, bytes]
+
+
+class Reader:
+    """Reads chunks of one repository."""
+
+    def __init__(self, store: Store, keys: Keys, index: Index, largest_chunk: int) -> None:
+        self._store = store
+        self._keys = keys
+        self._index = index
+        self._largest = largest_chunk
+
+    def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
+        """Yield the bytes of all items. Raises IntegrityError, TransportError."""
+        workers = max(2, os.cpu_count() or 2)
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-get")
+        ahead: deque[tuple[list[Item], Future[_Chunks]]] = deque()
+        try:
+            for batch in _batches(items):
+                ahead.append((batch, pool.submit(self._load, batch)))
+                if len(ahead) > workers:
+                    yield from _replay(*ahead.popleft())
+            while ahead:
+                yield from _replay(*ahead.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _load(self, batch: list[Item]) -> _Chunks:
+        """Return the chunks that a batch needs, by id."""
+        wanted: dict[PackId, tuple[IndexedPack, dict[str, Blob]]] = {}
+        for item in batch:
+            if isinstance(item, Extent):
+                pack, blob = self._find(item)
+                wanted.setdefault(pack.id, (pack, {}))[1][blob.chunk] = blob
+        chunks: _Chunks = {}
+        for pack, blobs in wanted.values():
+            for run in _runs(sorted(blobs.values(), key=lambda blob: blob.offset)):
+                chunks.update(self._fetch(pack, run))
+        return chunks
+
+    def _find(self, extent: Extent) -> tuple[IndexedPack, Blob]:
+        found = self._index.find(chunk_of(extent))
+        if found is None:
+            raise IntegrityError(f"chunk {extent.chunk[:16]} is in no pack of the repository")
+        return found
+
+    def _fetch(self, pack: IndexedPack, run: list[Blob]) -> Iterator[tuple[str, bytes]]:
+        start = run[0].offset
+        end = run[-1].offset + run[-1].length
+        try:
+            data = memoryview(self._store.get(object_name(PACKS, pack.id), start, end - start))
+        except ObjectNotFound as error:
+            raise IntegrityError(f"pack {pack.id[:16]} is missing from the store") from error
+        if len(data) != end - start:
+            raise IntegrityError(f"pack {pack.id[:16]} is shorter than its table says")
+        reader = PackReader.of_envelope(self._keys, pack.id, pack.envelope, self._largest)
+        for blob in run:
+            at = blob.offset - start
+            yield blob.chunk, reader.open(blob, data[at : at + blob.length])
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += item.length if isinstance(item, Extent) else len(item)
+        if size >= _BATCH_SIZE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _runs(blobs: list[Blob]) -> Iterator[list[Blob]]:
+    """Split blobs of one pack, ordered by offset, into runs worth one request each."""
+    run: list[Blob] = []
+    for blob in blobs:
+        if run:
+            gap = blob.offset - (run[-1].offset + run[-1].length)
+            if gap > _LARGEST_GAP or blob.offset + blob.length - run[0].offset > _LARGEST_REQUEST:
+                yield run
+                run = []
+        run.append(blob)
+    if run:
+        yield run
+
+
+def _replay(batch: list[Item], loaded: "Future[_Chunks]") -> Iterator[memoryview]:
+    chunks = loaded.result()
+    for item in batch:
+        if not isinstance(item, Extent):
+            yield memoryview(item)
+            continue
+        piece = memoryview(chunks[item.chunk])[item.offset : item.offset + item.length]
+        if len(piece) != item.length:
+            raise IntegrityError(f"a manifest asks for more than chunk {item.chunk[:16]} holds")
+        yield piece

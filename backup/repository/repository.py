@@ -1,0 +1,175 @@
+"""A repository: one store, opened with its keys."""
+
+import os
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from backup.errors import IntegrityError, NoSuchSnapshot, NotARepository, UsageError, WrongKey
+from backup.repository import descriptor as descriptors
+from backup.repository import index, keyfile, sealed
+from backup.repository.chunker import Cutter
+from backup.repository.crypto import Keys, digest
+from backup.repository.descriptor import Descriptor
+from backup.repository.index import Index
+from backup.repository.manifest import Line, decode_lines
+from backup.repository.names import (
+    DESCRIPTOR,
+    KEYS,
+    SNAPSHOTS,
+    SnapshotId,
+    id_of,
+    object_name,
+)
+from backup.repository.reader import Item, Reader
+from backup.repository.snapshot import Snapshot
+from backup.repository.writer import Group, Writer
+from transports.errors import ObjectNotFound
+from transports.store import Store
+
+SHORT_ID: Final = 10
+"""How many characters of an id are shown, and usually enough to name it."""
+
+
+class Repository:
+    """What can be asked of an open repository. Made by `create` and `open_repository`."""
+
+    def __init__(self, store: Store, descriptor: Descriptor, keys: Keys) -> None:
+        self.store = store
+        self.descriptor = descriptor
+        self.keys = keys
+        self._index: Index | None = None
+
+    @property
+    def index(self) -> Index:
+        """Where all chunks lie; read when first asked for."""
+        if self._index is None:
+            self._index = index.load(self.store, self.keys)
+        return self._index
+
+    def cutter(self, group: Group) -> Cutter:
+        """Return a new cutter for a stream of this group."""
+        is_data = group is Group.DATA
+        bounds = self.descriptor.data_chunks if is_data else self.descriptor.manifest_chunks
+        return Cutter(bounds, self.keys.chunker_seed)
+
+    def writer(self) -> Writer:
+        """Return a writer for one run; use it as a context manager."""
+        return Writer(self.store, self.keys, self.index)
+
+    def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
+        """Yield the bytes that literals and extents stand for, in order."""
+        largest = self.descriptor.data_chunks.maximum
+        return Reader(self.store, self.keys, self.index, largest).read(items)
+
+    def manifest(self, snapshot: Snapshot) -> Iterator[Line]:
+        """Yield the records of a snapshot's manifest."""
+        return decode_lines(self.read(snapshot.manifest))
+
+    def commit(self, snapshot: Snapshot) -> SnapshotId:
+        """Put the record of a snapshot, all of whose chunks and their index are on the store."""
+        snapshot_id, data = sealed.encode(self.keys, SNAPSHOTS, snapshot)
+        self.store.put(object_name(SNAPSHOTS, snapshot_id), data)
+        return SnapshotId(snapshot_id)
+
+    def snapshot(self, snapshot_id: SnapshotId) -> Snapshot:
+        """Return one snapshot's record. Raises NoSuchSnapshot, IntegrityError."""
+        try:
+            data = self.store.get(object_name(SNAPSHOTS, snapshot_id))
+        except ObjectNotFound as error:
+            raise NoSuchSnapshot(f"no snapshot {snapshot_id[:SHORT_ID]}") from error
+        return sealed.decode(self.keys, SNAPSHOTS, snapshot_id, data, Snapshot)
+
+    def snapshot_ids(self) -> list[SnapshotId]:
+        """Return the ids of all snapshots, in no particular order."""
+        return [SnapshotId(id_of(info.name)) for info in self.store.list(SNAPSHOTS)]
+
+    def snapshots(self) -> list[tuple[SnapshotId, Snapshot]]:
+        """Return all snapshots, the oldest first."""
+        found = [(snapshot_id, self.snapshot(snapshot_id)) for snapshot_id in self.snapshot_ids()]
+        return sorted(found, key=lambda item: (item[1].time, item[0]))
+
+
+def create(store: Store, password: str | None, *, now: datetime | None = None) -> Repository:
+    """Make a repository on a store that has none; without a password it is not encrypted.
+
+    The descriptor is put last: a store without it is no repository, so a run that dies before
+    leaves nothing that a second `create` would stumble over. Raises UsageError where one exists.
+    """
+    store.create()
+    try:
+        store.stat(DESCRIPTOR)
+    except ObjectNotFound:
+        pass
+    else:
+        raise UsageError(f"there is a repository at {store.url} already")
+    _refuse_foreign(store)
+    now = now or datetime.now(UTC)
+    repository_id = os.urandom(32).hex()
+    cipher: descriptors.Cipher = "none" if password is None else "aes-256-gcm"
+    keys = Keys(bytes.fromhex(repository_id), sealed=False)
+    if password is not None:
+        master = os.urandom(32)
+        keys = Keys(master, sealed=True)
+        data = keyfile.wrap(master, password, repository=repository_id, now=now)
+        store.put(object_name(KEYS, digest(data)), data)
+    descriptor = Descriptor(repository_id, now, cipher).signed(keys.descriptor_key)
+    store.put(DESCRIPTOR, descriptors.encode(descriptor))
+    return Repository(store, descriptor, keys)
+
+
+def read_descriptor(store: Store) -> Descriptor:
+    """Return what voltar.json says, not yet authenticated. Raises NotARepository."""
+    try:
+        return descriptors.decode(store.get(DESCRIPTOR))
+    except ObjectNotFound as error:
+        raise NotARepository(
+            f"there is no repository at {store.url}",
+            hint="`voltar init` makes one; -r or VOLTAR_REPOSITORY says where",
+        ) from error
+
+
+def open_repository(store: Store, password: str | None) -> Repository:
+    """Open the repository on a store; `password` is None for one without encryption.
+
+    Raises NotARepository, WrongKey, IntegrityError, UnsupportedFormat, TransportError.
+    """
+    descriptor = read_descriptor(store)
+    if not descriptor.sealed:
+        if password is not None:
+            # Somebody who controls the store could have put an unencrypted one in its place.
+            raise WrongKey(
+                f"the repository at {store.url} is not encrypted, and a password was given",
+                hint="unset the password if that is the repository you mean",
+            )
+        keys = Keys(bytes.fromhex(descriptor.id), sealed=False)
+    elif password is None:
+        raise WrongKey(f"the repository at {store.url} is encrypted, and no password was given")
+    else:
+        keys = Keys(_unlock(store, descriptor, password), sealed=True)
+    descriptor.verify(keys.descriptor_key)
+    return Repository(store, descriptor, keys)
+
+
+def _unlock(store: Store, descriptor: Descriptor, password: str) -> bytes:
+    damaged: list[str] = []
+    for info in store.list(KEYS):
+        data = store.get(info.name)
+        if digest(data) != id_of(info.name):
+            damaged.append(info.name)
+            continue
+        master = keyfile.unwrap(data, password, repository=descriptor.id)
+        if master is not None:
+            return master
+    if damaged:
+        raise IntegrityError(f"{damaged[0][:21]} is damaged, and no other key has this password")
+    raise WrongKey(f"the password opens no key of the repository at {store.url}")
+
+
+def _refuse_foreign(store: Store) -> None:
+    for kind in ("packs", SNAPSHOTS):
+        if any(True for _ in store.list(kind)):
+            raise UsageError(
+                f"{store.url} holds {kind} but no voltar.json: what is left of a repository",
+                hint="choose an empty place, or put voltar.json back from a copy",
+            )

@@ -1,0 +1,34 @@
+"""Small objects that are sealed as a whole: indexes and snapshots (docs/format.md, section 3).
+
+object := envelope sealed(frame of JSON)          id = BLAKE3 of the bytes
+"""
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from backup.errors import IntegrityError
+from backup.repository import codec
+from backup.repository.crypto import ENVELOPE_SIZE, Keys, digest
+
+_LARGEST: Final = 1 << 30
+_T = TypeVar("_T")
+
+
+def encode(keys: Keys, kind: str, value: Any) -> tuple[str, bytes]:  # noqa: ANN401  any struct
+    """Return the id and the bytes of a new object of a kind."""
+    seal = keys.new_seal(kind)
+    data = seal.envelope + seal.seal(codec.compress(msgspec.json.encode(value)), nonce=0)
+    return digest(data), data
+
+
+def decode(keys: Keys, kind: str, object_id: str, data: bytes, as_type: type[_T]) -> _T:
+    """Return what the object `object_id` of a kind says. Raises IntegrityError."""
+    try:
+        if digest(data) != object_id:
+            raise IntegrityError("its bytes are not those that its id names")
+        seal = keys.seal_of(kind, data)
+        frame = seal.open(memoryview(data)[ENVELOPE_SIZE:], nonce=0)
+        return msgspec.json.decode(codec.decompress(frame, limit=_LARGEST), type=as_type)
+    except (IntegrityError, msgspec.MsgspecError) as error:
+        raise IntegrityError(f"{kind}/{object_id[:16]} is damaged: {error}") from error

@@ -1,0 +1,67 @@
+"""Snapshots: small immutable records (docs/format.md, section 10)."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from backup.repository.manifest import Extent
+
+
+class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed to create the volume again; Compose needs the labels."""
+
+    name: str
+    driver: str = "local"
+    options: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    anonymous: bool = False
+
+
+class MountFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How a container used the source when it was captured."""
+
+    container: str
+    destination: str
+    read_only: bool = False
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of one capture; all but the first two in bytes.
+
+    `size` is what the source holds, `read` what was read of it, `added` the plaintext of chunks that
+    were new, `stored` what they took on the store. `seconds` is wall time.
+    """
+
+    entries: int = 0
+    files: int = 0
+    size: int = 0
+    read: int = 0
+    added: int = 0
+    stored: int = 0
+    seconds: float = 0.0
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """When, where, which source, and the extents of its manifest.
+
+    `time` is the engine's clock when reading began. `run` groups the snapshots of one backup.
+    `notes` counts the manifest's notes: things that were not captured as they should be. `imported`
+    says that the entries came from a tar file: unordered, and perhaps without their directories.
+    """
+
+    time: datetime
+    host: str
+    source: str
+    run: str
+    volume: VolumeFacts | None = None
+    mount: MountFacts | None = None
+    definition: dict[str, Any] | None = None
+    parent: str | None = None
+    tags: list[str] = []
+    program: str = ""
+    lost: list[str] = []
+    notes: int = 0
+    imported: bool = False
+    statistics: Statistics = Statistics()
+    manifest: list[Extent] = []

@@ -1,0 +1,161 @@
+"""Chunks in, packs out: the busy half of a backup.
+
+The caller's thread cuts and, in `add`, hands each chunk to a pool that hashes, looks it up and
+compresses (these libraries release the GIL). Results are taken in the order of the chunks, so packs
+are the same whatever the pool's timing; the caller's thread seals them into the open pack, and an
+uploader stores full packs one after the other. All queues are bounded: memory does not grow with
+the volume. Order on the store is packs, then their index (docs/format.md, section 11); the snapshot
+that needs them is put after `finish` has returned.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum
+from typing import Final
+
+from backup.repository import codec, index
+from backup.repository.crypto import Keys
+from backup.repository.index import Index
+from backup.repository.names import PACKS, ChunkId, object_name
+from backup.repository.pack import TARGET_SIZE, PackBuilder, PackTable
+from transports.store import Store
+
+_INDEX_EVERY_S: Final = 300.0
+_UPLOADS_IN_FLIGHT: Final = 2
+
+
+class Group(Enum):
+    """What a chunk is part of. Each group has packs of its own: a manifest is read in one go."""
+
+    DATA = "data"
+    MANIFEST = "manifest"
+
+
+class Pending:
+    """A chunk that was handed in; its id is known once the pool has hashed it."""
+
+    __slots__ = ("_future", "_id", "group", "size")
+
+    def __init__(self, future: "Future[tuple[ChunkId, bytes | None]]", group: Group, size: int):
+        self._future: Future[tuple[ChunkId, bytes | None]] | None = future
+        self._id: ChunkId | None = None
+        self.group = group
+        self.size = size
+
+    @property
+    def id(self) -> ChunkId:
+        """The chunk's id; waits for it if need be."""
+        if self._id is not None:
+            return self._id
+        assert self._future is not None  # noqa: S101  cannot happen: one of the two is set
+        return self._future.result()[0]
+
+    @property
+    def settled(self) -> bool:
+        """Whether `id` is known without waiting."""
+        return self._future is None
+
+    def settle(self) -> tuple[ChunkId, bytes | None]:
+        """Wait for the pool; return the id, and the frame if the chunk was new. Called once."""
+        assert self._future is not None  # noqa: S101  the writer settles each chunk once
+        self._id, frame = self._future.result()
+        self._future = None
+        return self._id, frame
+
+
+class Writer:
+    """Stores the chunks of one run. A context manager; leaving it by an exception stores no index
+    for what is still open, and what was stored before is found again by the next run."""
+
+    def __init__(self, store: Store, keys: Keys, known: Index) -> None:
+        self._store = store
+        self._keys = keys
+        self._known = known
+        workers = max(2, os.cpu_count() or 2)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-chunk")
+        self._uploader = ThreadPoolExecutor(1, thread_name_prefix="voltar-put")
+        self._in_flight = 3 * workers
+        self._pending: deque[Pending] = deque()
+        self._packs: dict[Group, PackBuilder] = {}
+        self._uploads: deque[Future[PackTable]] = deque()
+        self._unlisted: list[PackTable] = []
+        self._listed_at = time.monotonic()
+        self._seen: set[ChunkId] = set()
+        self.added = 0
+        self.stored = 0
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._uploader.shutdown(cancel_futures=True)
+
+    def add(self, chunk: bytes, group: Group) -> Pending:
+        """Take a chunk. Raises what storing an earlier one raised."""
+        pending = Pending(self._pool.submit(self._prepare, chunk), group, len(chunk))
+        self._pending.append(pending)
+        while len(self._pending) > self._in_flight:
+            self._pack_next()
+        return pending
+
+    def finish(self) -> None:
+        """Store everything that was handed in, then its index."""
+        while self._pending:
+            self._pack_next()
+        for group in list(self._packs):
+            self._close(group)
+        while self._uploads:
+            self._unlisted.append(self._uploads.popleft().result())
+        self._save_index()
+
+    def _prepare(self, chunk: bytes) -> tuple[ChunkId, bytes | None]:
+        chunk_id = self._keys.chunk_id(chunk)
+        if chunk_id in self._known or chunk_id in self._seen:
+            return chunk_id, None
+        return chunk_id, codec.compress(chunk)
+
+    def _pack_next(self) -> None:
+        pending = self._pending.popleft()
+        chunk_id, frame = pending.settle()
+        if frame is None or chunk_id in self._seen:
+            return
+        self._seen.add(chunk_id)
+        pack = self._packs.get(pending.group)
+        if pack is None:
+            pack = self._packs[pending.group] = PackBuilder(self._keys)
+        pack.add(chunk_id, frame, pending.size)
+        self.added += pending.size
+        if pack.size >= TARGET_SIZE:
+            self._close(pending.group)
+
+    def _close(self, group: Group) -> None:
+        pack = self._packs.pop(group)
+        self._uploads.append(self._uploader.submit(self._upload, pack))
+        for table in self._uploaded():
+            self._unlisted.append(table)
+        late = time.monotonic() - self._listed_at > _INDEX_EVERY_S
+        if self._unlisted and (late or len(self._unlisted) >= index.PACKS_PER_OBJECT):
+            self._save_index()
+
+    def _upload(self, pack: PackBuilder) -> PackTable:
+        data, table = pack.finish()
+        self._store.put(object_name(PACKS, table.pack), data)
+        return table
+
+    def _uploaded(self) -> Iterator[PackTable]:
+        """Yield the tables of packs that are stored; wait while too many are on their way."""
+        while self._uploads and (
+            self._uploads[0].done() or len(self._uploads) > _UPLOADS_IN_FLIGHT
+        ):
+            yield self._uploads.popleft().result()
+
+    def _save_index(self) -> None:
+        if self._unlisted:
+            index.save(self._store, self._keys, self._unlisted)
+            self.stored += sum(table.size for table in self._unlisted)
+        self._unlisted = []
+        self._listed_at = time.monotonic()

@@ -1,0 +1,172 @@
+"""A store in a directory.
+
+`put` writes a temporary file beside the objects, syncs it, links it to its name (a link refuses to
+replace, a rename does not) and syncs the directory. A crash leaves at worst a temporary file, which
+no listing shows and the next `put` of this process family removes once it is a day old.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from transports.errors import ObjectExists, ObjectNotFound, OutOfSpace, Refused, TransportError
+from transports.store.protocol import Buffer, ObjectInfo, check_name
+
+_TEMPORARY = "tmp"
+_STALE_AFTER_S = 24 * 3600
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class FileStore:
+    """Objects as files below one directory, which only its owner may enter."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.absolute()
+        self._swept = False
+
+    @property
+    def url(self) -> str:
+        return f"file:{self._directory}"
+
+    def create(self) -> None:
+        with _translated("create the directory", str(self._directory)):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_directory(self._directory.parent)
+
+    def put(self, name: str, data: Buffer) -> None:
+        path = self._path(name)
+        with _translated("store", f"{name} in {self._directory}"):
+            self._sweep()
+            self._make_kind(path.parent)
+            temporary = self._temporary(name)
+            try:
+                _write_synced(temporary, data)
+                self._publish(temporary, path, data)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync_directory(path.parent)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        with (
+            _translated("read", f"{name} in {self._directory}"),
+            self._path(name).open("rb") as file,
+        ):
+            file.seek(offset)
+            return file.read(-1 if length is None else length)
+
+    def list(self, kind: str) -> Iterator[ObjectInfo]:
+        directory = self._directory / kind
+        with _translated("list", str(directory)):
+            try:
+                entries = os.scandir(directory)
+            except FileNotFoundError:
+                return
+            with entries:
+                for entry in entries:
+                    # what vanishes between the two calls was deleted, and is simply not there
+                    with contextlib.suppress(FileNotFoundError):
+                        if entry.is_file(follow_symlinks=False):
+                            yield ObjectInfo(f"{kind}/{entry.name}", entry.stat().st_size)
+
+    def stat(self, name: str) -> ObjectInfo:
+        with _translated("look at", f"{name} in {self._directory}"):
+            return ObjectInfo(name, self._path(name).stat().st_size)
+
+    def delete(self, name: str) -> None:
+        path = self._path(name)
+        with _translated("delete", f"{name} in {self._directory}"):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                _sync_directory(path.parent)
+
+    def _path(self, name: str) -> Path:
+        return self._directory / check_name(name)
+
+    def _temporary(self, name: str) -> Path:
+        flat = name.replace("/", "-")
+        return self._directory / _TEMPORARY / f"{flat}.{os.getpid()}.{secrets.token_hex(4)}"
+
+    def _make_kind(self, directory: Path) -> None:
+        if not self._directory.is_dir():
+            raise Refused(
+                f"cannot store in {self._directory}: the directory is not there",
+                hint="is the disk mounted? a new repository is made by `voltar init`",
+            )
+        for wanted in (directory, self._directory / _TEMPORARY):
+            if not wanted.is_dir():
+                wanted.mkdir(mode=0o700, exist_ok=True)
+                _sync_directory(self._directory)
+
+    def _publish(self, temporary: Path, path: Path, data: Buffer) -> None:
+        try:
+            os.link(temporary, path, follow_symlinks=False)
+        except FileExistsError:
+            # a retry after a lost reply finds its own object
+            if not _holds(path, data):
+                raise ObjectExists(f"{path} is there already, with other bytes") from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # No hard links here (FAT, some network mounts): ids are digests of the bytes, so two
+            # writers of one name write the same bytes and a rename that replaces does no harm.
+            if path.exists() and not _holds(path, data):
+                raise ObjectExists(f"{path} is there already, with other bytes") from None
+            temporary.replace(path)
+
+    def _sweep(self) -> None:
+        """Once per process, remove temporary files that writers killed long ago left behind."""
+        if self._swept:
+            return
+        self._swept = True
+        with contextlib.suppress(FileNotFoundError):
+            for path in (self._directory / _TEMPORARY).iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if path.stat().st_mtime < time.time() - _STALE_AFTER_S:
+                        path.unlink()
+
+
+def _write_synced(path: Path, data: Buffer) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _holds(path: Path, data: Buffer) -> bool:
+    return path.stat().st_size == len(data) and path.read_bytes() == data
+
+
+@contextlib.contextmanager
+def _translated(act: str, what: str) -> Iterator[None]:
+    """Turn the system's errors into ours."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ObjectNotFound(f"cannot {act} {what}: it is not there") from error
+    except PermissionError as error:
+        raise Refused(
+            f"cannot {act} {what}: permission denied",
+            hint="run voltar as the directory's owner, or give this user the right to it",
+        ) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise OutOfSpace(f"cannot {act} {what}: {os.strerror(error.errno)}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise TransportError(f"cannot {act} {what}: {reason}") from error
