@@ -1,0 +1,132 @@
+"""Fixtures and markers only; how the engines come about is in tests/testbed.
+
+    engine          the engine that tests share: a private 20.10, or the one of VOLTAR_TEST_ENGINE
+    every_engine    the same for each of 20.10, 28.5-classic, 28.5-containerd: the test runs three times
+    start_engine    start_engine(kind="20.10", shared=True): one more, for a test that kills or breaks it
+    scratch         volumes, containers and images on `engine` or `every_engine`, removed after the test
+    image           the name of an image with a shell and the usual tools, on that same engine
+    run_directory   a directory that every shared engine sees at the same path; tmp_path is below it
+
+An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that kill or
+configure an engine (those with `start_engine`) are deselected, and the summary says how many.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.testbed import images, leaks
+from tests.testbed.engine import KINDS, OWN, Engine, Pool
+from tests.testbed.scratch import Scratch
+from tests.testbed.workspace import Run
+
+ORDER = ("unit", "golden", "property", "conformance", "fault", "integration")
+GIVEN = os.environ.get("VOLTAR_TEST_ENGINE") or None
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+DESELECTED: pytest.StashKey[int] = pytest.StashKey()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Put temporary files where engines see them; without root there are no private engines to see them."""
+    if os.geteuid() == 0 and Path("/proc/self/mountinfo").exists() and not config.option.collectonly:
+        run = config.stash[RUN] = Run()
+        config.option.basetemp = config.option.basetemp or str(run.tmp / "pytest")
+        os.environ["TMPDIR"] = str(run.tmp)
+        tempfile.tempdir = None
+        config.add_cleanup(run.close)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with `every_engine` once per kind."""
+    if "every_engine" in metafunc.fixturenames:
+        kinds = ["given"] if GIVEN else list(KINDS)
+        metafunc.parametrize("every_engine", kinds, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Quickest first; without what needs a private engine when one was given."""
+    items.sort(key=rank)
+    if GIVEN:
+        private = [item for item in items if "start_engine" in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item not in private]
+        config.hook.pytest_deselected(items=private)
+        config.stash[DESELECTED] = len(private)
+
+
+def rank(item: pytest.Item) -> int:
+    """The place of a test's directory in ORDER; unknown ones come last."""
+    area = item.path.relative_to(Path(__file__).parent).parts[0]
+    return ORDER.index(area) if area in ORDER else len(ORDER)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what did not run."""
+    if count := config.stash.get(DESELECTED, 0):
+        terminalreporter.write_line(
+            f"VOLTAR_TEST_ENGINE={GIVEN}: {count} tests that kill or configure an engine did not run"
+        )
+
+
+@pytest.fixture(scope="session")
+def pool(pytestconfig: pytest.Config) -> Iterator[Pool]:
+    """The engines of this session, started when first asked for; at the end nothing may be left on them."""
+    run = pytestconfig.stash.get(RUN, None)
+    pool = Pool(run, given=GIVEN)
+    try:
+        yield pool
+        left = [line for engine in pool.running() for line in leaks.on_engine(engine)]
+    finally:
+        pool.close()
+    assert not left + leaks.processes(), "the tests left something running"
+
+
+@pytest.fixture(scope="session")
+def run_directory(pool: Pool, pytestconfig: pytest.Config) -> Path:
+    """A directory that shared engines see at the same path."""
+    run = pytestconfig.stash.get(RUN, None)
+    return run.tmp if run else Path(tempfile.gettempdir())
+
+
+@pytest.fixture(scope="session")
+def engine(pool: Pool) -> Engine:
+    """The engine that tests share."""
+    return pool.engine(OWN)
+
+
+@pytest.fixture(scope="session")
+def every_engine(pool: Pool, request: pytest.FixtureRequest) -> Engine:
+    """Each kind of engine in turn."""
+    return pool.engine(request.param)
+
+
+@pytest.fixture
+def start_engine(pool: Pool) -> Iterator[Callable[..., Engine]]:
+    """Start private engines that end with the test."""
+    started: list[Engine] = []
+
+    def start(kind: str = OWN, *, shared: bool = True) -> Engine:
+        started.append(pool.start(kind, shared=shared))
+        return started[-1]
+
+    yield start
+    for engine in started:
+        engine.stop()
+
+
+@pytest.fixture
+def scratch(request: pytest.FixtureRequest) -> Iterator[Scratch]:
+    """Things on the engine of this test that are removed after it."""
+    name = "every_engine" if "every_engine" in request.fixturenames else "engine"
+    with Scratch(request.getfixturevalue(name)) as scratch:
+        yield scratch
+
+
+@pytest.fixture
+def image(scratch: Scratch) -> str:
+    """An image with a shell and the usual tools."""
+    return images.tools(scratch.engine)

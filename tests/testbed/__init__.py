@@ -1,0 +1,12 @@
+"""The test bed: real Docker engines, images and data for the tests, made by the tests themselves.
+
+    workspace   one directory per run, known to be dead or alive by a lock; what killed runs left is removed
+    debian      packages: installed on this machine, or of another release unpacked beside it
+    daemon      one private dockerd with everything it starts, in namespaces of its own
+    engine      what a test talks to: URL, docker command, docker-py client
+    images      images made from this machine's own binaries, without a registry
+    seed        containers with content, in the shape of the classic `dbdata` example
+    walk        an independent look at a directory, to compare what was restored
+
+Nothing here imports `backup` or `transports`: what judges them must not depend on them.
+"""
