@@ -1,0 +1,194 @@
+"""The connection to one engine: requests, replies as plain JSON, streams.
+
+docker-py carries the requests (sockets, TLS, API version); its higher layers are not used, for they
+drop every field that they do not model. JSON stops at the modules of this package.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import docker  # type: ignore[import-untyped]
+import docker.tls  # type: ignore[import-untyped]
+import requests
+
+from backup.blocks import Blocks
+from backup.engine import wire
+from backup.engine.address import Address, Tls, locate
+from backup.engine.door import Declined, reaching, unavailable
+from backup.errors import ConfigError, EngineError, NotOnEngine
+
+TIMEOUT_S = 60.0
+PLANES = ("fifo", "attach")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user may decide about helpers."""
+
+    helper_image: str | None = None
+    data_plane: str | None = None
+    sys_admin: bool = True
+
+
+class Engine:
+    """One Docker engine, connected. Close it, or use it as a context manager.
+
+    `memory` is where this package keeps what it found out once (the helper image, the data plane).
+    """
+
+    def __init__(self, address: Address, settings: Settings) -> None:
+        self.address = address
+        self.settings = settings
+        self.url = address.url
+        self.memory: dict[str, Any] = {}
+        wire.dial(address).close()
+        with reaching(address):
+            self._api = docker.APIClient(
+                base_url=_base_url(address),
+                version=os.environ.get("DOCKER_API_VERSION") or "auto",
+                tls=_tls(address.tls),
+                timeout=TIMEOUT_S,
+            )
+        self._api.trust_env = False
+        self.api_version: str = self._api.api_version
+        info = self.get("/info")
+        if info.get("OSType", "linux") != "linux":
+            raise EngineError(f"the engine at {self.url} runs {info['OSType']} containers")
+        self.info: dict[str, Any] = info
+        self.name = str(info["Name"])
+        self.version = str(info["ServerVersion"])
+        self.architecture = str(info["Architecture"])
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET a JSON document."""
+        return self._json("GET", path, params=params)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
+        """POST a JSON document; the reply is parsed when there is one."""
+        return self._json("POST", path, params=params, json=body)
+
+    def delete(self, path: str, **params: Any) -> None:
+        """DELETE an object."""
+        self._json("DELETE", path, params=params)
+
+    def upload(self, path: str, blocks: Blocks, **params: Any) -> Iterator[dict[str, Any]]:
+        """POST bytes; yields the messages that the engine answers with.
+
+        Raises EngineError for an error among them, and for a transfer that failed.
+        """
+        reply = self._request("POST", path, params=params, data=blocks, stream=True)
+        with reply, reaching(self.address):
+            for line in reply.iter_lines():
+                message = json.loads(line) if line.strip() else {}
+                if "error" in message:
+                    raise Declined(500, str(message["error"]))
+                yield message
+
+    def stream(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> wire.Wire:
+        """POST a request that the engine answers with a two-way stream."""
+        return wire.hijack(self.address, f"/v{self.api_version}{path}", params, body)
+
+    def find(self, kind: str, name: str, path: str) -> Any:
+        """GET one object. Raises NotOnEngine(kind, name) when there is none."""
+        try:
+            return self.get(path)
+        except Declined as err:
+            if err.status == 404:
+                raise NotOnEngine(kind, name) from err
+            raise
+
+    def local_architecture(self) -> bool:
+        """True where programs of this machine run on the engine."""
+        same = {"amd64": "x86_64", "arm64": "aarch64"}
+        ours = platform.machine().lower()
+        theirs = self.architecture.lower()
+        return platform.system() == "Linux" and same.get(ours, ours) == same.get(theirs, theirs)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._api.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _json(self, method: str, path: str, **how: Any) -> Any:
+        reply = self._request(method, path, **how)
+        with reaching(self.address):
+            return reply.json() if reply.content.strip() else None
+
+    def _request(self, method: str, path: str, **how: Any) -> requests.Response:
+        url = f"{self._api.base_url}/v{self._api.api_version}{path}"
+        with reaching(self.address):
+            how.setdefault("timeout", TIMEOUT_S)
+            reply: requests.Response = self._api.request(method, url, **how)
+        if reply.status_code < 400:
+            return reply
+        with reply, reaching(self.address):
+            raise Declined(reply.status_code, _message(reply))
+
+
+def connect(
+    url: str | None = None,
+    *,
+    helper_image: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Engine:
+    """Connect to the engine at `url`, or to the one that the docker client would use.
+
+    Looks at DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), the current docker context and
+    the default socket, in this order. Raises EngineUnavailable, which says where it looked and what
+    to do, and ConfigError for settings that cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    return Engine(locate(url, environ), _settings(helper_image, environ))
+
+
+def _settings(helper_image: str | None, environ: Mapping[str, str]) -> Settings:
+    plane = environ.get("VOLTAR_DATA_PLANE") or None
+    if plane not in (None, *PLANES):
+        raise ConfigError(f"VOLTAR_DATA_PLANE is {plane!r}: expected fifo or attach")
+    return Settings(
+        helper_image=helper_image or environ.get("VOLTAR_HELPER_IMAGE") or None,
+        data_plane=plane,
+        sys_admin=environ.get("VOLTAR_HELPER_NO_SYS_ADMIN") in (None, "", "0"),
+    )
+
+
+def _base_url(address: Address) -> str:
+    if address.scheme == "unix":
+        return f"http+unix://{address.path}"
+    host, port = address.host
+    return f"{'https' if address.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _tls(tls: Tls | None) -> Any:
+    if tls is None:
+        return False
+    return docker.tls.TLSConfig(
+        client_cert=(str(tls.cert), str(tls.key)) if tls.cert and tls.key else None,
+        ca_cert=str(tls.ca) if tls.ca else None,
+        verify=tls.verify,
+    )
+
+
+def _message(reply: requests.Response) -> str:
+    try:
+        return str(reply.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return reply.text.strip() or f"HTTP {reply.status_code}"
+
+
+__all__ = ["Engine", "Settings", "connect", "unavailable"]

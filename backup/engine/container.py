@@ -1,0 +1,200 @@
+"""The helper container itself: made, started, held alive, removed.
+
+Its first process is `cat` on a stdin that voltar holds open. When voltar dies, even by kill -9, the
+engine closes that stdin, `cat` ends, and with it everything else in the container: a dead run leaves
+no running helper. What is left of the container is removed by the next run (orphans.py).
+
+Never `v=1` and never AutoRemove: both would delete an anonymous volume that the helper inherited, if
+its owner was removed in the meantime without its volumes.
+"""
+
+import enum
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backup.engine import image
+from backup.engine.connect import Engine
+from backup.engine.door import Declined
+from backup.engine.image import Image
+from backup.engine.session import Cell
+from backup.engine.tools import SCRATCH
+from backup.errors import EngineError, HelperFailed
+
+LABEL = "voltar.helper"
+RUN_LABEL = "voltar.run"
+_READING = ("DAC_READ_SEARCH",)
+_WRITING = (
+    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID"),
+    *("MKNOD", "SETFCAP"),
+)
+
+
+class Access(enum.Enum):
+    """What a helper may do with what it mounts, and which capabilities it gets for that."""
+
+    READ = _READING
+    WRITE = _WRITING
+
+
+@dataclass(frozen=True, slots=True)
+class VolumesFrom:
+    """All mounts of a container, at their own places."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One volume (a name) or directory or file of the engine's host (a path), mounted at `at`."""
+
+    source: str
+    at: str
+
+    @property
+    def kind(self) -> str:
+        """`bind` or `volume`."""
+        return "bind" if self.source.startswith("/") else "volume"
+
+
+Mounts = VolumesFrom | tuple[Attached, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a helper container is to be."""
+
+    mounts: Mounts
+    access: Access
+    run: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def running(engine: Engine, wanted: Wanted, scratch: Path | None) -> Iterator[Cell]:
+    """A helper container that runs until the end of the `with`, and is removed on every path.
+
+    `scratch` is the host's directory that the helper sees at SCRATCH; without one it is in memory.
+    Raises NotOnEngine for a volume or container that is not there.
+    """
+    name = f"voltar-{secrets.token_hex(6)}"
+    with ExitStack() as stack:
+        stack.callback(remove, engine, name)
+        used, identity = _create(engine, name, wanted, scratch)
+        lifeline = engine.stream(f"/containers/{identity}/attach", stdin=1, stream=1)
+        stack.callback(lifeline.close)
+        _start(engine, identity, used)
+        yield Cell(engine=engine, id=identity, image=used)
+
+
+def remove(engine: Engine, reference: str) -> None:
+    """Remove a container, running or not; its volumes stay. None there is no error."""
+    try:
+        engine.delete(f"/containers/{reference}", force=1)
+    except Declined as err:
+        if err.status not in (404, 409):  # 409: its removal is already in progress
+            raise
+
+
+def _create(engine: Engine, name: str, wanted: Wanted, scratch: Path | None) -> tuple[Image, str]:
+    """Create the container; the image is made again when somebody deleted it."""
+    _check(engine, wanted.mounts)
+    for attempt in (1, 2):
+        used = image.image(engine)
+        try:
+            created = engine.post(
+                "/containers/create", _body(engine, used, wanted, scratch), name=name
+            )
+        except Declined as err:
+            if err.status == 404 and "image" in err.reason.lower() and attempt == 1:
+                image.forget(engine)
+                continue
+            raise EngineError(f"the helper container cannot be created: {err.reason}") from err
+        return used, str(created["Id"])
+    raise EngineError("the helper image disappears as soon as it is made")
+
+
+def _check(engine: Engine, mounts: Mounts) -> None:
+    """The engine would make volumes that are missing, so they are asked for first."""
+    if isinstance(mounts, VolumesFrom):
+        engine.find("container", mounts.container_id, f"/containers/{mounts.container_id}/json")
+        return
+    for mount in mounts:
+        if mount.kind == "volume":
+            engine.find("volume", mount.source, f"/volumes/{mount.source}")
+
+
+def _start(engine: Engine, identity: str, used: Image) -> None:
+    try:
+        engine.post(f"/containers/{identity}/start")
+    except Declined as err:
+        hint = None
+        if not used.built and "executable file not found" in err.reason:
+            hint = f"a volume hides the tools of {used.reference}: unset VOLTAR_HELPER_IMAGE"
+        raise HelperFailed(f"the helper container cannot start: {err.reason}", hint=hint) from err
+
+
+def _body(engine: Engine, used: Image, wanted: Wanted, scratch: Path | None) -> dict[str, Any]:
+    """The create request."""
+    return {
+        "Image": used.reference,
+        "Entrypoint": [used.program("cat")],
+        "Cmd": [],
+        "User": "0:0",
+        "WorkingDir": "/",
+        "Env": used.environment,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "StopSignal": "SIGKILL",
+        "Healthcheck": {"Test": ["NONE"]},
+        "NetworkDisabled": True,
+        "Labels": {**wanted.labels, LABEL: "1", RUN_LABEL: wanted.run},
+        "HostConfig": _host_config(engine, wanted, scratch),
+    }
+
+
+def _host_config(engine: Engine, wanted: Wanted, scratch: Path | None) -> dict[str, Any]:
+    mounts = wanted.mounts
+    mode = "ro" if wanted.access is Access.READ else "rw"
+    config: dict[str, Any] = {
+        "NetworkMode": "none",
+        "LogConfig": {"Type": "none"},
+        "ReadonlyRootfs": True,
+        "CapDrop": ["ALL"],
+        "CapAdd": capabilities(engine, wanted.access),
+        "SecurityOpt": ["no-new-privileges", "label=disable"],
+        "Mounts": [],
+    }
+    if isinstance(mounts, VolumesFrom):
+        config["VolumesFrom"] = [f"{mounts.container_id}:{mode}"]
+    else:
+        config["Mounts"] += [_mount(one, read_only=mode == "ro") for one in mounts]
+    if scratch is None:
+        config["Tmpfs"] = {SCRATCH: "mode=0700"}
+    else:
+        config["Mounts"].append(_mount(Attached(str(scratch), SCRATCH), read_only=False))
+    return config
+
+
+def _mount(one: Attached, *, read_only: bool) -> dict[str, Any]:
+    mount: dict[str, Any] = {
+        "Type": one.kind,
+        "Source": one.source,
+        "Target": one.at,
+        "ReadOnly": read_only,
+    }
+    if one.kind == "volume":
+        mount["VolumeOptions"] = {"NoCopy": True}
+    return mount
+
+
+def capabilities(engine: Engine, access: Access) -> list[str]:
+    """What a helper may do. SYS_ADMIN shows `trusted.*` attributes; settings may forbid it."""
+    extra = ["SYS_ADMIN"] if engine.settings.sys_admin else []
+    return [*access.value, *extra]
+
+
+__all__ = ["Access", "Attached", "Mounts", "VolumesFrom", "Wanted", "remove", "running"]

@@ -1,0 +1,122 @@
+"""The helper image: built from this machine's tools without a registry, or one that the user names.
+
+A built image is found by its tag, which is the digest of its contents; its id differs between image
+stores and means nothing here. It is looked for before every run and built again when it is gone.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from backup.engine import tools
+from backup.engine.connect import Engine
+from backup.engine.door import Declined
+from backup.errors import EngineError, NotOnEngine
+
+REPOSITORY = "voltar-helper"
+LABEL = "voltar.helper-image"
+_REFERENCE = re.compile(r"[\w][\w./:@-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that helpers can run on. `built` tells ours from one that the user named."""
+
+    reference: str
+    built: bool
+
+    def program(self, name: str) -> str:
+        """Where a tool is: ours has them where no volume can hide them."""
+        return f"{tools.ROOT}/bin/{name}" if self.built else name
+
+    @property
+    def environment(self) -> list[str]:
+        """The environment of every command."""
+        ours = tools.ENVIRONMENT
+        return [
+            f"{name}={value}"
+            for name, value in ours.items()
+            if self.built or name not in ("PATH", "LD_LIBRARY_PATH")
+        ]
+
+
+def image(engine: Engine) -> Image:
+    """The helper image of this engine, built when it is not there.
+
+    Raises NotOnEngine for a named image that is not there, and EngineError when none can be built.
+    """
+    known: Image | None = engine.memory.get("image")
+    if known is None:
+        named = engine.settings.helper_image
+        known = _named(engine, named) if named else _built(engine)
+        engine.memory["image"] = known
+    return known
+
+
+def forget(engine: Engine) -> None:
+    """Look for the image again next time: it was deleted under our feet."""
+    engine.memory.pop("image", None)
+
+
+def _named(engine: Engine, reference: str) -> Image:
+    if not _REFERENCE.fullmatch(reference):
+        raise EngineError(f"the helper image {reference!r} is not an image name")
+    try:
+        found = engine.find("image", reference, f"/images/{reference}/json")
+    except NotOnEngine as err:
+        raise NotOnEngine("image", reference, hint=f"docker pull {reference}") from err
+    if volumes := (found.get("Config") or {}).get("Volumes"):
+        raise EngineError(
+            f"the helper image {reference} declares volumes ({', '.join(sorted(volumes))}), "
+            "and every helper would leave some behind",
+            hint="use a plain image such as debian:stable-slim",
+        )
+    return Image(reference=reference, built=False)
+
+
+def _built(engine: Engine) -> Image:
+    if not engine.local_architecture():
+        raise EngineError(
+            f"the helper image cannot be built here: the engine at {engine.url} runs "
+            f"{engine.architecture} programs, and this machine does not",
+            hint="name an image with GNU tar and GNU find: VOLTAR_HELPER_IMAGE=debian:stable-slim",
+        )
+    box: tools.Toolbox = engine.memory.get("toolbox") or tools.gather()
+    engine.memory["toolbox"] = box
+    tag = box.digest[:12]
+    reference = f"{REPOSITORY}:{tag}"
+    try:
+        engine.find("image", reference, f"/images/{reference}/json")
+    except NotOnEngine:
+        _load(engine, box, tag)
+        _retire(engine, reference)
+    return Image(reference=reference, built=True)
+
+
+def _load(engine: Engine, box: tools.Toolbox, tag: str) -> None:
+    """Import the archive as an image."""
+    changes = [f"ENV {name}={value}" for name, value in tools.ENVIRONMENT.items()]
+    changes += [f"LABEL {LABEL}={box.digest}", f'ENTRYPOINT ["{tools.ROOT}/bin/cat"]']
+    messages = engine.upload(
+        "/images/create",
+        iter([box.archive]),
+        fromSrc="-",
+        repo=REPOSITORY,
+        tag=tag,
+        changes=changes,
+        message="voltar helper",
+    )
+    for _ in messages:
+        pass
+
+
+def _retire(engine: Engine, current: str) -> None:
+    """Remove helper images of earlier tools that no container uses."""
+    found: list[dict[str, Any]] = engine.get("/images/json", filters=f'{{"label":["{LABEL}"]}}')
+    for old in found:
+        for tag in old.get("RepoTags") or []:
+            if tag != current and tag.startswith(f"{REPOSITORY}:"):
+                try:
+                    engine.delete(f"/images/{tag}")
+                except Declined:
+                    continue  # in use by a helper of another run, or already gone

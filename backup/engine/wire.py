@@ -1,0 +1,158 @@
+"""Sockets to the engine, and the streams that it hands over on them.
+
+The engine turns some requests (attach, exec) into a two-way byte stream: the connection is
+*hijacked*. docker-py gives its socket out, but its HTTP reader may already have swallowed the first
+bytes of the stream (docker-py issues 425 and 3332), and over TLS its object cannot be written to. So
+the request is written and the reply read here, on a socket of our own: nothing is lost.
+"""
+
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from backup.engine.address import Address
+from backup.engine.door import Declined, reaching
+
+HEADERS_AT_MOST = 64 << 10
+CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(slots=True)
+class Wire:
+    """A hijacked connection. `early` holds what arrived together with the reply's headers."""
+
+    sock: socket.socket
+    early: bytes
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self.sock.fileno()
+
+    def receive(self, buffer: memoryview) -> int | None:
+        """Read once into `buffer`; 0 is the end, None means that nothing is there now."""
+        if self.early:
+            size = min(len(self.early), len(buffer))
+            buffer[:size] = self.early[:size]
+            self.early = self.early[size:]
+            return size
+        try:
+            return self.sock.recv_into(buffer)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except (
+            OSError
+        ):  # reset, broken: for a reader that is the end; the caller asks the engine why
+            return 0
+
+    def send(self, data: memoryview) -> int | None:
+        """Write once; 0 means that the other side is gone, None that it takes nothing now."""
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except OSError:
+            return 0
+
+    def close(self) -> None:
+        """Close the connection; the engine closes the command's stdin then."""
+        self.sock.close()
+
+
+def dial(address: Address) -> socket.socket:
+    """Open a blocking connection to the engine. Raises EngineUnavailable that says what to do."""
+    with reaching(address):
+        if address.scheme == "unix":
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(CONNECT_TIMEOUT_S)
+            try:
+                sock.connect(address.path)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+        sock = socket.create_connection(address.host, timeout=CONNECT_TIMEOUT_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return _secured(sock, address)
+
+
+def _secured(sock: socket.socket, address: Address) -> socket.socket:
+    """The same connection with TLS around it, where the address asks for TLS."""
+    if address.tls is None:
+        return sock
+    try:
+        return tls_context(address).wrap_socket(sock, server_hostname=address.host[0])
+    except BaseException:
+        sock.close()
+        raise
+
+
+def tls_context(address: Address) -> ssl.SSLContext:
+    """The TLS settings of an address that has some."""
+    tls = address.tls
+    assert tls is not None
+    context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert and tls.key:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
+
+
+def hijack(
+    address: Address, target: str, params: Mapping[str, Any], body: Mapping[str, Any] | None
+) -> Wire:
+    """Post a request whose reply is a stream. `target` is the path with the API version.
+
+    Raises EngineUnavailable, and Declined when the engine answers with an error.
+    """
+    payload = json.dumps(body or {}).encode()
+    query = f"?{urlencode(params)}" if params else ""
+    request = (
+        f"POST {target}{query} HTTP/1.1\r\nHost: docker\r\nUser-Agent: voltar\r\n"
+        "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(payload)}\r\n\r\n"
+    )
+    sock = dial(address)
+    try:
+        with reaching(address):
+            sock.settimeout(60)
+            sock.sendall(request.encode() + payload)
+            head, rest = _headers(sock)
+        status = int(head.split(None, 2)[1])
+        if status not in (101, 200):
+            raise Declined(status, _complaint(sock, rest))
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return Wire(sock, rest)
+
+
+def _headers(sock: socket.socket) -> tuple[bytes, bytes]:
+    """The reply's headers, and what came after them."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        piece = sock.recv(4096)
+        if not piece or len(received) > HEADERS_AT_MOST:
+            raise ConnectionResetError("the engine closed the connection without an answer")
+        received += piece
+    head, _, rest = received.partition(b"\r\n\r\n")
+    return head, rest
+
+
+def _complaint(sock: socket.socket, received: bytes) -> str:
+    """The message in an error reply, whatever its framing."""
+    sock.settimeout(2)
+    try:
+        while b"}" not in received and (piece := sock.recv(4096)):
+            received += piece
+        found = received[received.index(b"{") : received.rindex(b"}") + 1]
+        return str(json.loads(found)["message"])
+    except (OSError, ValueError, KeyError):
+        return received.decode(errors="replace").strip() or "no reason given"
