@@ -8,20 +8,50 @@ Errors that come out are backup.errors' EngineError and its children.
 """
 
 from backup.engine.connect import Engine, Settings, connect
-from backup.engine.container import Access, Attached, Mounts, VolumesFrom
+from backup.engine.containers import Container, Mount, container, containers
 from backup.engine.helper import Helper, Stream, helper
+from backup.engine.lifetime import RUN_LABEL, Access, Attached, Mounts, VolumesFrom
+from backup.engine.orphans import Orphan, orphans, remove, sweep
 from backup.engine.session import Finished
+from backup.engine.survey import Survey, survey
+from backup.engine.volumes import (
+    User,
+    Volume,
+    create_volume,
+    remove_volume,
+    users,
+    volume,
+    volumes,
+)
 
 __all__ = [
+    "RUN_LABEL",
     "Access",
     "Attached",
+    "Container",
     "Engine",
     "Finished",
     "Helper",
+    "Mount",
     "Mounts",
+    "Orphan",
     "Settings",
     "Stream",
+    "Survey",
+    "User",
+    "Volume",
     "VolumesFrom",
     "connect",
+    "container",
+    "containers",
+    "create_volume",
     "helper",
+    "orphans",
+    "remove",
+    "remove_volume",
+    "survey",
+    "sweep",
+    "users",
+    "volume",
+    "volumes",
 ]

@@ -1,4 +1,4 @@
-"""Where the engine is: an explicit url, DOCKER_HOST, the current docker context, or the default socket.
+"""Where the engine is: a url, DOCKER_HOST, the current docker context, or the default socket.
 
 The order is that of the docker client, so that `voltar` talks to the engine that `docker` talks to.
 Nothing is contacted here; only the docker client's own configuration files are read.

@@ -1,10 +1,11 @@
 """Data plane for any other engine: the command's own stdin and stdout, through the engine's API.
 
 Two hazards are settled here. *Truncation*: the engine closes the stream two seconds after a command
-has ended, whether or not a slow reader has everything, and the exit status still says 0; so the shell
-around the command says when all was written, by a random mark and the status at the end of stdout,
-and stays until we have it. *No half-close*: TLS cannot close one direction, and tar reads on after the
-end of an archive; so what we send is framed ("size, newline, bytes", 0 ends), and the shell unpacks it.
+has ended, whether or not a slow reader has everything, and the exit status still says 0; so the
+shell around the command says when all was written, by a random mark and the status at the end of
+stdout, and stays until we have it. *No half-close*: TLS cannot close one direction, and tar reads
+on after the end of an archive; so what we send is framed ("size, newline, bytes", 0 ends), and the
+shell unpacks it.
 """
 
 import secrets

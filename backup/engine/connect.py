@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import docker  # type: ignore[import-untyped]
 import docker.tls  # type: ignore[import-untyped]
@@ -19,7 +20,7 @@ import requests
 from backup.blocks import Blocks
 from backup.engine import wire
 from backup.engine.address import Address, Tls, locate
-from backup.engine.door import Declined, reaching, unavailable
+from backup.engine.door import Declined, reaching
 from backup.errors import ConfigError, EngineError, NotOnEngine
 
 TIMEOUT_S = 60.0
@@ -148,12 +149,19 @@ def connect(
 ) -> Engine:
     """Connect to the engine at `url`, or to the one that the docker client would use.
 
-    Looks at DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), the current docker context and
-    the default socket, in this order. Raises EngineUnavailable, which says where it looked and what
-    to do, and ConfigError for settings that cannot be used.
+    Looks at DOCKER_HOST (with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH), the current docker context
+    and the default socket, in this order. Raises EngineUnavailable, which says where it looked and
+    what to do, and ConfigError for settings that cannot be used.
     """
     environ = os.environ if environ is None else environ
     return Engine(locate(url, environ), _settings(helper_image, environ))
+
+
+def segment(kind: str, name: str) -> str:
+    """A name as one segment of a path. Raises NotOnEngine for what can be no name."""
+    if name in ("", ".", ".."):
+        raise NotOnEngine(kind, name)
+    return quote(name, safe="")
 
 
 def _settings(helper_image: str | None, environ: Mapping[str, str]) -> Settings:
@@ -189,6 +197,3 @@ def _message(reply: requests.Response) -> str:
         return str(reply.json()["message"])
     except (ValueError, KeyError, TypeError):
         return reply.text.strip() or f"HTTP {reply.status_code}"
-
-
-__all__ = ["Engine", "Settings", "connect", "unavailable"]

@@ -15,8 +15,8 @@ from typing import Protocol
 from backup.blocks import Blocks
 from backup.engine.attach import AttachPlane
 from backup.engine.connect import Engine
-from backup.engine.container import Access, Wanted, running
 from backup.engine.fifo import FifoPlane
+from backup.engine.lifetime import Access, Wanted, running
 from backup.engine.private import places, private_directory
 from backup.engine.session import Cell, Finished
 from backup.engine.tools import SCRATCH
@@ -66,7 +66,7 @@ class Chosen:
 
 
 def choose(engine: Engine) -> Chosen:
-    """The data plane for this engine, tried out once. Raises EngineError when a forced one fails."""
+    """The data plane for this engine, tried out once. Raises EngineError."""
     known: Chosen | None = engine.memory.get("plane")
     if known is None:
         known = engine.memory["plane"] = _choose(engine)

@@ -1,6 +1,5 @@
 """The door to docker: errors of sockets, requests and docker-py become ours here, and only here."""
 
-import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,6 +10,20 @@ import requests.exceptions
 
 from backup.engine.address import Address
 from backup.errors import EngineError, EngineUnavailable
+
+_KNOWN: tuple[tuple[type[BaseException], str, str | None], ...] = (
+    (PermissionError, "permission denied", "add the user to the group docker, or use sudo"),
+    (
+        FileNotFoundError,
+        "there is no such socket",
+        "start the engine (systemctl start docker), or name another one with DOCKER_HOST or "
+        "`docker context use`",
+    ),
+    (ConnectionRefusedError, "nothing listens there", "start the engine (systemctl start docker)"),
+    (socket.gaierror, "the host's name cannot be resolved", None),
+    (TimeoutError, "it does not answer", "is it overloaded, or a firewall in between?"),
+    (requests.exceptions.Timeout, "it does not answer", "is it overloaded?"),
+)
 
 
 class Declined(EngineError):
@@ -47,27 +60,14 @@ def _explain(address: Address, err: BaseException) -> tuple[str, str | None]:
     cause = _root(err)
     if isinstance(cause, ssl.SSLError):
         return _explain_tls(cause)
-    if isinstance(cause, PermissionError):
-        return "permission denied", "add the user to the group docker, or use sudo"
-    if isinstance(cause, FileNotFoundError):
-        return "there is no such socket", (
-            "start the engine (systemctl start docker), or name another one with DOCKER_HOST "
-            "or `docker context use`"
-        )
-    if isinstance(cause, ConnectionRefusedError):
-        return "nothing listens there", "start the engine (systemctl start docker)"
-    if isinstance(cause, socket.gaierror):
-        return f"the name {address.host[0]} cannot be resolved", None
-    if isinstance(cause, TimeoutError | requests.exceptions.Timeout):
-        return "it does not answer", "is the engine overloaded, or a firewall in between?"
-    if isinstance(cause, ConnectionResetError | BrokenPipeError):
-        return "it closed the connection", _plain_hint(address)
     if "HTTPS server" in str(cause):
         return "it speaks TLS", "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH"
-    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
-        return "the socket's path is too long", None
-    return text, None
+    if isinstance(cause, ConnectionResetError | BrokenPipeError):
+        return "it closed the connection", _plain_hint(address)
+    for kind, why, hint in _KNOWN:
+        if isinstance(cause, kind):
+            return why, hint
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__, None
 
 
 def _plain_hint(address: Address) -> str | None:

@@ -1,9 +1,10 @@
-"""Data plane for an engine on this machine: a FIFO in a private directory that helper and voltar share.
+"""Data plane for an engine on this machine: a FIFO in a directory that helper and voltar share.
 
-No daemon is in the path. Two hazards are settled here. *Blocking*: opening a FIFO waits for the other
-end; both ends are opened without waiting, and the command is watched at the same time. *Truncation*:
-a FIFO ends in the same way for a command that finished and for one that was killed; a stream is at
-its end only when the FIFO is drained **and** the engine has told the command's exit status.
+No daemon is in the path. Two hazards are settled here. *Blocking*: opening a FIFO waits for the
+other end; both ends are opened without waiting, and the command is watched at the same time.
+*Truncation*: a FIFO ends in the same way for a command that finished and for one that was killed; a
+stream is at its end only when the FIFO is drained **and** the engine has told the command's exit
+status.
 """
 
 import errno
@@ -62,7 +63,7 @@ class FifoPlane:
         return f"{SCRATCH}/{name}"
 
     def _make(self) -> Path:
-        """A fresh FIFO. The directory is closed to others; the helper's root needs no more rights."""
+        """A fresh FIFO, open to all: the directory around it is closed to other users."""
         path = self._directory / f"fifo-{next(self._numbers)}"
         os.mkfifo(path)
         path.chmod(0o666)

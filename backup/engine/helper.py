@@ -1,4 +1,4 @@
-"""A helper: a short-lived container that mounts what is backed up or restored, and runs tools there.
+"""A helper: a short-lived container that mounts what is backed up or restored, and runs tools.
 
     with helper(engine, (Attached("data", "/v"),), access=Access.READ, run=run) as h:
         with h.reading(["tar", "-C", "/v", "-b", "2048", "-cf", "-", "."]) as stream:
@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 from backup.blocks import Blocks
 from backup.engine.attach import AttachPlane
 from backup.engine.connect import Engine
-from backup.engine.container import Access, Mounts, Wanted, running
 from backup.engine.dataplane import Plane, Source, choose, plane
+from backup.engine.lifetime import Access, Mounts, Wanted, running
 from backup.engine.private import private_directory
 from backup.engine.session import Cell, Finished, examine
 from backup.errors import HelperFailed
@@ -61,7 +61,8 @@ class Stream:
         """Read what is left, and how the command ended."""
         for _ in self._blocks:
             pass
-        assert self.outcome is not None
+        if self.outcome is None:
+            raise HelperFailed("the stream of the helper's command was given up before its end")
         return self.outcome
 
 
@@ -144,8 +145,8 @@ def helper(
 ) -> Iterator[Helper]:
     """A helper with these mounts, removed on every path. `run` is the run's id, for its label.
 
-    Raises NotOnEngine for a volume or container that is not there, HelperFailed and EngineError when
-    the container cannot be had.
+    Raises NotOnEngine for a volume or container that is not there, HelperFailed and EngineError
+    when the container cannot be had.
     """
     chosen = choose(engine)
     wanted = Wanted(mounts=mounts, access=access, run=run, labels=labels or {})

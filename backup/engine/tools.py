@@ -2,7 +2,8 @@
 
 A helper mounts a target's volumes at the target's own paths, and a volume may be mounted at /usr,
 /lib or /etc: it hides what the image has there, and whoever writes to it would like the helper to
-load it. So everything lives under /.voltar, and three things in the copies are overwritten in place:
+load it. So everything lives under /.voltar, and three things in the copies are overwritten in
+place:
 
     program       its ELF interpreter            → /.voltar/ld
     loader        /etc/ld.so.preload             → a name below /.voltar that does not exist
@@ -107,8 +108,8 @@ def _linked(programs: list[Path]) -> tuple[Path | None, dict[str, Path]]:
 
 
 def _output(argv: list[str]) -> str:
-    """What a local program prints; ldd fails for static programs among others, so status is not asked."""
-    done = subprocess.run(  # noqa: S603 - the paths come from shutil.which
+    """What a local program prints. Its status is not asked: ldd fails for static programs."""
+    done = subprocess.run(
         argv,
         capture_output=True,
         check=False,

@@ -2,8 +2,8 @@
 
 The engine turns some requests (attach, exec) into a two-way byte stream: the connection is
 *hijacked*. docker-py gives its socket out, but its HTTP reader may already have swallowed the first
-bytes of the stream (docker-py issues 425 and 3332), and over TLS its object cannot be written to. So
-the request is written and the reply read here, on a socket of our own: nothing is lost.
+bytes of the stream (docker-py issues 425 and 3332), and over TLS its object cannot be written to.
+So the request is written and the reply read here, on a socket of our own: nothing is lost.
 """
 
 import json
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from backup.engine.address import Address
+from backup.engine.address import Address, Tls
 from backup.engine.door import Declined, reaching
 
 HEADERS_AT_MOST = 64 << 10
@@ -85,16 +85,13 @@ def _secured(sock: socket.socket, address: Address) -> socket.socket:
     if address.tls is None:
         return sock
     try:
-        return tls_context(address).wrap_socket(sock, server_hostname=address.host[0])
+        return _tls_context(address.tls).wrap_socket(sock, server_hostname=address.host[0])
     except BaseException:
         sock.close()
         raise
 
 
-def tls_context(address: Address) -> ssl.SSLContext:
-    """The TLS settings of an address that has some."""
-    tls = address.tls
-    assert tls is not None
+def _tls_context(tls: Tls) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
     if not tls.verify:
         context.check_hostname = False
@@ -124,9 +121,7 @@ def hijack(
             sock.settimeout(60)
             sock.sendall(request.encode() + payload)
             head, rest = _headers(sock)
-        status = int(head.split(None, 2)[1])
-        if status not in (101, 200):
-            raise Declined(status, _complaint(sock, rest))
+        _require_stream(sock, head, rest)
         sock.setblocking(False)
     except BaseException:
         sock.close()
@@ -144,6 +139,12 @@ def _headers(sock: socket.socket) -> tuple[bytes, bytes]:
         received += piece
     head, _, rest = received.partition(b"\r\n\r\n")
     return head, rest
+
+
+def _require_stream(sock: socket.socket, head: bytes, rest: bytes) -> None:
+    status = int(head.split(None, 2)[1])
+    if status not in (101, 200):
+        raise Declined(status, _complaint(sock, rest))
 
 
 def _complaint(sock: socket.socket, received: bytes) -> str:

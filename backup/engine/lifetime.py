@@ -1,11 +1,11 @@
 """The helper container itself: made, started, held alive, removed.
 
 Its first process is `cat` on a stdin that voltar holds open. When voltar dies, even by kill -9, the
-engine closes that stdin, `cat` ends, and with it everything else in the container: a dead run leaves
-no running helper. What is left of the container is removed by the next run (orphans.py).
+engine closes that stdin, `cat` ends, and with it everything else in the container: a dead run
+leaves no running helper. What is left of the container is removed by the next run (orphans.py).
 
-Never `v=1` and never AutoRemove: both would delete an anonymous volume that the helper inherited, if
-its owner was removed in the meantime without its volumes.
+Never `v=1` and never AutoRemove: both would delete an anonymous volume that the helper inherited,
+if its owner was removed in the meantime without its volumes.
 """
 
 import enum
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from backup.engine import image
-from backup.engine.connect import Engine
+from backup.engine.connect import Engine, segment
 from backup.engine.door import Declined
 from backup.engine.image import Image
 from backup.engine.session import Cell
@@ -120,11 +120,12 @@ def _create(engine: Engine, name: str, wanted: Wanted, scratch: Path | None) -> 
 def _check(engine: Engine, mounts: Mounts) -> None:
     """The engine would make volumes that are missing, so they are asked for first."""
     if isinstance(mounts, VolumesFrom):
-        engine.find("container", mounts.container_id, f"/containers/{mounts.container_id}/json")
+        name = mounts.container_id
+        engine.find("container", name, f"/containers/{segment('container', name)}/json")
         return
     for mount in mounts:
         if mount.kind == "volume":
-            engine.find("volume", mount.source, f"/volumes/{mount.source}")
+            engine.find("volume", mount.source, f"/volumes/{segment('volume', mount.source)}")
 
 
 def _start(engine: Engine, identity: str, used: Image) -> None:

@@ -1,0 +1,88 @@
+"""What runs that were killed left behind.
+
+A helper ends with its run (lifetime.py), but its container stays. A *running* helper has a living
+owner and is left alone; one that has ended, was never started, or stands paused has none.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from backup.engine import lifetime, private
+from backup.engine.connect import Engine
+from backup.engine.door import Declined
+
+STARTING_S = 300
+_ENDED = ("exited", "dead", "paused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A helper container whose run is dead. Its `labels` tell what it was for."""
+
+    id: str
+    name: str
+    state: str
+    labels: dict[str, str]
+
+    @property
+    def run(self) -> str:
+        """The run that it belonged to."""
+        return self.labels.get(lifetime.RUN_LABEL, "")
+
+
+def orphans(engine: Engine) -> list[Orphan]:
+    """Helpers without a living owner, the oldest first."""
+    found: list[dict[str, Any]] = engine.get(
+        "/containers/json", all=1, filters=json.dumps({"label": [lifetime.LABEL]})
+    )
+    now = _clock(engine)
+    dead = [one for one in found if _is_dead(one, now)]
+    return [
+        Orphan(
+            id=str(one["Id"]),
+            name=str((one["Names"] or [one["Id"]])[0]).lstrip("/"),
+            state=str(one["State"]),
+            labels=dict(one["Labels"]),
+        )
+        for one in sorted(dead, key=lambda one: int(one["Created"]))
+    ]
+
+
+def remove(engine: Engine, orphan: Orphan) -> None:
+    """Remove an orphan; its volumes stay. One that is gone already is no error."""
+    if orphan.state == "paused":
+        try:
+            engine.post(f"/containers/{orphan.id}/unpause")
+        except Declined as err:
+            if err.status not in (404, 409, 500):  # gone, or not paused any more
+                raise
+    lifetime.remove(engine, orphan.id)
+
+
+def sweep(engine: Engine) -> list[Orphan]:
+    """Remove all orphans, and shared directories of dead runs; returns the orphans that there were.
+
+    A caller who has to act on what an orphan's run half did asks `orphans` first.
+    """
+    found = orphans(engine)
+    for one in found:
+        remove(engine, one)
+    private.sweep()
+    return found
+
+
+def _is_dead(listed: dict[str, Any], now: float) -> bool:
+    state = str(listed["State"])
+    if state == "created":  # its owner may be about to start it
+        return now - int(listed["Created"]) > STARTING_S
+    return state in _ENDED
+
+
+def _clock(engine: Engine) -> float:
+    """The engine's time, in seconds: created times are by its clock, not ours."""
+    text = str(engine.get("/info")["SystemTime"])
+    seconds, _, rest = text.partition(".")
+    zone = rest.lstrip("0123456789") if rest else ""
+    return datetime.fromisoformat(f"{seconds}{zone}").timestamp()
