@@ -20,7 +20,8 @@ from backup.engine.dataplane import Plane, Source, choose, plane
 from backup.engine.lifetime import Access, Mounts, Wanted, running
 from backup.engine.private import private_directory
 from backup.engine.session import Cell, Finished, examine
-from backup.errors import HelperFailed
+from backup.engine.tools import GNU
+from backup.errors import EngineError, HelperFailed
 
 OK = (0,)
 SMALL = 64 << 20
@@ -155,7 +156,28 @@ def helper(
         if chosen.parent is not None:
             directory = stack.enter_context(private_directory(chosen.parent))
         cell = stack.enter_context(running(engine, wanted, directory))
-        yield Helper(cell, plane(cell, directory))
+        ready = Helper(cell, plane(cell, directory))
+        _require_gnu(engine, ready)
+        yield ready
+
+
+def _require_gnu(engine: Engine, ready: Helper) -> None:
+    """Ask the tools of an image that the user named who they are, once for an engine."""
+    named = engine.settings.helper_image
+    if named is None or engine.memory.get("gnu") == named:
+        return
+    for name in GNU:
+        try:
+            said = ready.run([name, "--version"])
+        except HelperFailed as err:
+            said = err.stderr.encode()
+        if b"GNU" not in said:
+            raise EngineError(
+                f"the helper image {named} has no GNU {name}: busybox and others lose attributes, "
+                "ACLs and holes",
+                hint="use debian:stable-slim, or unset VOLTAR_HELPER_IMAGE",
+            )
+    engine.memory["gnu"] = named
 
 
 def _how(done: Finished) -> str:
