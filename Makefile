@@ -1,9 +1,8 @@
 # `make` lists what there is. Everything runs in .venv, made from requirements/dev.txt (versions and hashes).
-# PYTHON chooses the interpreter; otherwise the newest of 3.13, 3.12, 3.11 that is here and runs.
+# PYTHON names the interpreter; otherwise it is the newest of 3.13, 3.12, 3.11 that is here and runs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
-override PYTHON := $(or $(PYTHON),$(shell tests/testbed/interpreters.sh | head -n 1))
 BIN := $(VENV)/bin
 
 .PHONY: help venv demo test check bench lock clean

@@ -1,14 +1,14 @@
 """Fixtures and markers only; how the engines come about is in tests/testbed.
 
-    engine          the engine that tests share: a private 20.10, or the one of VOLTAR_TEST_ENGINE
-    every_engine    the same for each of 20.10, 28.5-classic, 28.5-containerd: the test runs three times
-    start_engine    start_engine(kind="20.10", shared=True): one more, for a test that kills or breaks it
-    scratch         volumes, containers and images on `engine` or `every_engine`, removed after the test
-    image           the name of an image with a shell and the usual tools, on that same engine
-    run_directory   a directory that every shared engine sees at the same path; tmp_path is below it
+    engine         the engine that tests share: a private 20.10, or that of VOLTAR_TEST_ENGINE
+    every_engine   the same for 20.10, 28.5-classic and 28.5-containerd: the test runs three times
+    start_engine   start_engine(kind="20.10", shared=True): one more, for a test that breaks it
+    scratch        volumes, containers and images on the test's engine, removed after the test
+    image          the name of an image with a shell and the usual tools, on that same engine
+    run_directory  a directory that shared engines see at the same path; tmp_path is below it
 
-An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that kill or
-configure an engine (those with `start_engine`) are deselected, and the summary says how many.
+An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that
+kill or configure an engine (those with `start_engine`) are deselected, and the summary says so.
 """
 
 import os
@@ -31,8 +31,12 @@ DESELECTED: pytest.StashKey[int] = pytest.StashKey()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Put temporary files where engines see them; without root there are no private engines to see them."""
-    if os.geteuid() == 0 and Path("/proc/self/mountinfo").exists() and not config.option.collectonly:
+    """Put temporary files where private engines see them; they need root."""
+    if (
+        os.geteuid() == 0
+        and Path("/proc/self/mountinfo").exists()
+        and not config.option.collectonly
+    ):
         run = config.stash[RUN] = Run()
         config.option.basetemp = config.option.basetemp or str(run.tmp / "pytest")
         os.environ["TMPDIR"] = str(run.tmp)
@@ -64,17 +68,18 @@ def rank(item: pytest.Item) -> int:
     return ORDER.index(area) if area in ORDER else len(ORDER)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """Say what did not run."""
     if count := config.stash.get(DESELECTED, 0):
-        terminalreporter.write_line(
-            f"VOLTAR_TEST_ENGINE={GIVEN}: {count} tests that kill or configure an engine did not run"
-        )
+        said = f"{count} tests that kill or configure an engine did not run"
+        terminalreporter.write_line(f"VOLTAR_TEST_ENGINE={GIVEN}: {said}", red=True)
 
 
 @pytest.fixture(scope="session")
 def pool(pytestconfig: pytest.Config) -> Iterator[Pool]:
-    """The engines of this session, started when first asked for; at the end nothing may be left on them."""
+    """The engines of this session, started when first asked for; nothing may be left on them."""
     run = pytestconfig.stash.get(RUN, None)
     pool = Pool(run, given=GIVEN)
     try:

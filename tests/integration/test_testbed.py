@@ -10,4 +10,6 @@ def test_a_container_with_a_volume_runs(every_engine: Engine, scratch: Scratch, 
 
     every_engine.docker("exec", name, "sh", "-c", "echo kept >/data/file")
 
-    assert every_engine.docker("run", "--rm", "-v", f"{volume}:/d", image, "cat", "/d/file") == "kept"
+    assert (
+        every_engine.docker("run", "--rm", "-v", f"{volume}:/d", image, "cat", "/d/file") == "kept"
+    )

@@ -1,6 +1,6 @@
 """The test bed: real Docker engines, images and data for the tests, made by the tests themselves.
 
-    workspace   one directory per run, known to be dead or alive by a lock; what killed runs left is removed
+    workspace   one directory per run, dead or alive by its lock; removes what killed runs left
     debian      packages: installed on this machine, or of another release unpacked beside it
     daemon      one private dockerd with everything it starts, in namespaces of its own
     engine      what a test talks to: URL, docker command, docker-py client

@@ -50,7 +50,7 @@ def attempt(
 
 
 def located(name: str) -> Path | None:
-    """Where a command is; the directories of system tools count even for users without them in PATH."""
+    """Where a command is; directories of system tools count even if they are not in PATH."""
     path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
     found = shutil.which(name, path=path)
     return Path(found) if found else None

@@ -1,12 +1,13 @@
 """One private dockerd: started, killed, started again with the same data, and removed.
 
-It and all that it starts live in namespaces whose first process is engine.sh; ending that one ends them all.
-That process is also ended by the kernel when this one dies, whatever the cause.
+It and all that it starts live in namespaces whose first process is engine.sh; ending that one ends
+them all. That process is also ended by the kernel when this one dies, whatever the cause.
 """
 
 import json
 import os
 import signal
+import socket as network
 import subprocess
 import time
 from contextlib import suppress
@@ -53,7 +54,7 @@ class Daemon:
         (self.directory / "daemon.json").write_text(json.dumps(configuration | settings))
 
     def start(self, *, within_s: float = 60) -> None:
-        """Start what is not running, and wait until the engine answers; its data are those it had before."""
+        """Start what is not running and wait until the engine answers; its data are still there."""
         if self.pid() is None:
             alive = self._process is not None and self._process.poll() is None
             if alive:
@@ -85,7 +86,9 @@ class Daemon:
             gone = self._process is None or self._process.poll() is not None
             if gone or (self.directory / "ended").exists() or time.monotonic() > deadline:
                 what = "ended" if gone or (self.directory / "ended").exists() else "does not answer"
-                raise BedFailure(f"the engine in {self.directory} {what}; its log ends:\n{self.tail()}")
+                raise BedFailure(
+                    f"the engine in {self.directory} {what}; its log ends:\n{self.tail()}"
+                )
             time.sleep(0.05)
 
     def pid(self) -> int | None:
@@ -100,7 +103,7 @@ class Daemon:
         return None
 
     def kill_dockerd(self) -> None:
-        """Kill dockerd alone with SIGKILL: containerd and the containers stay. Returns when it is gone."""
+        """Kill dockerd alone with SIGKILL and wait for its end; containers go on."""
         pid = self.pid()
         if pid is None:
             raise BedFailure("dockerd does not run")
@@ -134,8 +137,6 @@ class Daemon:
 
 def answers(socket: Path) -> bool:
     """Whether an engine listens and answers a ping."""
-    import socket as network
-
     with suppress(OSError), network.socket(network.AF_UNIX) as connection:
         connection.settimeout(5)
         connection.connect(str(socket))

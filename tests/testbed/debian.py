@@ -1,7 +1,7 @@
 """Packages of Debian: installed on this machine, or of another release unpacked beside it.
 
-Where Debian is comes from this machine's own apt configuration. Installing needs Debian and root; elsewhere
-the missing commands are named in one sentence, and nothing is changed.
+Where Debian is comes from this machine's own apt configuration. Installing needs Debian and root;
+elsewhere the missing commands are named in one sentence, and nothing is changed.
 """
 
 import os
@@ -37,7 +37,7 @@ def require_engine_tools() -> None:
     """See to it that a private engine can be started here."""
     if os.uname().sysname != "Linux" or os.geteuid() != 0:
         raise BedFailure(
-            "private engines need Linux and root; set VOLTAR_TEST_ENGINE to the URL of an engine to use instead"
+            "private engines need Linux and root; VOLTAR_TEST_ENGINE=URL names another engine"
         )
     require(ENGINE_TOOLS)
 
@@ -54,7 +54,9 @@ def require(tools: Mapping[str, str]) -> None:
 def install(missing: Sequence[str], tools: Mapping[str, str]) -> None:
     """Install the packages that have the missing commands."""
     if not located("apt-get") or os.geteuid() != 0:
-        raise BedFailure(f"the test bed needs {', '.join(missing)}: install them, or run as root on Debian")
+        raise BedFailure(
+            f"the test bed needs {', '.join(missing)}: install them, or run as root on Debian"
+        )
     wanted = [tools[name] for name in missing]
     # Before trixie docker.io has the docker command too, and there is no docker-cli.
     if "docker-cli" in wanted and "docker.io" in wanted:
@@ -77,7 +79,7 @@ def apt_get(*words: str, options: Sequence[str] = (), directory: Path | None = N
 
 @contextmanager
 def services_stay_down() -> Iterator[None]:
-    """Installing docker.io must not start a system engine: it would take over the host's bridge and firewall."""
+    """Keep docker.io from starting a system engine, which would take the host's bridge."""
     ours = not POLICY.exists()
     if ours:
         POLICY.write_text("#!/bin/sh\n# voltar's test bed installs packages\nexit 101\n")
@@ -90,7 +92,7 @@ def services_stay_down() -> Iterator[None]:
 
 
 def unpack(suite: str, packages: Sequence[str]) -> Path:
-    """The directory into which a release's packages and all they depend on were unpacked, once for all runs."""
+    """A directory with a release's packages and all they depend on, unpacked once for all runs."""
     root = workspace.base() / "roots" / suite
     complete = root.with_name(f"{suite}.complete")
     wanted = " ".join(packages)
@@ -141,7 +143,9 @@ def apt_options(state: Path) -> list[str]:
 def archive() -> str:
     """The archive of Debian that this machine's apt is configured to use."""
     if not located("apt-get") or not located("dpkg-deb"):
-        raise BedFailure("engines of other releases come from Debian's packages: they need a Debian machine")
+        raise BedFailure(
+            "engines of other releases come from Debian's packages: they need a Debian machine"
+        )
     lines = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)"]).decode()
     for line in lines.splitlines():
         uri, _, names = line.partition(" ")

@@ -1,10 +1,10 @@
 """An engine as a test sees it, and the pool of those that were started.
 
-    pool = Pool(run)                        nothing is started yet
-    engine = pool.engine("20.10")           started when first asked for, kept until the pool is closed
-    engine.docker("volume", "create", "v")  the docker command against it
-    engine.client                           a plain docker.DockerClient
-    other = pool.start("28.5-classic", shared=False)     one more, for a test that kills or breaks it
+pool = Pool(run)                        nothing is started yet
+engine = pool.engine("20.10")           started when first asked for, kept until the pool is closed
+engine.docker("volume", "create", "v")  the docker command against it
+engine.client                           a plain docker.DockerClient
+other = pool.start("28.5-classic", shared=False)     one more, for a test that kills or breaks it
 """
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import docker
+import docker  # type: ignore[import-untyped]
 
 from tests.testbed import command, debian, workspace
 from tests.testbed.command import BedFailure
@@ -45,7 +45,7 @@ PACKAGES = ("docker.io", "iptables", "bash", "coreutils", "mount", "util-linux",
 
 @dataclass(kw_only=True)
 class Engine:
-    """An engine that answers. `kind` is a name of KINDS, or "given" for one from VOLTAR_TEST_ENGINE."""
+    """An engine that answers. `kind` is a name of KINDS, or "given" (VOLTAR_TEST_ENGINE)."""
 
     kind: str
     url: str
@@ -98,14 +98,14 @@ class Engine:
 class Pool:
     """The engines of a test run; `close` ends them all."""
 
-    def __init__(self, run: workspace.Run, *, given: str | None = None) -> None:
+    def __init__(self, run: workspace.Run | None, *, given: str | None = None) -> None:
         self._run = run
         self._given = given
         self._kept: dict[str, Engine] = {}
         self._count = 0
 
     def engine(self, kind: str = OWN) -> Engine:
-        """The engine of that kind that tests share; the given one whatever the kind, if one was given."""
+        """The engine of that kind that tests share; if one was given, that one."""
         if kind not in self._kept:
             self._kept[kind] = reachable(self._given) if self._given else self.start(kind)
         return self._kept[kind]
@@ -114,11 +114,14 @@ class Pool:
         """Start one more private engine; whoever asked stops it."""
         wanted = KINDS[kind]
         debian.require_engine_tools()
+        assert self._run, "the test session was configured without a run directory"
         root = root_of(wanted)
         self._count += 1
         directory = self._run.directory / str(self._count)
         daemon = Daemon(self._run, directory, root=root, shared=shared)
-        daemon.prepare({"features": {"containerd-snapshotter": True}} if wanted.containerd_store else {})
+        daemon.prepare(
+            {"features": {"containerd-snapshotter": True}} if wanted.containerd_store else {}
+        )
         try:
             daemon.start()
         except BaseException:
@@ -147,7 +150,7 @@ def reachable(url: str) -> Engine:
 
 
 def root_of(kind: Kind) -> Path | None:
-    """Where that release is unpacked, unpacked now if need be; None if it is what this machine has."""
+    """Where that release is unpacked (now, if need be); None if this machine has it."""
     own = command.located("dockerd")
     if own and f"version {kind.version}." in command.run([own, "--version"]).decode():
         return None

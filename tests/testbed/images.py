@@ -1,6 +1,6 @@
-"""Images made without a registry, from this machine's own binaries and the libraries that ldd names.
+"""Images made without a registry, from this machine's own binaries and the libraries they need.
 
-The tar that is imported is deterministic and its digest is the tag: an engine that has the tag has the image.
+The imported tar is deterministic and its digest is the tag: an engine with the tag has the image.
 """
 
 import hashlib
@@ -14,11 +14,12 @@ from tests.testbed import debian
 from tests.testbed.command import BedFailure, located, run
 from tests.testbed.engine import Engine
 
-TOOLS = (
-    "sh cat chmod chown cp date dd df du echo env expr false find getfacl getfattr grep head id kill ln ls "
-    "mkdir mkfifo mknod mktemp mv od printf ps pwd readlink rm rmdir sed seq setcap getcap setfacl setfattr "
-    "sha256sum sleep sort stat sync tail tar tee test touch tr true truncate wc xargs"
-).split()
+TOOLS = """
+    sh cat chmod chown cp date dd df du echo env expr false find getcap getfacl getfattr grep
+    head id kill ln ls mkdir mkfifo mknod mktemp mv od printf ps pwd readlink rm rmdir sed seq
+    setcap setfacl setfattr sha256sum sleep sort stat sync tail tar tee test touch tr true
+    truncate wc xargs
+""".split()  # noqa: SIM905  (a list of fifty quoted words is harder to read)
 FILES: Mapping[str, bytes] = {
     "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     "etc/group": b"root:x:0:\nnogroup:x:65534:\n",
@@ -33,7 +34,7 @@ def tools(engine: Engine) -> str:
 def build(
     engine: Engine, name: str, commands: Sequence[str], *, changes: Sequence[str] = ()
 ) -> str:
-    """See to it that an image of these commands (names or absolute paths) is on the engine; returns name:tag.
+    """Put an image of these commands (names or paths) on the engine; returns name:tag.
 
     `changes` are Dockerfile instructions: CMD, ENV, EXPOSE, VOLUME, HEALTHCHECK …
     """
@@ -48,13 +49,15 @@ def build(
 
 @cache
 def packed(commands: tuple[str, ...]) -> bytes:
-    """A deterministic tar: the commands in /bin, their libraries where ldd found them, a little of /etc."""
+    """A deterministic tar: commands in /bin, libraries where ldd found them, a little of /etc."""
     debian.require(debian.TEST_TOOLS)
     content: dict[str, bytes] = dict(FILES)
     for command in commands:
         found = located(command)
         if found is None:
-            raise BedFailure(f"an image for the tests needs the command {command}, which is not here")
+            raise BedFailure(
+                f"an image for the tests needs the command {command}, which is not here"
+            )
         content[f"bin/{found.name}"] = found.read_bytes()
         content |= {str(path).lstrip("/"): path.read_bytes() for path in libraries(found)}
     directories = {str(p) for name in content for p in Path(name).parents if str(p) != "."}
@@ -75,7 +78,7 @@ def packed(commands: tuple[str, ...]) -> bytes:
 
 
 def libraries(binary: Path) -> list[Path]:
-    """The shared libraries and the loader that a binary needs; none for a static one or a script."""
+    """The shared libraries and the loader that a binary needs, as ldd names them."""
     if binary.read_bytes()[:4] != b"\x7fELF":
         return []
     listed = run(["sh", "-c", 'ldd "$1" 2>/dev/null || true', "-", binary]).decode()

@@ -21,7 +21,9 @@ def processes() -> list[str]:
     """Processes that this one started and that still run."""
     found = []
     for pid in children(os.getpid()):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        command = (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
         if command.strip():
             found.append(f"process {pid}: {command.strip()}")
     return found

@@ -9,9 +9,9 @@ from tests.testbed.engine import Engine
 
 
 class Scratch:
-    """Makes things on one engine and removes them on leaving the `with`, with whatever hangs on them.
+    """Makes things on one engine and removes them on leaving the `with`.
 
-    Names begin with `t-` and a random prefix of this object; `claim` covers what somebody else makes.
+    Names begin with `prefix`, which no other has; `claim` covers what somebody else makes.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -47,7 +47,11 @@ class Scratch:
         return name
 
     def claim(
-        self, *, containers: Sequence[str] = (), volumes: Sequence[str] = (), images: Sequence[str] = ()
+        self,
+        *,
+        containers: Sequence[str] = (),
+        volumes: Sequence[str] = (),
+        images: Sequence[str] = (),
     ) -> None:
         """Have these removed too, if they exist by then."""
         self._containers += containers

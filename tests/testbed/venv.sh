@@ -1,7 +1,10 @@
 #!/bin/bash
 # venv.sh PYTHON DIRECTORY: a virtual environment with the locked packages and voltar itself, editable.
+# With an empty PYTHON it is the newest of this machine that will do.
 set -euo pipefail
 python=$1 venv=$2
+[ "$python" ] || python=$(tests/testbed/interpreters.sh | sed -n 1p)
+[ "$python" ] || python=$(command -v python3) || true
 if [ -z "$python" ]; then
   echo "voltar needs Python 3.11 or newer: install it, or name it (make PYTHON=/path/to/python3 …)" >&2; exit 1
 fi

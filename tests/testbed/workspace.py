@@ -1,14 +1,14 @@
 """One directory per test run, and the removal of what killed runs left.
 
     <base>/lock              taken while runs are made and swept
-    <base>/runs/<id>/lock    held by its run for as long as it lives: the kernel lets go of it on any death
+    <base>/runs/<id>/lock    held by its run for as long as it lives, whatever its end
     <base>/runs/<id>/tmp     temporary files of the tests: visible to every engine at the same path
     <base>/runs/<id>/<n>     one private engine: its socket, data, log
     <base>/roots/<suite>     packages of another release (testbed.debian)
 
-`<base>` is VOLTAR_TESTBED_DIR, or /var/tmp/voltar-testbed. A run whose lock can be taken is dead, whatever its
-pid says now. What it may have left: processes (recorded with their start time, for pids are used again),
-mounts under its directory, cgroups, files.
+`<base>` is VOLTAR_TESTBED_DIR, or /var/tmp/voltar-testbed. A run whose lock can be taken is dead.
+What it may have left: processes (recorded with their start time, for pids are used again), mounts
+under its directory, cgroups, files.
 """
 
 import fcntl
@@ -88,7 +88,7 @@ def alive(directory: Path) -> bool:
 
 
 def remove(directory: Path) -> None:
-    """End the recorded processes of a run or of one engine; remove its mounts, cgroups and files."""
+    """Remove what a run or one of its engines left: processes, mounts, cgroups, files."""
     for record in (*directory.glob("*.process"), *directory.glob("*/*.process")):
         end(record)
     for mount in mounts_under(directory):
@@ -101,7 +101,7 @@ def remove(directory: Path) -> None:
 
 
 def cgroup_of(directory: Path) -> Path:
-    """The cgroup, relative to a hierarchy's root, of everything a run or one of its engines starts."""
+    """The cgroup of a run or of one of its engines, relative to the root of a hierarchy."""
     return Path(CGROUP_PARENT) / directory.relative_to(base() / "runs")
 
 
@@ -111,7 +111,7 @@ def record(file: Path, pid: int) -> None:
 
 
 def end(record: Path, *, within_s: float = 20) -> None:
-    """Kill the recorded process if it is still the one that was recorded, and wait until it is gone."""
+    """Kill a recorded process, if it is still the same one, and wait until it is gone."""
     with suppress(FileNotFoundError, ValueError):
         pid, start = (int(word) for word in record.read_text().split())
         deadline = time.monotonic() + within_s
@@ -142,7 +142,7 @@ def mounts_under(directory: Path) -> list[str]:
 
 
 def remove_cgroup(directory: Path) -> None:
-    """Remove a cgroup and those below it; processes that were just killed may need a moment to leave."""
+    """Remove a cgroup and those below it; what was just killed may need a moment to leave."""
     for parent, _, _ in os.walk(directory, topdown=False):
         for _ in range(50):
             try:

@@ -1,0 +1,55 @@
+"""The import rules of pyproject.toml hold, and would be noticed if they did not."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+LIBRARIES = ("docker", "blake3", "cryptography", "pyfastcdc", "zstandard", "typer", "rich")
+VIOLATIONS = {
+    "backup/paths.py": "import backup.engine",
+    "backup/engine/door.py": "import backup.repository",
+    "backup/job.py": f"import paramiko, {', '.join(LIBRARIES)}",
+    "backup/survey.py": "import tests.testbed",
+    "backup/unheard_of.py": "",
+    "transports/errors.py": "import backup.errors",
+    "tests/testbed/walk.py": "import backup.paths",
+}
+
+
+def lint(directory: Path) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("lint-imports")
+    return subprocess.run(
+        [command, "--no-cache"], cwd=directory, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_import_rules_hold() -> None:
+    done = lint(PROJECT)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_each_import_rule_can_be_broken(tmp_path: Path) -> None:
+    for name in ("backup", "transports", "tests"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    for name, line in VIOLATIONS.items():
+        with (tmp_path / name).open("a") as file:
+            file.write(f"\n{line}\n")
+
+    said = " ".join(lint(tmp_path).stdout.split())
+
+    assert "0 kept, 8 broken" in said
+    for words in (
+        "backup.paths is not allowed to import backup.engine",
+        "backup.engine is not allowed to import backup.repository",
+        "not listed as layers: - backup.unheard_of",
+        "backup is not allowed to import tests",
+        "transports is not allowed to import backup",
+        "tests.testbed is not allowed to import backup",
+        "backup is not allowed to import paramiko",
+        *(f"backup.job -> {library}" for library in LIBRARIES),
+    ):
+        assert words in said
