@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.testbed import workspace
-from tests.testbed.command import BedFailure
+from tests.testbed.command import BedFailure, attempt
 from tests.testbed.workspace import started
 
 SCRIPT = Path(__file__).with_name("engine.sh")
@@ -124,6 +124,11 @@ class Daemon:
             self._process.wait()
             self._process = None
             (self.directory / "engine.process").unlink(missing_ok=True)
+
+    def inside(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a command of this machine in the mount, network and pid namespaces of the engine."""
+        init = children(self._process.pid)[0] if self._process else 0
+        return attempt(["nsenter", "--all", "--target", str(init), *argv])
 
     def remove(self) -> None:
         """End everything and remove every trace."""

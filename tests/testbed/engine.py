@@ -10,7 +10,7 @@ other = pool.start("28.5-classic", shared=False)     one more, for a test that k
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -50,7 +50,6 @@ class Engine:
     kind: str
     url: str
     maybe_daemon: Daemon | None = None
-    _imported: dict[str, str] = field(default_factory=dict)
 
     @property
     def daemon(self) -> Daemon:
@@ -63,6 +62,10 @@ class Engine:
     def data_root(self) -> Path:
         """Where the engine keeps its data, as seen from here."""
         return self.daemon.data_root
+
+    def volume_directory(self, volume: str) -> Path:
+        """Where the content of a volume is, as seen from here."""
+        return Path(self.docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -145,6 +148,7 @@ def reachable(url: str) -> Engine:
     try:
         engine.client.ping()
     except docker.errors.DockerException as err:
+        engine.stop()
         raise BedFailure(f"VOLTAR_TEST_ENGINE={url}: no engine answers there: {err}") from err
     return engine
 

@@ -62,6 +62,7 @@ def extract(engine: Engine, container: str, directory: str, tar: bytes) -> None:
         "-xpf",
         "-",
         "--numeric-owner",
+        "--delay-directory-restore",
         "--xattrs",
         "--xattrs-include=*",
         "-C",
@@ -82,7 +83,9 @@ def archive(*, files: int = 3000, seed: int = 1) -> bytes:
 def members(files: int, dice: random.Random) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """The entries of the content, in an order that can be extracted."""
     words = [f"{dice.getrandbits(40):x}" for _ in range(2000)]
-    yield entry("tables", tarfile.DIRTYPE, dice), b""
+    yield entry(".", tarfile.DIRTYPE, dice), b""
+    for directory in ("tables", "mail"):
+        yield entry(directory, tarfile.DIRTYPE, dice), b""
     for number in range(8):
         rows = (f"{n},{dice.choice(words)},{dice.random():.6f}\n" for n in range(20_000))
         yield of("tables", f"{number:04}.csv", "".join(rows).encode(), dice)

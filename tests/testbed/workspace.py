@@ -22,13 +22,18 @@ from pathlib import Path
 
 from tests.testbed.command import BedFailure, attempt, run
 
+LONGEST_BASE = 45
+"""The longest base directory, in bytes: below it are sockets, whose names may have 107."""
 CGROUPS = Path("/sys/fs/cgroup")
 CGROUP_PARENT = "voltar-testbed"
 
 
 def base() -> Path:
     """The directory of the test bed on this machine."""
-    return Path(os.environ.get("VOLTAR_TESTBED_DIR", "/var/tmp/voltar-testbed")).absolute()
+    directory = Path(os.environ.get("VOLTAR_TESTBED_DIR", "/var/tmp/voltar-testbed")).absolute()
+    if len(os.fsencode(directory)) > LONGEST_BASE:
+        raise BedFailure(f"VOLTAR_TESTBED_DIR={directory}: more than {LONGEST_BASE} bytes")
+    return directory
 
 
 @contextmanager
