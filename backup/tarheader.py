@@ -7,6 +7,7 @@ bytes. What GNU tar would complain about is refused here.
 
 import re
 import struct
+from functools import lru_cache
 from zlib import adler32
 
 BLOCK = 512
@@ -22,7 +23,7 @@ fields = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x").unpack
 _NANO = 1_000_000_000
 # maybe a NUL, blanks, then octal digits up to a blank, a NUL or the end; but NULs alone are 0
 _NUMBER = re.compile(rb"\0?+\s*+(?:([0-7]++)(?:[\s\0]|\Z)|\0)").match
-_TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d*))?").fullmatch
+_TIME = re.compile(rb"(-?)(\d{1,18})(?:\.(\d*))?").fullmatch
 
 
 class HeaderError(ValueError):
@@ -39,6 +40,8 @@ def verify(block: bytes) -> None:
         + 8 * 0x20
         - 3
     )
+    if block[148:156] == b"%06o\0 " % total:
+        return
     recorded = number(block[148:156])
     if recorded == total:
         return
@@ -73,6 +76,13 @@ def _unusual_number(field: bytes) -> int:
     return value
 
 
+@lru_cache(4096)
+def mode(field: bytes) -> int:
+    """Decode permission bits; what else older tars put there is dropped."""
+    return number(field) & 0o7777
+
+
+@lru_cache(4096)
 def identity(field: bytes) -> int:
     """Decode a user or group id."""
     value = number(field)
@@ -128,6 +138,9 @@ def decimal(key: str, value: bytes, limit: int) -> int:
 
 def nanoseconds(value: bytes) -> int:
     """Decode a time of an extended header; parts of a nanosecond go down, as in GNU tar."""
+    seconds, _, fraction = value.partition(b".")
+    if len(fraction) == 9 and fraction.isdigit() and seconds.isdigit() and len(seconds) < 19:
+        return int(seconds) * _NANO + int(fraction)
     match = _TIME(value)
     if not match:
         raise HeaderError(f"a time in the extended header is {value[:40]!r}")

@@ -181,7 +181,7 @@ class _Stream:
 
     def begin(self, entry: Entry, sparse_map: BodyMap | None) -> None:
         """Make what comes next the body of `entry`."""
-        self._path = entry.path
+        self._path = entry.path or self._path
         if entry.body_size:
             self._entry = entry
             self._left = entry.body_size
@@ -250,4 +250,6 @@ class _Stream:
         return TruncatedArchive(f"the tar archive ends too early ({self._place(end)})")
 
     def _place(self, offset: int) -> str:
-        return f"byte {offset}, after {printable(self._path)}" if self._path else f"byte {offset}"
+        if not self._path:
+            return f"byte {offset}"
+        return f"byte {offset}, {'in' if self._entry else 'after'} {printable(self._path)}"

@@ -11,7 +11,7 @@ from backup.engine.connect import Engine, Settings, connect
 from backup.engine.containers import Container, Mount, container, containers
 from backup.engine.helper import Helper, Stream, helper
 from backup.engine.lifetime import RUN_LABEL, Access, Attached, Mounts, VolumesFrom
-from backup.engine.orphans import Orphan, orphans, remove, sweep
+from backup.engine.orphans import Orphan, ended_at, orphans, remove, sweep
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
 from backup.engine.volumes import (
@@ -45,6 +45,7 @@ __all__ = [
     "container",
     "containers",
     "create_volume",
+    "ended_at",
     "helper",
     "orphans",
     "remove",

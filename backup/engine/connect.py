@@ -64,6 +64,7 @@ class Engine:
         self.name = str(info["Name"])
         self.version = str(info["ServerVersion"])
         self.architecture = str(info["Architecture"])
+        self.data_root = str(info.get("DockerRootDir") or "")
 
     def get(self, path: str, **params: Any) -> Any:
         """GET a JSON document."""

@@ -108,6 +108,10 @@ class Helper:
         """Put a file where the helper can read it; returns its path in the helper."""
         return self._plane.place(name, blocks)
 
+    def rename(self, name: str) -> None:
+        """Give the container another name, at once and for good: a note that outlives this run."""
+        self._cell.engine.post(f"/containers/{self.id}/rename", name=name)
+
     def examine(self) -> None:
         """Raise HelperFailed when the helper is paused, stopped or gone."""
         examine(self._cell)

@@ -50,6 +50,12 @@ def orphans(engine: Engine) -> list[Orphan]:
     ]
 
 
+def ended_at(engine: Engine, orphan: Orphan) -> str:
+    """When the orphan's processes ended, by the engine's clock, as it writes it (RFC 3339)."""
+    found = engine.find("container", orphan.name, f"/containers/{orphan.id}/json")
+    return str(found["State"]["FinishedAt"])
+
+
 def remove(engine: Engine, orphan: Orphan) -> None:
     """Remove an orphan; its volumes stay. One that is gone already is no error."""
     if orphan.state == "paused":

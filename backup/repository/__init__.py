@@ -6,6 +6,7 @@ packs and back), `index`, `manifest`, `snapshot`, `pack`, `sealed`, `chunker`, `
 is packs, index, snapshot.
 """
 
+from backup.repository.check import Checked, Damage, check
 from backup.repository.manifest import Extent, Line, Member, More, Note
 from backup.repository.names import SnapshotId
 from backup.repository.repository import (
@@ -20,6 +21,8 @@ from backup.repository.writer import Group, Pending, Writer
 
 __all__ = [
     "SHORT_ID",
+    "Checked",
+    "Damage",
     "Extent",
     "Group",
     "Line",
@@ -34,6 +37,7 @@ __all__ = [
     "Statistics",
     "VolumeFacts",
     "Writer",
+    "check",
     "create",
     "open_repository",
     "read_descriptor",

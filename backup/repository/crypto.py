@@ -97,7 +97,7 @@ class Keys:
         store must not be able to slip in objects of its own making.
         """
         payload = skippable_payload(data)
-        if len(payload) != _PAYLOAD_SIZE or payload[:4] != _MAGIC:
+        if len(payload) != _PAYLOAD_SIZE or bytes(payload[:4]) != _MAGIC:
             raise IntegrityError("an object does not begin as those of a repository do")
         if payload[4] != _VERSION:
             raise UnsupportedFormat(f"an object has the format version {payload[4]}")

@@ -1,0 +1,225 @@
+"""Capture: what a helper sees at a path becomes a manifest in the repository.
+
+`find` lists everything first. From the list, in our order, tar gets the names that it can carry, and
+its stream is paired again with the list: so every entry has the facts that tar does not tell (inode,
+ctime), and an entry that is in the list and not in the stream is known to be missing and is noted.
+What tar cannot carry is noted as well: sockets, and paths too long to be opened in one call.
+"""
+
+import marshal
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Final
+
+from backup import listing
+from backup.engine import Helper
+from backup.errors import HelperFailed
+from backup.listing import Listed
+from backup.paths import relative
+from backup.recorder import Recorder
+from backup.report import Advanced, Finished, Noted, OnEvent, Started
+from backup.repository import Extent, Repository, Statistics, Writer
+from backup.tarbuild import end_of_archive
+from backup.tarsplit import Entry, split
+
+PATH_MAX: Final = 4096
+"""Linux opens no path of so many bytes, its closing zero included."""
+
+TAR_CREATE: Final = (
+    "tar",
+    "--create",
+    "--format=posix",
+    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+    "--sparse",
+    "--xattrs",
+    "--xattrs-include=*",
+    "--acls",
+    "--numeric-owner",
+    "--ignore-failed-read",
+    "--no-recursion",
+    "--null",
+    "--no-unquote",
+    "--verbatim-files-from",
+    "--quoting-style=escape",
+    "--blocking-factor=512",
+)
+_Note = Callable[[bytes, str], None]
+_FILE_CHANGED: Final = 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SAID: Final = re.compile(r"(?:\S*/)?tar: (?P<path>.+?): (?P<text>[^:]+(?:: .*)?)$")
+_NO_NEWS: Final = ("Exiting with failure status", "socket ignored")
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """One source, stored. `time` is the helper's clock before anything was read.
+
+    `warnings` counts the `notes` that tell of a loss: all but sockets, which no copy could keep.
+    """
+
+    time: datetime
+    manifest: list[Extent]
+    notes: int
+    warnings: int
+    statistics: Statistics
+
+
+def capture(
+    helper: Helper, path: str, subject: str, *, into: tuple[Repository, Writer], on_event: OnEvent
+) -> Captured:
+    """Store everything below `path` of a helper, or the one file that it is.
+
+    Nothing refers to it until a snapshot is committed, which is the caller's next statement.
+    Raises EngineError, HelperFailed, TransportError.
+    """
+    time = _clock(helper)
+    recorder = Recorder(*into)
+    added_before = into[1].added
+    with tempfile.TemporaryDirectory(prefix="voltar-") as scratch:
+        listed = _list(helper, path, Path(scratch), subject, on_event)
+        _read(helper, listed, recorder, subject, on_event)
+    manifest = recorder.finish()
+    on_event(Finished("backup", subject))
+    statistics = Statistics(
+        entries=recorder.entries,
+        files=recorder.files,
+        size=recorder.size,
+        read=recorder.read,
+        added=into[1].added - added_before,
+    )
+    return Captured(time, manifest, recorder.notes, recorder.notes - listed.sockets, statistics)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What there is to capture, on disk: records in our order, and the names that tar is given."""
+
+    directory: str
+    records: Path
+    names: Path
+    size: int
+    entries: int
+    sockets: int
+
+
+def _clock(helper: Helper) -> datetime:
+    seconds, _, fraction = helper.run(["date", "+%s.%N"]).decode().strip().partition(".")
+    return _EPOCH + timedelta(seconds=int(seconds), microseconds=int(fraction[:6]))
+
+
+def _list(
+    helper: Helper, path: str, scratch: Path, subject: str, on_event: OnEvent
+) -> _Listing:
+    on_event(Started("list", subject))
+    # A store through a mapping into a page that is already dirty changes no time stamp: only after
+    # a sync do stamps tell all that was written, and a later capture relies on what this one saw.
+    helper.run(["sync", "-f", path])
+    directory, prefix = _frame(helper, path)
+    records_file, names_file = scratch / "records", scratch / "names"
+    size = entries = sockets = 0
+    argv = ["find", path, "-xdev", "-printf", listing.FORMAT]
+    with (
+        helper.reading(argv, ok=(0, 1)) as stream,
+        records_file.open("wb") as records,
+        names_file.open("wb") as names,
+    ):
+        found = listing.ordered(listing.parse(stream), directory=scratch)
+        for record in found:
+            named = record._replace(path=prefix + record.path)
+            marshal.dump(tuple(named), records)
+            if _unfit(named) is None:
+                names.write((named.path or b".") + b"\0")
+            entries += 1
+            size += record.size if record.kind == "f" else 0
+            sockets += record.kind == "s"
+    return _Listing(directory, records_file, names_file, size, entries, sockets)
+
+
+def _frame(helper: Helper, path: str) -> tuple[str, bytes]:
+    """Return the directory that tar works in, and what comes before the listing's paths.
+
+    A bind-mounted file is captured as one entry of the directory that it is in.
+    """
+    kind = helper.run(["find", path, "-maxdepth", "0", "-printf", "%y"])
+    if kind == b"d":
+        return path, b""
+    parent, _, name = path.rpartition("/")
+    return parent or "/", name.encode("utf-8", "surrogateescape")
+
+
+def _unfit(record: Listed) -> str | None:
+    """Return why tar cannot carry an entry, or None."""
+    if record.kind == "s":
+        return "a socket, which exists only while its program runs"
+    if len(record.path) >= PATH_MAX:
+        return f"its path has {len(record.path)} bytes, and no program can open more than 4095"
+    return None
+
+
+def _read(
+    helper: Helper, listed: _Listing, recorder: Recorder, subject: str, on_event: OnEvent
+) -> None:
+    on_event(Started("backup", subject, listed.size, listed.entries))
+
+    def note(path: bytes, text: str) -> None:
+        recorder.note(path, text)
+        on_event(Noted(subject, path, text))
+
+    with listed.names.open("rb") as names:
+        inside = helper.place("names", iter(lambda: names.read(1 << 20), b""))
+    argv = [*TAR_CREATE, "--directory", listed.directory, "--files-from", inside, "--file=-"]
+    with (
+        listed.records.open("rb") as file,
+        helper.reading(argv, ok=(0, _FILE_CHANGED)) as stream,
+    ):
+        records = _records(file)
+        for entry in split(stream):
+            if entry.kind == "z":
+                continue  # tar's own padding; the snapshot gets a short end of its own
+            record = _match(entry, records, note)
+            before = recorder.read
+            recorder.add(entry, record)
+            on_event(Advanced(recorder.read - before, 1))
+        for record in records:
+            _missing(record, note)
+    for path, text in _complaints(stream.stderr):
+        note(path, text)
+    recorder.add(end_of_archive())
+
+
+def _records(file: IO[bytes]) -> Iterator[Listed]:
+    while True:
+        try:
+            yield Listed(*marshal.load(file))  # noqa: S302  written by this process, just now
+        except EOFError:
+            return
+
+
+def _match(entry: Entry, records: Iterator[Listed], note: _Note) -> Listed:
+    """Return the record of an entry; what comes before it in the list is not in the stream."""
+    path = relative(entry.path)
+    for record in records:
+        if record.path == path:
+            return record
+        _missing(record, note)
+    raise HelperFailed(f"tar sent {path!r}, which it was not asked for")
+
+
+def _missing(record: Listed, note: _Note) -> None:
+    note(record.path, _unfit(record) or "it vanished, or could not be read, while it was captured")
+
+
+def _complaints(stderr: str) -> Iterable[tuple[bytes, str]]:
+    """Yield what tar said about single entries, as (path, text)."""
+    for line in stderr.splitlines():
+        if any(words in line for words in _NO_NEWS):
+            continue
+        said = _SAID.match(line)
+        if said and "Cannot stat" not in line:
+            yield said["path"].encode("utf-8", "surrogateescape"), said["text"]
+
+

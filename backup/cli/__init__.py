@@ -1,0 +1,67 @@
+"""The command line: the only code that prints, exits, and reads the environment.
+
+Exit codes, all in this one table:
+
+    0    done
+    1    failed
+    2    the command line is wrong
+    3    done, but some sources failed or were not captured as they should be
+    4    stored data is damaged, or what was restored is not what was stored
+    5    refused: the target is in use or not empty, or the repository exists
+    6    not a repository, or not its password
+    70   a bug in voltar
+    130  interrupted
+
+stdout carries the answer and nothing else; what is told along the way, and errors, go to stderr.
+"""
+
+import sys
+from typing import Final
+
+from backup import errors
+from transports.errors import TransportError
+
+FAILED: Final = 1
+USAGE: Final = 2
+INCOMPLETE: Final = 3
+INTEGRITY: Final = 4
+REFUSED: Final = 5
+NO_REPOSITORY: Final = 6
+BUG: Final = 70
+INTERRUPTED: Final = 130
+
+EXIT_CODES: Final[dict[type[Exception], int]] = {
+    errors.BackupError: FAILED,
+    errors.UsageError: USAGE,
+    errors.ConfigError: USAGE,
+    errors.EngineError: FAILED,
+    errors.EngineUnavailable: FAILED,
+    errors.NotOnEngine: FAILED,
+    errors.InUse: REFUSED,
+    errors.HelperFailed: FAILED,
+    errors.RepositoryError: FAILED,
+    errors.NotARepository: NO_REPOSITORY,
+    errors.WrongKey: NO_REPOSITORY,
+    errors.TooLate: FAILED,
+    errors.UnsupportedFormat: NO_REPOSITORY,
+    errors.NoSuchSnapshot: FAILED,
+    errors.IntegrityError: INTEGRITY,
+    errors.UnsafeArchive: INTEGRITY,
+    errors.VerificationFailed: INTEGRITY,
+    TransportError: FAILED,
+}
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code of an expected error: that of the nearest class in the table."""
+    for kind in type(error).__mro__:
+        if kind in EXIT_CODES:
+            return EXIT_CODES[kind]
+    return BUG
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    from backup.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,166 @@
+"""The command tree, the global options, and the one place where errors become exit codes."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from backup import __version__
+from backup.cli import BUG, INTERRUPTED, archive, backup, check, doctor, exit_code, restore
+from backup.cli import init as init_command
+from backup.cli import snapshots as snapshots_commands
+from backup.cli.console import Voice
+from backup.cli.context import Context
+from backup.errors import BackupError
+from transports.errors import TransportError
+
+_WELCOME: Final = """\
+voltar backs up Docker volumes, and brings them back.
+
+  1. export VOLTAR_REPOSITORY=/srv/backup   where snapshots are kept
+  2. voltar init                            make the repository, choose its password
+  3. voltar backup NAME                     a container, with all its volumes; or a volume
+  4. voltar snapshots                       what there is
+  5. voltar restore volume:NAME --to COPY   into a new volume, read back and compared
+
+`voltar doctor` looks at this machine and says what works. `voltar COMMAND --help` shows examples."""
+
+_VALUED: Final = ("--host", "-r", "--repository", "--password-file", "--helper-image")
+_FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
+
+# The base of all that the parser raises has no public name in typer; BadParameter's grandparent it is.
+_Complaint: Final = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="voltar",
+    help="Back up, restore and check Docker volumes.",
+    no_args_is_help=False,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    rich_markup_mode=None,
+)
+app.command("init")(init_command.init)
+app.command("backup")(backup.backup)
+app.command("snapshots")(snapshots_commands.snapshots)
+app.command("ls")(snapshots_commands.ls)
+app.command("restore")(restore.restore)
+app.command("export")(archive.export)
+app.command("import")(archive.import_)
+app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  typer's way of calling back
+    if wanted:
+        print(f"voltar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(  # noqa: PLR0913  one parameter a global option
+    ctx: typer.Context,
+    *,
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The engine: unix:///path or tcp://host:port."),
+    ] = None,
+    repository: Annotated[
+        str | None,
+        typer.Option(
+            "--repository", "-r", metavar="URL", help="The repository [env: VOLTAR_REPOSITORY]."
+        ),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Read the repository's password from a file."),
+    ] = None,
+    helper_image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="An image with GNU tar and find to use for helpers [env: VOLTAR_HELPER_IMAGE].",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Answer in JSON; long work tells an event a line.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only warnings, errors and answers.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Back up Docker volumes, and bring them back: proven, deduplicated, encrypted."""
+    del version
+    level = 0 if quiet else 2 if verbose else 1
+    ctx.obj = Context(
+        host, repository, password_file, helper_image, Voice(as_json=as_json, level=level)
+    )
+    if ctx.invoked_subcommand is None:
+        print(_WELCOME)
+        raise typer.Exit
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with global options in front, wherever they were written.
+
+    `voltar snapshots --json` means what `voltar --json snapshots` means. Nothing behind "--" moves.
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    left = list(arguments)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            rest += [word, *left]
+            break
+        if word in _VALUED and left:
+            front += [word, left.pop(0)]
+        elif word in _FLAGS or word.split("=", 1)[0] in _VALUED:
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; return its exit code. The only broad `except` of the program."""
+    arguments = hoisted(arguments)
+    as_json = "--json" in arguments
+    try:
+        code = app(arguments, standalone_mode=False)
+    except (BackupError, TransportError) as error:
+        code = exit_code(error)
+        Voice(as_json=as_json).error(error, code)
+    except typer.Exit as leaving:
+        code = leaving.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        Console(stderr=True).print("interrupted")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has seen enough; Python would complain again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:  # noqa: BLE001  the boundary: what arrives here is a bug
+        code = _usage(error)
+        if code == BUG:
+            traceback.print_exc()
+            print("voltar: this is a bug; please report what stands above", file=sys.stderr)
+    return int(code or 0)
+
+
+def _usage(error: Exception) -> int:
+    """Show the command line's own complaints (an unknown option, say); anything else is a bug."""
+    if not isinstance(error, _Complaint):
+        return BUG
+    error.show()  # type: ignore[attr-defined]
+    return int(error.exit_code)  # type: ignore[attr-defined]

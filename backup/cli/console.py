@@ -1,0 +1,228 @@
+"""What a person or a script sees.
+
+A person at a terminal gets a progress bar and colours; a log gets a line for each step; a script with
+--json gets one event a line and a last line of the type "summary". Names from volumes are shown by
+`paths.printable` only: a file name must not be able to drive a terminal.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from backup.errors import BackupError
+from backup.paths import printable
+from backup.report import Advanced, Event, Finished, Noted, Started
+from transports.errors import TransportError
+
+_JSON_EVERY_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Voice:
+    """How this run talks: JSON or not, and how much. 0 is quiet, 1 normal, 2 verbose."""
+
+    as_json: bool = False
+    level: int = 1
+    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    err: Console = field(
+        default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True)
+    )
+
+    def say(self, line: str, *, style: str = "") -> None:
+        """Tell a person something on the way; not said with --json or --quiet."""
+        if not self.as_json and self.level > 0:
+            self.err.print(Text(line, style=style))
+
+    def warn(self, line: str) -> None:
+        """Tell what is not as it should be; said even with --quiet."""
+        if self.as_json:
+            self.event({"type": "warning", "message": line})
+        else:
+            self.err.print(Text(f"warning: {line}", style="yellow"))
+
+    def answer(self, text: str) -> None:
+        """Print a line of the answer."""
+        self.out.print(Text(text))
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
+        """Print a table, cut to the width of a terminal and whole in a pipe.
+
+        The columns named in `right` (a space between two names) are aligned to the right.
+        """
+        if not sys.stdout.isatty():
+            for row in (columns, *rows):
+                print("\t".join(row))
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(
+                column,
+                justify="right" if column in right.split() else "left",
+                overflow="ellipsis",
+                no_wrap=True,
+            )
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        Console(highlight=False).print(table)
+
+    def document(self, value: Any) -> None:  # noqa: ANN401  whatever JSON can say
+        """Print the one JSON document of a query."""
+        print(json.dumps(value, indent=2, ensure_ascii=True), flush=True)
+
+    def event(self, value: Mapping[str, Any]) -> None:
+        """Print one JSON line of long work."""
+        print(json.dumps(value, ensure_ascii=True), flush=True)
+
+    def error(self, error: BackupError | TransportError, code: int) -> None:
+        """Tell why the command failed."""
+        notes = list(getattr(error, "__notes__", []))
+        if self.as_json:
+            told = {"type": "error", "message": str(error), "hint": error.hint, "code": code}
+            print(json.dumps(told | ({"notes": notes} if notes else {})), file=sys.stderr)
+            return
+        self.err.print(Text.assemble(("error: ", "bold red"), str(error)))
+        for note in notes:
+            self.err.print(Text(f"       {note}"))
+        if error.hint:
+            self.err.print(Text.assemble(("hint: ", "bold"), error.hint))
+
+
+class Listener:
+    """Shows events as they come: a bar, lines, or JSON."""
+
+    def __init__(self, voice: Voice, progress: Progress | None) -> None:
+        self._voice = voice
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._started = Started("", "")
+        self._size = 0
+        self._entries = 0
+        self._told_at = 0.0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._start(event)
+            case Advanced():
+                self._advance(event)
+            case Noted():
+                self._note(event)
+            case Finished():
+                self._finish(event)
+
+    def _start(self, event: Started) -> None:
+        self._started, self._size, self._entries = event, 0, 0
+        self._told_at = time.monotonic()
+        if self._voice.as_json:
+            self._voice.event(
+                {
+                    "type": "started",
+                    "work": event.work,
+                    "subject": event.subject,
+                    "bytes": event.size,
+                    "entries": event.entries,
+                }
+            )
+        elif self._progress is not None:
+            self._clear()
+            self._task = self._progress.add_task(
+                f"{event.work} {printable(event.subject.encode())}",
+                total=event.size or None,
+                files=f"0/{event.entries}" if event.entries else "",
+            )
+        elif self._voice.level > 1 or event.work != "list":
+            self._voice.say(_start_line(event))
+
+    def _advance(self, event: Advanced) -> None:
+        self._size += event.size
+        self._entries += event.entries
+        now = time.monotonic()
+        if now - self._told_at < (_JSON_EVERY_S if self._progress is None else 0.1):
+            return
+        self._told_at = now
+        if self._voice.as_json:
+            self._voice.event({"type": "progress", "bytes": self._size, "entries": self._entries})
+        elif self._progress is not None and self._task is not None:
+            files = f"{self._entries}/{self._started.entries}" if self._entries else ""
+            self._progress.update(self._task, completed=self._size, files=files)
+
+    def _note(self, event: Noted) -> None:
+        if self._voice.as_json:
+            self._voice.event(
+                {
+                    "type": "note",
+                    "subject": event.subject,
+                    "path": printable(event.path),
+                    "text": event.text,
+                }
+            )
+        else:
+            self._voice.say(f"note: {event.subject}: {printable(event.path)}: {event.text}")
+
+    def _finish(self, event: Finished) -> None:
+        if self._voice.as_json:
+            self._voice.event({"type": "finished", "work": event.work, "subject": event.subject})
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+
+@contextmanager
+def listening(voice: Voice) -> Iterator[Listener]:
+    """A listener for one command; its bar is gone from the terminal at the end."""
+    if voice.as_json or voice.level == 0 or not voice.err.is_terminal:
+        yield Listener(voice, None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TextColumn("{task.fields[files]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=voice.err, transient=True) as progress:
+        yield Listener(voice, progress)
+
+
+def _start_line(event: Started) -> str:
+    amount = f": {event.entries} entries, {size_text(event.size)}" if event.entries else ""
+    return f"{event.work} {event.subject}{amount}"
+
+
+def size_text(size: float) -> str:
+    """Return a size in bytes as a person reads it, three digits and a unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a time span as a person reads it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,0 +1,129 @@
+"""What all commands share: global options, and what they lead to.
+
+Secrets are read here and nowhere else. A password comes from the first of: --password-file,
+VOLTAR_PASSWORD_FILE, VOLTAR_PASSWORD_COMMAND, VOLTAR_PASSWORD, the systemd credential
+`voltar-password`, a prompt on a terminal.
+"""
+
+import getpass
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backup.cli.console import Voice
+from backup.engine import Engine, connect
+from backup.errors import ConfigError, NotARepository, WrongKey
+from backup.repository import Repository, open_repository, read_descriptor
+from backup.restore import take_back_dead_restores
+from transports.store import Store, open_store
+
+CREDENTIAL = "voltar-password"
+
+
+@dataclass(slots=True)
+class Context:
+    """The global options of one invocation."""
+
+    host: str | None = None
+    repository: str | None = None
+    password_file: Path | None = None
+    helper_image: str | None = None
+    voice: Voice = field(default_factory=Voice)
+
+    def engine(self) -> Engine:
+        """Connect to the engine. Raises EngineUnavailable."""
+        return connect(self.host, helper_image=self.helper_image)
+
+    def tidy(self, engine: Engine, run: str) -> None:
+        """Clear away what killed runs left on the engine, and tell about it."""
+        for dead in take_back_dead_restores(engine, run):
+            became = f"left as it is, since {dead.left}" if dead.left else "taken back"
+            self.voice.warn(
+                f"a restore into volume {dead.volume!r} was killed before it was complete; "
+                f"what it did is {became}"
+            )
+
+    def store(self) -> Store:
+        """Return the store that -r or VOLTAR_REPOSITORY names. Raises NotARepository."""
+        location = self.repository or os.environ.get("VOLTAR_REPOSITORY")
+        if not location:
+            raise NotARepository(
+                "no repository is named",
+                hint="say -r /path/to/repository, or set VOLTAR_REPOSITORY",
+            )
+        return open_store(location)
+
+    def open(self) -> Repository:
+        """Open the repository, asking for its password where it has one."""
+        store = self.store()
+        if not read_descriptor(store).sealed:
+            return open_repository(store, self.given_password())
+        password = self.given_password()
+        if password is None:
+            password = _prompt("password of the repository: ")
+        return open_repository(store, password)
+
+    def new_password(self) -> str:
+        """Return the password for a new repository; asked for twice at a terminal."""
+        password = self.given_password()
+        if password is None:
+            password = _prompt("password for the new repository: ")
+            if password != _prompt("the same password again: "):
+                raise ConfigError("the two passwords differ, so nothing was made")
+        if not password:
+            raise ConfigError(
+                "the password is empty",
+                hint="--no-encryption makes a repository that needs none",
+            )
+        return password
+
+    def given_password(self) -> str | None:
+        """Return the password from where it was left for us, or None. Raises ConfigError."""
+        file = self.password_file or _path("VOLTAR_PASSWORD_FILE")
+        if file is not None:
+            return _read(file)
+        command = os.environ.get("VOLTAR_PASSWORD_COMMAND")
+        if command:
+            return _output(command)
+        password = os.environ.get("VOLTAR_PASSWORD")
+        if password is not None:
+            return password
+        directory = _path("CREDENTIALS_DIRECTORY")
+        if directory is not None and (directory / CREDENTIAL).exists():
+            return _read(directory / CREDENTIAL)
+        return None
+
+
+def _path(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value) if value else None
+
+
+def _read(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise ConfigError(f"cannot read the password file {file}: {error.strerror}") from error
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _output(command: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603  the operator's own command, without a shell
+            shlex.split(command), stdout=subprocess.PIPE, check=True, encoding="utf-8"
+        )
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        raise ConfigError(f"VOLTAR_PASSWORD_COMMAND gave no password: {error}") from error
+    return done.stdout.removesuffix("\n")
+
+
+def _prompt(question: str) -> str:
+    if not sys.stdin.isatty():
+        raise WrongKey(
+            "a password is needed, and there is no terminal to ask for it",
+            hint="use --password-file, VOLTAR_PASSWORD_FILE or VOLTAR_PASSWORD",
+        )
+    return getpass.getpass(question)

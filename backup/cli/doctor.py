@@ -1,0 +1,124 @@
+"""voltar doctor"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import typer
+
+from backup.cli import FAILED
+from backup.cli.context import Context
+from backup.engine import Survey, survey
+from backup.errors import BackupError, NotARepository, WrongKey
+from backup.repository import read_descriptor
+from transports.errors import TransportError
+from transports.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `state` is ok, warning or failed; `hint` says what to do."""
+
+    subject: str
+    state: str
+    text: str
+    hint: str | None = None
+
+
+def doctor(ctx: typer.Context) -> None:
+    """Look at the engine, the helper, the data plane and the store: what works here, and what not.
+
+    Example: voltar doctor
+    """
+    context: Context = ctx.obj
+    findings = [*_guarded("engine", lambda: _engine(context)), *_store(context)]
+    if context.voice.as_json:
+        context.voice.document([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            context.voice.answer(f"{finding.state:8} {finding.subject:11} {finding.text}")
+            if finding.hint:
+                context.voice.answer(f"{'':8} {'':11} → {finding.hint}")
+    if any(finding.state == "failed" for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+def _guarded(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what a look finds; a failure is a finding, too."""
+    try:
+        yield from look()
+    except (BackupError, TransportError) as error:
+        yield Finding(subject, "failed", str(error), error.hint)
+
+
+def _engine(context: Context) -> Iterator[Finding]:
+    with context.engine() as engine:
+        yield Finding(
+            "engine",
+            "ok",
+            f"Docker {engine.version} (API {engine.api_version}, {engine.architecture}) "
+            f"at {engine.url}",
+        )
+        yield from _guarded("helper", lambda: _helper(survey(engine)))
+
+
+def _helper(facts: Survey) -> Iterator[Finding]:
+    how = "built here" if facts.helper_built else "chosen by you"
+    tools = ", ".join(facts.tools.values())
+    yield Finding("helper", "ok", f"{facts.helper_image}, {how}: {tools}")
+    if facts.sys_admin == "granted":
+        yield Finding("attributes", "ok", "trusted.* attributes are seen")
+    else:
+        yield Finding(
+            "attributes",
+            "warning",
+            f"SYS_ADMIN is {facts.sys_admin}: trusted.* attributes are not captured",
+            "unset VOLTAR_HELPER_NO_SYS_ADMIN, or ignore this if no volume has any",
+        )
+    fast = facts.data_plane == "fifo"
+    yield Finding(
+        "data plane",
+        "ok" if fast else "warning",
+        f"{facts.data_plane}: {facts.data_plane_why}",
+        None if fast else "it works, at about a fifth of the speed",
+    )
+
+
+def _store(context: Context) -> Iterator[Finding]:
+    try:
+        store = context.store()
+    except (NotARepository, TransportError) as error:
+        yield Finding("repository", "warning", str(error), error.hint)
+        return
+    yield from _guarded("store", lambda: _writable(store))
+    yield from _guarded("repository", lambda: _repository(context, store))
+
+
+def _writable(store: Store) -> Iterator[Finding]:
+    try:
+        read_descriptor(store)
+    except NotARepository:
+        return  # nothing is written where there is no repository; the next finding says so
+    name = f"probe/{secrets.token_hex(16)}"
+    data = secrets.token_bytes(1 << 16)
+    store.put(name, data)
+    try:
+        whole = store.get(name) == data and store.get(name, 100, 10) == data[100:110]
+    finally:
+        store.delete(name)
+    state = "ok" if whole else "failed"
+    yield Finding("store", state, f"{store.url}: writes, reads, deletes")
+
+
+def _repository(context: Context, store: Store) -> Iterator[Finding]:
+    descriptor = read_descriptor(store)
+    if not descriptor.sealed:
+        yield Finding("repository", "warning", "not encrypted", "a new one can be: voltar init")
+        return
+    try:
+        repository = context.open()
+    except WrongKey as error:
+        yield Finding("password", "failed", str(error), error.hint)
+        return
+    count = len(repository.snapshot_ids())
+    yield Finding("repository", "ok", f"{descriptor.cipher}, opened, {count} snapshots")

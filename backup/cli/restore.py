@@ -1,0 +1,80 @@
+"""voltar restore"""
+
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from backup.cli.console import listening, seconds_text, size_text
+from backup.cli.context import Context
+from backup.job import new_run
+from backup.lookup import find_snapshot
+from backup.repository import SHORT_ID
+from backup.restore import Verify, target, target_name
+from backup.restore import restore as restore_into
+from backup.survey import Selection, survey
+
+
+def restore(
+    ctx: typer.Context,
+    snapshot: Annotated[
+        str, typer.Argument(metavar="SNAPSHOT", help="An id, volume:NAME, or volume:NAME@TIME.")
+    ],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH…", help="Only these, and what is below them."),
+    ] = None,
+    *,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="TARGET", help="A new volume, an empty one, or container:NAME."
+        ),
+    ],
+    verify: Annotated[
+        Verify, typer.Option(help="Read back what a listing shows, or every byte too.")
+    ] = Verify.LISTING,
+) -> None:
+    """Restore a snapshot into a volume, and prove it.
+
+    Examples: voltar restore volume:pgdata --to pgdata-copy · voltar restore 3fa9c1 --to new etc/app
+
+    A volume that is in use, or not empty, is refused and left as it is. If anything goes wrong, the
+    target is put back to what it was.
+    """
+    context: Context = ctx.obj
+    repository = context.open()
+    with context.engine() as engine:
+        run = new_run()
+        context.tidy(engine, run)
+        snapshot_id, found = find_snapshot(repository, snapshot, host=engine.name)
+        into = target(engine, target_name(engine, to, found), found.volume, run)
+        selection = Selection.of([os.fsencode(path) for path in paths or ()])
+        surveyed = survey(repository, found, selection)
+        started = time.monotonic()
+        with listening(context.voice) as listener:
+            restore_into(
+                engine, repository, found, surveyed, into, run=run, verify=verify, on_event=listener
+            )
+    seconds = round(time.monotonic() - started, 3)
+    if context.voice.as_json:
+        context.voice.event(
+            {
+                "type": "summary",
+                "snapshot": snapshot_id,
+                "source": found.source,
+                "target": f"volume:{into.name}",
+                "created": into.make is not None,
+                "entries": surveyed.entries,
+                "bytes": surveyed.size,
+                "verified": verify.value,
+                "seconds": seconds,
+            }
+        )
+        return
+    proof = "every byte compared" if verify is Verify.FULL else "listing compared"
+    context.voice.answer(
+        f"restored {found.source} ({snapshot_id[:SHORT_ID]}) to volume:{into.name}: "
+        f"{surveyed.entries} entries, {size_text(surveyed.size)}, {seconds_text(seconds)}; {proof}"
+    )

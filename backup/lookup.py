@@ -1,0 +1,72 @@
+"""From what the operator names to a snapshot.
+
+    3fa9c1…              an id, or a prefix of at least four characters
+    volume:NAME          the newest snapshot of a source
+    volume:NAME@TIME     the newest up to then; a time without a zone is local
+"""
+
+import re
+from datetime import datetime
+from typing import Final
+
+from backup.errors import NoSuchSnapshot, UsageError
+from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
+
+Found = tuple[SnapshotId, Snapshot]
+_ID: Final = re.compile(r"[0-9a-f]{4,64}")
+
+
+def find_snapshot(repository: Repository, text: str, *, host: str | None = None) -> Found:
+    """Return the snapshot that `text` names; of several hosts' volumes of one name, that of `host`.
+
+    Raises NoSuchSnapshot, UsageError.
+    """
+    if _ID.fullmatch(text):
+        found = _by_prefix(repository, text)
+        if found is not None:
+            return found
+    source, at, when = text.rpartition("@")
+    if not at:
+        source, when = text, ""
+    limit = _time(when) if when else None
+    every = repository.snapshots()
+    matches = [item for item in every if item[1].source in (source, f"volume:{source}")]
+    if not matches:
+        raise NoSuchSnapshot(
+            f"no snapshot is called {text!r}", hint="`voltar snapshots` shows what there is"
+        )
+    matches = _of_one_host(matches, text, host)
+    before = [item for item in matches if limit is None or item[1].time <= limit]
+    if not before:
+        oldest = matches[0][1].time.astimezone().isoformat(timespec="seconds")
+        raise NoSuchSnapshot(f"{source} has no snapshot up to {when}; the oldest is of {oldest}")
+    return before[-1]
+
+
+def _by_prefix(repository: Repository, prefix: str) -> Found | None:
+    ids = [found for found in repository.snapshot_ids() if found.startswith(prefix)]
+    if len(ids) > 1:
+        shown = ", ".join(sorted(found[: max(SHORT_ID, len(prefix) + 2)] for found in ids)[:4])
+        raise NoSuchSnapshot(f"{len(ids)} snapshots begin with {prefix!r}: {shown}")
+    return (ids[0], repository.snapshot(ids[0])) if ids else None
+
+
+def _of_one_host(matches: list[Found], text: str, host: str | None) -> list[Found]:
+    hosts = sorted({snapshot.host for _, snapshot in matches})
+    if len(hosts) == 1:
+        return matches
+    if host in hosts:
+        return [item for item in matches if item[1].host == host]
+    raise NoSuchSnapshot(
+        f"{text!r} is on several hosts: {', '.join(hosts)}",
+        hint="give the snapshot's id; `voltar snapshots` shows the hosts",
+    )
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is not a time", hint="write 2026-11-25, or 2026-11-25T03:00"
+        ) from error

@@ -1,0 +1,108 @@
+"""The members of a stored snapshot, chosen and put together again as a tar stream.
+
+A manifest is read in passes and never held: `chosen` picks what a survey found to be wanted, and
+`items` turns records into the literals and extents of a tar stream, which the repository reads.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from backup.paths import relative
+from backup.repository import Extent, Line, Member, More, Note, Repository, Snapshot
+from backup.repository.manifest import head_to_bytes, head_to_text, to_bytes, to_text
+from backup.survey import Survey
+from backup.tarbuild import END_SIZE, renamed
+from backup.tarsplit import padding_of
+
+_END: Final = bytes(END_SIZE)
+
+
+def chosen(lines: Iterable[Line], found: Survey) -> Iterator[Member | More]:
+    """Yield the records of a selection, links to unselected files made into the files."""
+    taken = False
+    ordinal = -1
+    for line in lines:
+        if isinstance(line, More):
+            if taken:
+                yield line
+        elif isinstance(line, Member):
+            ordinal += 1
+            member = None if ordinal in found.shadowed else _chosen(line, found)
+            taken = member is not None
+            if member is not None:
+                yield member
+
+
+def items(records: Iterable[Member | More]) -> Iterator[bytes | Extent]:
+    """Yield the tar stream of records, as literals and extents."""
+    rest = b""
+    for record in records:
+        if isinstance(record, More):
+            yield from record.extents
+            continue
+        if rest:
+            yield rest
+        yield head_to_bytes(record.head)
+        yield from record.extents
+        rest = to_bytes(record.padding) or bytes(padding_of(record.body_size))
+    if rest:
+        yield rest
+
+
+def archive(
+    repository: Repository, snapshot: Snapshot, found: Survey | None = None
+) -> Iterator[memoryview]:
+    """Yield a snapshot as a tar stream: as it was captured, or a selection of it."""
+    lines = repository.manifest(snapshot)
+    if found is None or not (found.selection.patterns or found.shadowed):
+        whole = (line for line in lines if not isinstance(line, Note))
+        return repository.read(items(whole))
+    return repository.read(_closed(items(chosen(lines, found))))
+
+
+def _closed(parts: Iterable[bytes | Extent]) -> Iterator[bytes | Extent]:
+    yield from parts
+    yield _END
+
+
+def _chosen(member: Member, found: Survey) -> Member | None:
+    if member.kind == "g":
+        return member
+    if member.kind == "z":
+        return None
+    path = to_bytes(member.path)
+    selection = found.selection
+    if path in found.moved:
+        return _renamed(member, found.moved[path])
+    if selection.wants(path):
+        if member.kind == "h":
+            return _relinked(member, found)
+        return member
+    return member if member.kind == "d" and selection.leads(path) else None
+
+
+def _relinked(member: Member, found: Survey) -> Member | None:
+    new_target = found.moved.get(relative(to_bytes(member.link)))
+    if new_target is None:
+        return member
+    if new_target == to_bytes(member.path):
+        return None  # it has become the file itself
+    head = renamed(head_to_bytes(member.head), link=new_target)
+    return _with_head(member, head, link=new_target)
+
+
+def _renamed(member: Member, path: bytes) -> Member:
+    return _with_head(member, renamed(head_to_bytes(member.head), path=path), path=path)
+
+
+def _with_head(
+    member: Member, head: bytes, *, path: bytes | None = None, link: bytes | None = None
+) -> Member:
+    changed = msgspec.structs.replace(member, head=head_to_text(head))
+    if path is not None:
+        changed = msgspec.structs.replace(changed, path=to_text(path))
+    if link is not None:
+        changed = msgspec.structs.replace(changed, link=to_text(link))
+    return changed

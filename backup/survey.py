@@ -1,0 +1,186 @@
+"""A look at all of a snapshot before anything is written.
+
+The manifest is read through once: is every entry one that stays within the target, is every chunk
+there, what does the selection come to, and which hard links lose the entry that they point to?
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from backup.errors import IntegrityError, UnsafeArchive, UsageError
+from backup.paths import ancestors, printable, relative, selected, unsafe
+from backup.repository import Extent, Line, Member, Note, Repository, Snapshot
+from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_text
+from backup.tarsplit import Entry, split
+
+_SHOWN: Final = 5
+_OVERRIDING: Final = {"path", "linkpath", "size"}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a snapshot is wanted: everything, or some paths and all that is below them.
+
+    The directories that lead to a selected path come along, so that owners and modes are right.
+    """
+
+    patterns: tuple[bytes, ...] = ()
+    _leading: frozenset[bytes] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, paths: Sequence[bytes]) -> "Selection":
+        """Return the selection of these paths, as an operator writes them ("/etc/", "./etc")."""
+        patterns = tuple(relative(path) for path in paths)
+        if b"" in patterns:
+            return cls()
+        return cls(patterns, frozenset(a for path in patterns for a in ancestors(path)))
+
+    def wants(self, path: bytes) -> bool:
+        """Return whether `path` is selected, or below something that is."""
+        return selected(path, self.patterns)
+
+    def leads(self, path: bytes) -> bool:
+        """Return whether `path` is a directory on the way to something selected."""
+        return path in self._leading
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What restoring a selection will take. `size` in bytes, as the files will have it.
+
+    `link_targets` are the paths that hard links of the selection refer to; `moved` gives, for each
+    target that is not selected itself, the first selected link, which becomes the file. `shadowed`
+    holds the ordinals of members that a later member of the same name replaces.
+    """
+
+    selection: Selection
+    entries: int = 0
+    size: int = 0
+    link_targets: frozenset[bytes] = frozenset()
+    moved: dict[bytes, bytes] = field(default_factory=dict)
+    shadowed: frozenset[int] = frozenset()
+
+
+class _View:
+    """What one pass over a manifest collects."""
+
+    def __init__(self, selection: Selection, snapshot: Snapshot) -> None:
+        self._selection = selection
+        self._imported = snapshot.imported
+        self._matched: set[bytes] = set()
+        self._entries = 0
+        self._size = 0
+        self._links: dict[bytes, bytes] = {}
+        self._last: dict[bytes, int] = {}
+        self._shadowed: set[int] = set()
+        self._ordinal = -1
+
+    def take(self, member: Member) -> None:
+        self._ordinal += 1
+        if member.kind in "gz":
+            return
+        path = to_bytes(member.path)
+        if self._imported:
+            # only archives made elsewhere hold a name twice
+            earlier = self._last.get(path)
+            if earlier is not None:
+                self._shadowed.add(earlier)
+            self._last[path] = self._ordinal
+        if not self._selection.wants(path):
+            return
+        self._entries += 1
+        self._size += member.size if member.kind == "f" else 0
+        if member.kind == "h":
+            self._links.setdefault(relative(to_bytes(member.link)), path)
+        self._matched.update(p for p in self._selection.patterns if selected(path, (p,)))
+
+    def survey(self) -> Survey:
+        unmatched = [p for p in self._selection.patterns if p not in self._matched]
+        if unmatched:
+            raise UsageError(
+                f"the snapshot holds no {printable(unmatched[0])}",
+                hint="`voltar ls SNAPSHOT` shows what it holds",
+            )
+        moved = {
+            target: link
+            for target, link in self._links.items()
+            if not self._selection.wants(target)
+        }
+        return Survey(
+            self._selection,
+            self._entries,
+            self._size,
+            frozenset(self._links),
+            moved,
+            frozenset(self._shadowed),
+        )
+
+
+def survey(repository: Repository, snapshot: Snapshot, selection: Selection) -> Survey:
+    """Read a manifest through. Nothing is written before this has returned.
+
+    Raises UnsafeArchive, IntegrityError (chunks or packs are missing), UsageError (nothing chosen).
+    """
+    view = _View(selection, snapshot)
+    watched = _watched(repository, snapshot, view)
+    refused = list(islice(unsafe(watched), _SHOWN + 1))
+    if refused:
+        shown = "; ".join(f"{printable(name)}: {why}" for name, why in refused[:_SHOWN])
+        more = "; and more" if len(refused) > _SHOWN else ""
+        raise UnsafeArchive(f"entries would leave the target, so nothing was written: {shown}{more}")
+    return view.survey()
+
+
+def _watched(
+    repository: Repository, snapshot: Snapshot, view: _View
+) -> Iterator[tuple[bytes, str, bytes]]:
+    """Yield every member for the safety check, and see on the way that its chunks are there."""
+    path = b""
+    for line in repository.manifest(snapshot):
+        if isinstance(line, Note):
+            continue
+        if isinstance(line, Member):
+            path = to_bytes(line.path)
+            view.take(line)
+            if line.kind != "z":
+                entry = _decoded(line)
+                yield entry.path, entry.kind, entry.link
+        _demand(repository, line, path)
+
+
+def _decoded(member: Member) -> Entry:
+    """Return what tar will make of a member's header, which must be what the record says.
+
+    The record is what was checked and is shown; the header is what tar acts on.
+    """
+    entry = next(split((head_to_bytes(member.head),)))
+    if entry.kind == "g":
+        refuse_overriding(entry)
+    said = (member.kind, member.path, member.link, member.body_size)
+    if said != (entry.kind, to_text(relative(entry.path)), to_text(entry.link), entry.body_size):
+        raise IntegrityError(
+            f"the record of {printable(to_bytes(member.path))} contradicts its tar header"
+        )
+    return entry
+
+
+def refuse_overriding(entry: Entry) -> None:
+    """Raise UnsafeArchive for a global header that changes which files later entries are.
+
+    No tar program writes one; whoever does wants readers to disagree.
+    """
+    for key in entry.pax:
+        if key in _OVERRIDING or key.startswith("GNU.sparse"):
+            raise UnsafeArchive(f"a global header of the archive sets {key!r} for all files")
+
+
+def _demand(repository: Repository, line: Line, path: bytes) -> None:
+    extents: Sequence[Extent] = () if isinstance(line, Note) else line.extents
+    for extent in extents:
+        if chunk_of(extent) not in repository.index:
+            raise IntegrityError(
+                f"{printable(path)} needs chunk {extent.chunk[:16]}, which no pack holds",
+                hint="`voltar check` says what else is damaged",
+            )

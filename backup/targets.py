@@ -1,0 +1,201 @@
+"""From what the operator names to what is captured.
+
+    volume:NAME · container:NAME · NAME (whichever exists) · everything
+
+A container stands for all its mounts. Each mount becomes one source with a name that does not depend
+on the container: "volume:NAME", or "path:/dir" for what is bind-mounted from the host. What several
+targets share is captured once. Sources that one helper can see are grouped: `--volumes-from` gives a
+container's mounts at their own places, except that a mount with another one inside it gets a helper
+of its own, or the inner one would be captured as a part of the outer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from backup.engine import (
+    Attached,
+    Container,
+    Engine,
+    Mount,
+    Mounts,
+    Volume,
+    VolumesFrom,
+    container,
+    containers,
+    volume,
+    volumes,
+)
+from backup.errors import NotOnEngine, UsageError
+from backup.repository import MountFacts, VolumeFacts
+
+_SOURCE: Final = "/voltar-source"
+_KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing to capture: its name, its place in the helper, and what to remember about it."""
+
+    name: str
+    path: str
+    volume: VolumeFacts | None = None
+    mount: MountFacts | None = None
+    definition: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sources that one helper sees."""
+
+    mounts: Mounts
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be captured, and what will not and why, as (name, reason)."""
+
+    groups: tuple[Group, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(source for group in self.groups for source in group.sources)
+
+
+@dataclass(slots=True)
+class _Planner:
+    """Collects groups; a source that was seen is not taken again."""
+
+    engine: Engine
+    keep_out: Sequence[str]
+    groups: list[Group] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def add_volume(self, found: Volume) -> None:
+        name = f"volume:{found.name}"
+        if name not in self.seen:
+            self.seen.add(name)
+            source = Source(name, _SOURCE, volume=volume_facts(found))
+            self.groups.append(Group((Attached(found.name, _SOURCE),), (source,)))
+
+    def add_container(self, found: Container) -> None:
+        together: list[Source] = []
+        for where, why in found.skipped:
+            self.skipped.append((f"{found.name}:{where}", why))
+        for mount in found.mounts:
+            source = self._source(found, mount)
+            if source is None:
+                continue
+            if mount.nested:
+                alone = (Attached(mount.source, mount.destination),)
+                self.groups.append(Group(alone, (source,)))
+            else:
+                together.append(source)
+        if together:
+            self.groups.append(Group(VolumesFrom(found.id), tuple(together)))
+
+    def _source(self, found: Container, mount: Mount) -> Source | None:
+        name = f"volume:{mount.source}" if mount.kind == "volume" else f"path:{mount.source}"
+        if name in self.seen:
+            return None
+        self.seen.add(name)
+        refused = self._keep_out(mount) if mount.kind == "bind" else None
+        if refused:
+            self.skipped.append((name, refused))
+            return None
+        return Source(
+            name,
+            mount.destination,
+            volume=volume_facts(mount.volume) if mount.volume else None,
+            mount=MountFacts(
+                container=found.name, destination=mount.destination, read_only=mount.read_only
+            ),
+            definition=found.definition,
+        )
+
+    def _keep_out(self, mount: Mount) -> str | None:
+        """Return why a directory of the host is not for a backup of a container, or None."""
+        path = PurePosixPath(mount.source)
+        if any(path.is_relative_to(kernel) for kernel in _KERNEL):
+            return "belongs to the running system of the host"
+        for inner in self.keep_out:
+            if PurePosixPath(inner).is_relative_to(path):
+                return f"holds {inner}, which is the engine's or the repository's own"
+        return None
+
+
+def plan(
+    engine: Engine, targets: Iterable[str], *, everything: bool, keep_out: Sequence[str]
+) -> Plan:
+    """Resolve what the operator named.
+
+    `keep_out` are directories of the host that no source may contain: the engine's and the
+    repository's. Raises NotOnEngine, UsageError.
+    """
+    planner = _Planner(engine, keep_out)
+    for text in targets:
+        found = resolve(engine, text)
+        if isinstance(found, Volume):
+            planner.add_volume(found)
+        else:
+            planner.add_container(found)
+    if everything:
+        for each in containers(engine):
+            planner.add_container(each)
+        for each_volume in volumes(engine):
+            planner.add_volume(each_volume)
+    return Plan(tuple(planner.groups), tuple(planner.skipped))
+
+
+def resolve(engine: Engine, text: str) -> Volume | Container:
+    """Return what a target names. Raises NotOnEngine; UsageError where two things have the name."""
+    kind, colon, name = text.partition(":")
+    if colon and kind == "volume":
+        return volume(engine, name)
+    if colon and kind == "container":
+        return container(engine, name)
+    if colon:
+        raise UsageError(
+            f"{text!r} is not a target of this version",
+            hint="write volume:NAME, container:NAME, or a NAME",
+        )
+    found_volume = _volume_or_none(engine, text)
+    found_container = _container_or_none(engine, text)
+    if found_volume and found_container:
+        raise UsageError(
+            f"{text!r} is a volume and a container",
+            hint=f"write volume:{text} or container:{text}",
+        )
+    found = found_volume or found_container
+    if found is None:
+        raise NotOnEngine("volume or container", text, hint="`docker volume ls` and `docker ps -a`")
+    return found
+
+
+def volume_facts(found: Volume) -> VolumeFacts:
+    """Return what a snapshot remembers of a volume."""
+    return VolumeFacts(
+        name=found.name,
+        driver=found.driver,
+        options=dict(found.options),
+        labels=dict(found.labels),
+        anonymous=found.anonymous,
+    )
+
+
+def _volume_or_none(engine: Engine, name: str) -> Volume | None:
+    try:
+        return volume(engine, name)
+    except NotOnEngine:
+        return None
+
+
+def _container_or_none(engine: Engine, name: str) -> Container | None:
+    try:
+        return container(engine, name)
+    except NotOnEngine:
+        return None

@@ -1,0 +1,160 @@
+"""Is what lies in a volume what a snapshot says?
+
+A fresh listing of the volume is compared with the manifest: kinds, owners, modes, sizes, times, link
+targets, hard-link groups. Contents too, where asked for: the volume is read by tar again and compared
+with the snapshot, entry by entry, extended attributes, access lists and the bytes of every file.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from backup import listing
+from backup.capture import TAR_CREATE
+from backup.content import content_digest
+from backup.engine import Helper
+from backup.errors import VerificationFailed
+from backup.listing import Difference, Expected, Parents
+from backup.members import archive, chosen
+from backup.paths import printable, relative, sort_key
+from backup.report import Advanced, Finished, OnEvent, Started
+from backup.repository import Line, Member, More, Repository, Snapshot
+from backup.repository.manifest import to_bytes
+from backup.survey import Survey
+from backup.tarsplit import Entry, split
+
+_SHOWN: Final = 20
+_ATTRIBUTES: Final = ("SCHILY.xattr.", "SCHILY.acl.")
+
+
+def expected(lines: Iterable[Line], found: Survey) -> Iterator[Expected]:
+    """Yield what a listing should show of the chosen members, in the manifest's order."""
+    targets = found.link_targets | set(found.moved.values())
+    first: dict[bytes, Expected] = {}
+    for record in chosen(lines, found):
+        if isinstance(record, More) or record.kind in "gz":
+            continue
+        path = to_bytes(record.path)
+        if record.kind == "h":
+            original = first.get(relative(to_bytes(record.link)))
+            if original is not None:
+                yield original._replace(path=path)
+            continue
+        facts = _facts(record, path, group=path if path in targets else b"")
+        if facts.group:
+            first[path] = facts
+        yield facts
+
+
+def _facts(member: Member, path: bytes, *, group: bytes) -> Expected:
+    link = to_bytes(member.link) if member.kind == "l" else b""
+    return Expected(
+        path,
+        member.kind,
+        member.mode,
+        member.uid,
+        member.gid,
+        member.size,
+        member.mtime_ns,
+        link,
+        group,
+    )
+
+
+def verify_listing(
+    helper: Helper, path: str, repository: Repository, snapshot: Snapshot, found: Survey
+) -> None:
+    """Compare a volume's listing with the manifest. Raises VerificationFailed naming the paths."""
+    wanted: Iterable[Expected] = expected(repository.manifest(snapshot), found)
+    if snapshot.imported or found.moved:
+        wanted = sorted(wanted, key=lambda entry: sort_key(entry.path))
+    argv = ["find", path, "-xdev", "-printf", listing.FORMAT]
+    with (
+        tempfile.TemporaryDirectory(prefix="voltar-") as scratch,
+        helper.reading(argv) as stream,
+    ):
+        seen = listing.ordered(listing.parse(stream), directory=Path(scratch))
+        differences = listing.compare(wanted, seen, parents=Parents.IMPLIED)
+        shown = [_sentence(difference) for difference in islice(differences, _SHOWN)]
+    _refuse(shown)
+
+
+def _sentence(difference: Difference) -> str:
+    path = _name(difference.path)
+    if difference.what in ("missing", "extra"):
+        return f"{path} is {difference.what}"
+    return f"{path}: {difference.what} is {difference.actual}, should be {difference.expected}"
+
+
+def _name(path: bytes) -> str:
+    return printable(path) or "the root directory"
+
+
+def _refuse(differences: list[str]) -> None:
+    if not differences:
+        return
+    count = f"{len(differences)}{' or more' if len(differences) == _SHOWN else ''}"
+    others = f" ({count} differences)" if len(differences) > 1 else ""
+    raise VerificationFailed(
+        f"read back, the target is not what the snapshot says: {differences[0]}{others}",
+        differences=differences,
+    )
+
+
+def verify_contents(  # noqa: PLR0913  a place, and what should be there
+    helper: Helper,
+    path: str,
+    repository: Repository,
+    snapshot: Snapshot,
+    found: Survey,
+    on_event: OnEvent,
+) -> None:
+    """Compare every byte and attribute in a volume with the snapshot. Raises VerificationFailed."""
+    on_event(Started("verify", snapshot.source, found.size, found.entries))
+    inside = helper.place("verified", _names(repository, snapshot, found))
+    argv = [*TAR_CREATE, "--directory", path, "--files-from", inside, "--file=-"]
+    with helper.reading(argv) as stream:
+        wanted = _files(split(archive(repository, snapshot, found)))
+        actual = _files(split(stream))
+        differences = islice(_contents(wanted, actual, on_event), _SHOWN)
+        shown = list(differences)
+    _refuse(shown)
+    on_event(Finished("verify", snapshot.source))
+
+
+def _names(repository: Repository, snapshot: Snapshot, found: Survey) -> Iterator[bytes]:
+    for record in chosen(repository.manifest(snapshot), found):
+        if isinstance(record, Member) and record.kind not in "gz":
+            yield (to_bytes(record.path) or b".") + b"\0"
+
+
+def _files(entries: Iterable[Entry]) -> Iterator[Entry]:
+    return (entry for entry in entries if entry.kind not in "gz")
+
+
+def _contents(
+    wanted: Iterator[Entry], actual: Iterator[Entry], on_event: OnEvent
+) -> Iterator[str]:
+    """Yield what differs between two archives of the same members, in the same order."""
+    for want in wanted:
+        have = next(actual, None)
+        path = relative(want.path)
+        if have is None or relative(have.path) != path:
+            yield f"{_name(path)} cannot be read back"
+            return
+        yield from _attributes(path, want, have)
+        is_file = want.kind == have.kind == "f"
+        if is_file and content_digest(want) != content_digest(have):
+            yield f"{_name(path)}: its content is not what was stored"
+        on_event(Advanced(want.size if want.kind == "f" else 0, 1))
+
+
+def _attributes(path: bytes, want: Entry, have: Entry) -> Iterator[str]:
+    """Yield differences in what a listing does not show: extended attributes, access lists."""
+    if (want.major, want.minor) != (have.major, have.minor):
+        yield f"{_name(path)}: the device number is not what was stored"
+    for key in sorted({*want.pax, *have.pax}):
+        if key.startswith(_ATTRIBUTES) and want.pax.get(key) != have.pax.get(key):
+            yield f"{_name(path)}: {printable(key.encode())} is not what was stored"
