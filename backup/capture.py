@@ -1,9 +1,9 @@
 """Capture: what a helper sees at a path becomes a manifest in the repository.
 
-`find` lists everything first. From the list, in our order, tar gets the names that it can carry, and
-its stream is paired again with the list: so every entry has the facts that tar does not tell (inode,
-ctime), and an entry that is in the list and not in the stream is known to be missing and is noted.
-What tar cannot carry is noted as well: sockets, and paths too long to be opened in one call.
+`find` lists everything first. From the list, in our order, tar gets the names that it can carry,
+and its stream is paired again with the list: so every entry has the facts that tar does not tell
+(inode, ctime), and an entry that is in the list and not in the stream is known to be missing and is
+noted. What tar cannot carry is noted as well: sockets, and paths too long to be opened in one call.
 """
 
 import marshal
@@ -111,9 +111,7 @@ def _clock(helper: Helper) -> datetime:
     return _EPOCH + timedelta(seconds=int(seconds), microseconds=int(fraction[:6]))
 
 
-def _list(
-    helper: Helper, path: str, scratch: Path, subject: str, on_event: OnEvent
-) -> _Listing:
+def _list(helper: Helper, path: str, scratch: Path, subject: str, on_event: OnEvent) -> _Listing:
     on_event(Started("list", subject))
     # A store through a mapping into a page that is already dirty changes no time stamp: only after
     # a sync do stamps tell all that was written, and a later capture relies on what this one saw.
@@ -221,5 +219,3 @@ def _complaints(stderr: str) -> Iterable[tuple[bytes, str]]:
         said = _SAID.match(line)
         if said and "Cannot stat" not in line:
             yield said["path"].encode("utf-8", "surrogateescape"), said["text"]
-
-

@@ -1,8 +1,9 @@
 """What a file contains, whichever way its tar entry says it.
 
-One file can be stored whole or with its holes left out, and a copy may have its holes elsewhere: file
-systems differ in how finely they keep them. Two entries have the same content exactly if they have
-the same digest here: of the size, and of every 64 KiB window that is not all zeros, with its number.
+One file can be stored whole or with its holes left out, and a copy may have its holes elsewhere:
+file systems differ in how finely they keep them. Two entries have the same content exactly if they
+have the same digest here: of the size, and of every 64 KiB window that is not all zeros, with its
+number.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,18 +34,18 @@ def _windows(pieces: Iterable[tuple[int, Block]]) -> Iterator[tuple[int, bytes |
     window = bytearray(_WINDOW)
     used = False
     for offset, block in pieces:
-        view = memoryview(block)
+        at, view = offset, memoryview(block)
         while view:
-            if offset // _WINDOW != number:
+            if at // _WINDOW != number:
                 if used:
                     yield number, window
                     window = bytearray(_WINDOW)
-                number, used = offset // _WINDOW, False
-            at = offset % _WINDOW
-            part = view[: _WINDOW - at]
-            window[at : at + len(part)] = part
+                number, used = at // _WINDOW, False
+            start = at % _WINDOW
+            part = view[: _WINDOW - start]
+            window[start : start + len(part)] = part
             used = True
             view = view[len(part) :]
-            offset += len(part)
+            at += len(part)
     if used:
         yield number, window

@@ -19,7 +19,8 @@
     └─ VerificationFailed       what was read back is not what was restored
 
 A class stands for a decision that a caller makes, never for a place in the code. Errors of the
-transports have a tree of their own (`transports.errors`) because transports know nothing of backups.
+transports have a tree of their own (`transports.errors`) because transports know nothing of
+backups.
 """
 
 from collections.abc import Sequence

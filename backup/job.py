@@ -1,7 +1,7 @@
 """One run: a plan's sources, captured one after the other, each committed on its own.
 
-A source that fails does not keep the others from being saved; what failed is in the outcome, and the
-exit code tells. A snapshot is committed by the statement after its helper has ended well.
+A source that fails does not keep the others from being saved; what failed is in the outcome, and
+the exit code tells. A snapshot is committed by the statement after its helper has ended well.
 """
 
 import secrets
@@ -51,8 +51,8 @@ def back_up(
 ) -> Iterator[Outcome]:
     """Capture a plan's sources; yield what became of each.
 
-    A source's own failure is yielded. What concerns all of them is raised: TransportError (the store
-    is gone), IntegrityError.
+    A source's own failure is yielded. What concerns all of them is raised: TransportError (the
+    store is gone), IntegrityError.
     """
     with repository.writer() as writer:
         for group in plan.groups:

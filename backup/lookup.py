@@ -1,8 +1,8 @@
 """From what the operator names to a snapshot.
 
-    3fa9c1…              an id, or a prefix of at least four characters
-    volume:NAME          the newest snapshot of a source
-    volume:NAME@TIME     the newest up to then; a time without a zone is local
+3fa9c1…              an id, or a prefix of at least four characters
+volume:NAME          the newest snapshot of a source
+volume:NAME@TIME     the newest up to then; a time without a zone is local
 """
 
 import re

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from backup.paths import relative
-from backup.repository import Extent, Line, Member, More, Note, Repository, Snapshot
+from backup.repository import Extent, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import head_to_bytes, head_to_text, to_bytes, to_text
 from backup.survey import Survey
 from backup.tarbuild import END_SIZE, renamed
@@ -19,11 +19,11 @@ from backup.tarsplit import padding_of
 _END: Final = bytes(END_SIZE)
 
 
-def chosen(lines: Iterable[Line], found: Survey) -> Iterator[Member | More]:
+def chosen(found: Survey) -> Iterator[Member | More]:
     """Yield the records of a selection, links to unselected files made into the files."""
     taken = False
     ordinal = -1
-    for line in lines:
+    for line in found.repository.manifest(found.snapshot):
         if isinstance(line, More):
             if taken:
                 yield line
@@ -51,15 +51,15 @@ def items(records: Iterable[Member | More]) -> Iterator[bytes | Extent]:
         yield rest
 
 
-def archive(
-    repository: Repository, snapshot: Snapshot, found: Survey | None = None
-) -> Iterator[memoryview]:
-    """Yield a snapshot as a tar stream: as it was captured, or a selection of it."""
+def archive(repository: Repository, snapshot: Snapshot) -> Iterator[memoryview]:
+    """Yield a snapshot as a tar stream, byte for byte as it was captured or imported."""
     lines = repository.manifest(snapshot)
-    if found is None or not (found.selection.patterns or found.shadowed):
-        whole = (line for line in lines if not isinstance(line, Note))
-        return repository.read(items(whole))
-    return repository.read(_closed(items(chosen(lines, found))))
+    return repository.read(items(line for line in lines if not isinstance(line, Note)))
+
+
+def selection(found: Survey) -> Iterator[memoryview]:
+    """Yield what a survey chose as a tar stream."""
+    return found.repository.read(_closed(items(chosen(found))))
 
 
 def _closed(parts: Iterable[bytes | Extent]) -> Iterator[bytes | Extent]:
@@ -73,14 +73,11 @@ def _chosen(member: Member, found: Survey) -> Member | None:
     if member.kind == "z":
         return None
     path = to_bytes(member.path)
-    selection = found.selection
     if path in found.moved:
         return _renamed(member, found.moved[path])
-    if selection.wants(path):
-        if member.kind == "h":
-            return _relinked(member, found)
-        return member
-    return member if member.kind == "d" and selection.leads(path) else None
+    if found.selection.wants(path):
+        return _relinked(member, found) if member.kind == "h" else member
+    return member if member.kind == "d" and found.selection.leads(path) else None
 
 
 def _relinked(member: Member, found: Survey) -> Member | None:

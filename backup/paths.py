@@ -86,7 +86,7 @@ def unsafe(members: Iterable[Member]) -> Iterator[tuple[bytes, str]]:
     """
     archive = _Archive()
     for name, kind, link in members:
-        if kind in "gz":
+        if kind in ("g", "z"):
             continue
         reason = archive.add(name, kind, link)
         if reason:

@@ -1,10 +1,11 @@
 """Restore: a snapshot's entries into a volume, read back before it is called good.
 
 A target is a new volume or an empty one. Before anything is written the whole manifest was surveyed
-and the target looked at. The helper that writes is the journal: its labels say which volume it fills,
-whether it made it, and how the root directory was. Once the volume was read back and compared, the
-helper is renamed; one that is found dead and not renamed belonged to a run that was killed, and what
-it did is taken back (`take_back`) by the next run. So a target is as it was, or completely restored.
+and the target looked at. The helper that writes is the journal: its labels say which volume it
+fills, whether it made it, and how the root directory was. Once the volume was read back and
+compared, the helper is renamed; one that is found dead and not renamed belonged to a run that was
+killed, and what it did is taken back (`take_back`) by the next run. So a target is as it was, or
+completely restored.
 """
 
 from collections.abc import Iterator
@@ -31,9 +32,9 @@ from backup.engine import (
     volume,
 )
 from backup.errors import BackupError, InUse, NotOnEngine, UsageError
-from backup.members import archive
+from backup.members import selection
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import Repository, Snapshot, VolumeFacts
+from backup.repository import Snapshot, VolumeFacts
 from backup.survey import Survey
 from backup.verify import verify_contents, verify_listing
 
@@ -101,28 +102,21 @@ def target(engine: Engine, name: str, facts: VolumeFacts | None, run: str) -> Ta
 
 
 def restore(
-    engine: Engine,
-    repository: Repository,
-    snapshot: Snapshot,
-    found: Survey,
-    into: Target,
-    *,
-    run: str,
-    verify: Verify,
-    on_event: OnEvent,
+    engine: Engine, found: Survey, into: Target, *, run: str, verify: Verify, on_event: OnEvent
 ) -> None:
     """Fill a target with what a survey chose, and prove it. Any failure takes back what was done.
 
     Raises VerificationFailed, EngineError, IntegrityError, TransportError.
     """
-    on_event(Started("restore", snapshot.source, found.size, found.entries))
+    source = found.snapshot.source
+    on_event(Started("restore", source, found.stream, found.entries))
     with _filling(engine, into, run) as writer:
-        blocks = _told(archive(repository, snapshot, found), on_event)
+        blocks = _told(selection(found), on_event)
         writer.writing([*TAR_EXTRACT, "--directory", TARGET], blocks)
-        verify_listing(writer, TARGET, repository, snapshot, found)
+        verify_listing(writer, TARGET, found)
         if verify is Verify.FULL:
-            verify_contents(writer, TARGET, repository, snapshot, found, on_event)
-    on_event(Finished("restore", snapshot.source))
+            verify_contents(writer, TARGET, found, on_event)
+    on_event(Finished("restore", source))
 
 
 @contextmanager
@@ -239,14 +233,14 @@ def _told(blocks: Iterator[memoryview], on_event: OnEvent) -> Iterator[memoryvie
 def target_name(engine: Engine, text: str, snapshot: Snapshot) -> str:
     """Return the volume that a restore's target names.
 
-    volume:NAME or NAME is that volume, there or not; container:NAME is the volume that the container
-    mounts where the snapshot's was mounted. Raises UsageError, NotOnEngine.
+    volume:NAME or NAME is that volume, there or not; container:NAME is the volume that the
+    container mounts where the snapshot's was mounted. Raises UsageError, NotOnEngine.
     """
     kind, colon, name = text.partition(":")
     if colon and kind == "volume":
         return name
     if colon and kind != "container":
-        raise UsageError(f"{text!r} is not a target", hint="write volume:NAME or container:NAME")
+        raise UsageError(f"{text!r} is no target", hint="write volume:NAME or container:NAME")
     if not colon:
         return _unambiguous(engine, text)
     mounts = [mount for mount in container(engine, name).mounts if mount.kind == "volume"]

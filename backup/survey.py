@@ -13,9 +13,10 @@ from backup.errors import IntegrityError, UnsafeArchive, UsageError
 from backup.paths import ancestors, printable, relative, selected, unsafe
 from backup.repository import Extent, Line, Member, Note, Repository, Snapshot
 from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_text
-from backup.tarsplit import Entry, split
+from backup.tarsplit import Entry, padding_of, split
 
 _SHOWN: Final = 5
+_HEAD_SIZE: Final = 3 * 512
 _OVERRIDING: Final = {"path", "linkpath", "size"}
 
 
@@ -48,16 +49,21 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What restoring a selection will take. `size` in bytes, as the files will have it.
+    """A snapshot, or a selection of it, that was looked at.
+
+    `size` is what its files will have, `stream` about what its tar stream has, in bytes.
 
     `link_targets` are the paths that hard links of the selection refer to; `moved` gives, for each
     target that is not selected itself, the first selected link, which becomes the file. `shadowed`
     holds the ordinals of members that a later member of the same name replaces.
     """
 
+    repository: Repository
+    snapshot: Snapshot
     selection: Selection
-    entries: int = 0
-    size: int = 0
+    entries: int
+    size: int
+    stream: int
     link_targets: frozenset[bytes] = frozenset()
     moved: dict[bytes, bytes] = field(default_factory=dict)
     shadowed: frozenset[int] = frozenset()
@@ -72,6 +78,7 @@ class _View:
         self._matched: set[bytes] = set()
         self._entries = 0
         self._size = 0
+        self._stream = 0
         self._links: dict[bytes, bytes] = {}
         self._last: dict[bytes, int] = {}
         self._shadowed: set[int] = set()
@@ -92,11 +99,12 @@ class _View:
             return
         self._entries += 1
         self._size += member.size if member.kind == "f" else 0
+        self._stream += _HEAD_SIZE + member.body_size + padding_of(member.body_size)
         if member.kind == "h":
             self._links.setdefault(relative(to_bytes(member.link)), path)
         self._matched.update(p for p in self._selection.patterns if selected(path, (p,)))
 
-    def survey(self) -> Survey:
+    def survey(self, repository: Repository, snapshot: Snapshot) -> Survey:
         unmatched = [p for p in self._selection.patterns if p not in self._matched]
         if unmatched:
             raise UsageError(
@@ -109,9 +117,12 @@ class _View:
             if not self._selection.wants(target)
         }
         return Survey(
+            repository,
+            snapshot,
             self._selection,
             self._entries,
             self._size,
+            self._stream,
             frozenset(self._links),
             moved,
             frozenset(self._shadowed),
@@ -129,8 +140,10 @@ def survey(repository: Repository, snapshot: Snapshot, selection: Selection) -> 
     if refused:
         shown = "; ".join(f"{printable(name)}: {why}" for name, why in refused[:_SHOWN])
         more = "; and more" if len(refused) > _SHOWN else ""
-        raise UnsafeArchive(f"entries would leave the target, so nothing was written: {shown}{more}")
-    return view.survey()
+        raise UnsafeArchive(
+            f"entries would leave the target, so nothing was written: {shown}{more}"
+        )
+    return view.survey(repository, snapshot)
 
 
 def _watched(

@@ -2,11 +2,11 @@
 
     volume:NAME · container:NAME · NAME (whichever exists) · everything
 
-A container stands for all its mounts. Each mount becomes one source with a name that does not depend
-on the container: "volume:NAME", or "path:/dir" for what is bind-mounted from the host. What several
-targets share is captured once. Sources that one helper can see are grouped: `--volumes-from` gives a
-container's mounts at their own places, except that a mount with another one inside it gets a helper
-of its own, or the inner one would be captured as a part of the outer.
+A container stands for all its mounts. Each mount becomes one source with a name that does not
+depend on the container: "volume:NAME", or "path:/dir" for what is bind-mounted from the host. What
+several targets share is captured once. Sources that one helper can see are grouped:
+`--volumes-from` gives a container's mounts at their own places, except that a mount with another
+one inside it gets a helper of its own, or the inner one would be captured as a part of the outer.
 """
 
 from collections.abc import Iterable, Sequence

@@ -81,11 +81,13 @@ def _check_regions(found: list[tuple[str, bytes]], size: int) -> None:
     count = 0
     sizes: list[int] = []
     for key, value in found:
-        if key == "GNU.sparse.numblocks" and not sizes:
-            count = decimal(key, value, MAX_SIZE)
-        elif key == "GNU.sparse.numbytes":
+        if key == "GNU.sparse.numbytes":
             sizes.append(decimal(key, value, MAX_SIZE))
-        elif key == "GNU.sparse.map" and not sizes:
+        elif key in ("GNU.sparse.numblocks", "GNU.sparse.map") and sizes:
+            raise HeaderError("a sparse file has more than one map")
+        elif key == "GNU.sparse.numblocks":
+            count = decimal(key, value, MAX_SIZE)
+        elif key == "GNU.sparse.map":
             sizes = [decimal(key, part, MAX_SIZE) for part in value.split(b",")][1::2]
     if not sizes or len(sizes) != count:
         raise HeaderError("the map of a sparse file has not as many regions as it says")

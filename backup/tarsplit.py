@@ -77,6 +77,8 @@ def split(blocks: Blocks) -> Iterator[Entry]:
             shared = entry.pax
         yield entry
         stream.skip()
+    for _ in stream.rest():
+        pass
 
 
 def _entry(stream: "_Stream", shared: dict[str, bytes]) -> Entry:
@@ -189,7 +191,7 @@ class _Stream:
             entry.body = self._body(entry)
 
     def skip(self) -> None:
-        """Skip what was not read of the body and of the end of the archive."""
+        """Skip what was not read of the body."""
         if self._entry:
             for _ in self._body(self._entry):
                 pass

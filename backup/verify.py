@@ -1,8 +1,9 @@
 """Is what lies in a volume what a snapshot says?
 
-A fresh listing of the volume is compared with the manifest: kinds, owners, modes, sizes, times, link
-targets, hard-link groups. Contents too, where asked for: the volume is read by tar again and compared
-with the snapshot, entry by entry, extended attributes, access lists and the bytes of every file.
+A fresh listing of the volume is compared with the manifest: kinds, owners, modes, sizes, times,
+link targets, hard-link groups. Contents too, where asked for: the volume is read by tar again and
+compared with the snapshot, entry by entry, extended attributes, access lists and the bytes of every
+file.
 """
 
 import tempfile
@@ -17,10 +18,10 @@ from backup.content import content_digest
 from backup.engine import Helper
 from backup.errors import VerificationFailed
 from backup.listing import Difference, Expected, Parents
-from backup.members import archive, chosen
+from backup.members import chosen, selection
 from backup.paths import printable, relative, sort_key
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import Line, Member, More, Repository, Snapshot
+from backup.repository import Member, More
 from backup.repository.manifest import to_bytes
 from backup.survey import Survey
 from backup.tarsplit import Entry, split
@@ -29,11 +30,11 @@ _SHOWN: Final = 20
 _ATTRIBUTES: Final = ("SCHILY.xattr.", "SCHILY.acl.")
 
 
-def expected(lines: Iterable[Line], found: Survey) -> Iterator[Expected]:
+def expected(found: Survey) -> Iterator[Expected]:
     """Yield what a listing should show of the chosen members, in the manifest's order."""
     targets = found.link_targets | set(found.moved.values())
     first: dict[bytes, Expected] = {}
-    for record in chosen(lines, found):
+    for record in chosen(found):
         if isinstance(record, More) or record.kind in "gz":
             continue
         path = to_bytes(record.path)
@@ -63,12 +64,10 @@ def _facts(member: Member, path: bytes, *, group: bytes) -> Expected:
     )
 
 
-def verify_listing(
-    helper: Helper, path: str, repository: Repository, snapshot: Snapshot, found: Survey
-) -> None:
+def verify_listing(helper: Helper, path: str, found: Survey) -> None:
     """Compare a volume's listing with the manifest. Raises VerificationFailed naming the paths."""
-    wanted: Iterable[Expected] = expected(repository.manifest(snapshot), found)
-    if snapshot.imported or found.moved:
+    wanted: Iterable[Expected] = expected(found)
+    if found.snapshot.imported or found.moved:
         wanted = sorted(wanted, key=lambda entry: sort_key(entry.path))
     argv = ["find", path, "-xdev", "-printf", listing.FORMAT]
     with (
@@ -103,29 +102,23 @@ def _refuse(differences: list[str]) -> None:
     )
 
 
-def verify_contents(  # noqa: PLR0913  a place, and what should be there
-    helper: Helper,
-    path: str,
-    repository: Repository,
-    snapshot: Snapshot,
-    found: Survey,
-    on_event: OnEvent,
-) -> None:
+def verify_contents(helper: Helper, path: str, found: Survey, on_event: OnEvent) -> None:
     """Compare every byte and attribute in a volume with the snapshot. Raises VerificationFailed."""
-    on_event(Started("verify", snapshot.source, found.size, found.entries))
-    inside = helper.place("verified", _names(repository, snapshot, found))
+    source = found.snapshot.source
+    on_event(Started("verify", source, found.size, found.entries))
+    inside = helper.place("verified", _names(found))
     argv = [*TAR_CREATE, "--directory", path, "--files-from", inside, "--file=-"]
     with helper.reading(argv) as stream:
-        wanted = _files(split(archive(repository, snapshot, found)))
+        wanted = _files(split(selection(found)))
         actual = _files(split(stream))
         differences = islice(_contents(wanted, actual, on_event), _SHOWN)
         shown = list(differences)
     _refuse(shown)
-    on_event(Finished("verify", snapshot.source))
+    on_event(Finished("verify", source))
 
 
-def _names(repository: Repository, snapshot: Snapshot, found: Survey) -> Iterator[bytes]:
-    for record in chosen(repository.manifest(snapshot), found):
+def _names(found: Survey) -> Iterator[bytes]:
+    for record in chosen(found):
         if isinstance(record, Member) and record.kind not in "gz":
             yield (to_bytes(record.path) or b".") + b"\0"
 
@@ -134,9 +127,7 @@ def _files(entries: Iterable[Entry]) -> Iterator[Entry]:
     return (entry for entry in entries if entry.kind not in "gz")
 
 
-def _contents(
-    wanted: Iterator[Entry], actual: Iterator[Entry], on_event: OnEvent
-) -> Iterator[str]:
+def _contents(wanted: Iterator[Entry], actual: Iterator[Entry], on_event: OnEvent) -> Iterator[str]:
     """Yield what differs between two archives of the same members, in the same order."""
     for want in wanted:
         have = next(actual, None)

@@ -15,7 +15,6 @@ Exit codes, all in this one table:
 stdout carries the answer and nothing else; what is told along the way, and errors, go to stderr.
 """
 
-import sys
 from typing import Final
 
 from backup import errors
@@ -58,10 +57,3 @@ def exit_code(error: Exception) -> int:
         if kind in EXIT_CODES:
             return EXIT_CODES[kind]
     return BUG
-
-
-def main() -> None:
-    """Run the command line of this process."""
-    from backup.cli.app import run
-
-    sys.exit(run(sys.argv[1:]))

@@ -24,7 +24,7 @@ voltar backs up Docker volumes, and brings them back.
 
   1. export VOLTAR_REPOSITORY=/srv/backup   where snapshots are kept
   2. voltar init                            make the repository, choose its password
-  3. voltar backup NAME                     a container, with all its volumes; or a volume
+  3. voltar backup NAME                     a volume, or a container with all it mounts
   4. voltar snapshots                       what there is
   5. voltar restore volume:NAME --to COPY   into a new volume, read back and compared
 
@@ -33,7 +33,7 @@ voltar backs up Docker volumes, and brings them back.
 _VALUED: Final = ("--host", "-r", "--repository", "--password-file", "--helper-image")
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
-# The base of all that the parser raises has no public name in typer; BadParameter's grandparent it is.
+# what the parser raises has no public name in typer: it is the grandparent of BadParameter
 _Complaint: Final = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  typer's way of calling back
+def _version(wanted: bool) -> None:
     if wanted:
         print(f"voltar {__version__}")
         raise typer.Exit
@@ -156,6 +156,11 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
             print("voltar: this is a bug; please report what stands above", file=sys.stderr)
     return int(code or 0)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))
 
 
 def _usage(error: Exception) -> int:

@@ -54,7 +54,9 @@ def export(
     to_stdout = output is None or str(output) == "-"
     if output is None or to_stdout:
         if sys.stdout.isatty():
-            raise UsageError("a tar file does not belong on a terminal", hint="say -o FILE, or pipe")
+            raise UsageError(
+                "a tar file does not belong on a terminal", hint="say -o FILE, or pipe"
+            )
         write_stream(blocks, sys.stdout.buffer, form or Form.TAR)
         sys.stdout.buffer.flush()
         return
@@ -78,7 +80,8 @@ def import_(
 ) -> None:
     """Make a snapshot of a tar file.
 
-    Examples: voltar import old.tar.gz --as volume:pgdata · zcat x.gz | voltar import - --as volume:x
+    Examples: voltar import old.tar.gz --as volume:pgdata · zcat x.gz | voltar import - --as
+    volume:x
     """
     context: Context = ctx.obj
     kind, _, name = as_source.rpartition(":")

@@ -1,6 +1,7 @@
 """What a person or a script sees.
 
-A person at a terminal gets a progress bar and colours; a log gets a line for each step; a script with
+A person at a terminal gets a progress bar and colours; a log gets a line for each step; a script
+with
 --json gets one event a line and a last line of the type "summary". Names from volumes are shown by
 `paths.printable` only: a file name must not be able to drive a terminal.
 """
@@ -82,7 +83,7 @@ class Voice:
             table.add_row(*(Text(cell) for cell in row))
         Console(highlight=False).print(table)
 
-    def document(self, value: Any) -> None:  # noqa: ANN401  whatever JSON can say
+    def document(self, value: Any) -> None:
         """Print the one JSON document of a query."""
         print(json.dumps(value, indent=2, ensure_ascii=True), flush=True)
 

@@ -112,7 +112,7 @@ def _read(file: Path) -> str:
 
 def _output(command: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603  the operator's own command, without a shell
+        done = subprocess.run(
             shlex.split(command), stdout=subprocess.PIPE, check=True, encoding="utf-8"
         )
     except (OSError, ValueError, subprocess.CalledProcessError) as error:

@@ -54,9 +54,7 @@ def restore(
         surveyed = survey(repository, found, selection)
         started = time.monotonic()
         with listening(context.voice) as listener:
-            restore_into(
-                engine, repository, found, surveyed, into, run=run, verify=verify, on_event=listener
-            )
+            restore_into(engine, surveyed, into, run=run, verify=verify, on_event=listener)
     seconds = round(time.monotonic() - started, 3)
     if context.voice.as_json:
         context.voice.event(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -118,7 +119,7 @@ def ls(
     _demand(range(count), path)
 
 
-def _demand(rows: Any, path: str | None) -> None:  # noqa: ANN401  anything with a length
+def _demand(rows: Any, path: str | None) -> None:
     if not rows and path is not None:
         raise UsageError(f"the snapshot holds no {printable(os.fsencode(path))}")
 
@@ -168,8 +169,6 @@ def _permissions(mode: int) -> str:
 
 
 def _date(seconds: int) -> str:
-    from datetime import UTC, datetime, timedelta
-
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,7 +1,7 @@
 """The repository: the only code that knows the stored format. docs/format.md is normative.
 
-Layers, from the outside in: `repository` (open, create, snapshots), `writer` and `reader` (chunks to
-packs and back), `index`, `manifest`, `snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`,
+Layers, from the outside in: `repository` (open, create, snapshots), `writer` and `reader` (chunks
+to packs and back), `index`, `manifest`, `snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`,
 `names`. Invariant: a snapshot exists only when everything under it exists, so the order of writing
 is packs, index, snapshot.
 """

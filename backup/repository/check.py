@@ -1,14 +1,16 @@
 """Is everything that is stored readable and right?
 
-Every object is read: packs are what their id says, each blob opens and is the chunk that it claims to
-be, indexes agree with the packs, every snapshot's manifest can be read and every extent lies within a
-chunk that is there. What is found is reported, not raised: one damaged object must not hide another.
+Every object is read: packs are what their id says, each blob opens and is the chunk that it claims
+to be, indexes agree with the packs, every snapshot's manifest can be read and every extent lies
+within a chunk that is there. What is found is reported, not raised: one damaged object must not
+hide another.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from backup.errors import IntegrityError, NoSuchSnapshot
+from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import sealed
 from backup.repository.crypto import digest
 from backup.repository.index import IndexObject
@@ -16,13 +18,12 @@ from backup.repository.manifest import Note, chunk_of
 from backup.repository.names import INDEX, PACKS, ChunkId, PackId, SnapshotId, id_of
 from backup.repository.pack import PackReader, PackTable
 from backup.repository.repository import SHORT_ID, Repository
-from backup.report import Advanced, Finished, OnEvent, Started
 from transports.errors import ObjectNotFound
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One thing that is wrong. `snapshot` is the id of the snapshot that suffers, if it is known."""
+    """One thing that is wrong; `snapshot` is the snapshot that suffers, where it is known."""
 
     object: str
     text: str

@@ -1,8 +1,8 @@
 """zstd frames, and the envelope that all stored objects share (docs/format.md, section 3).
 
-Everything is compressed into zstd frames that carry their content's size. Plain data that must stand
-before or behind a frame (salts, tables) hides in *skippable* frames (RFC 8878, section 3.1.2), so in
-a repository without encryption `zstd -d` alone reads every object.
+Everything is compressed into zstd frames that carry their content's size. Plain data that must
+stand before or behind a frame (salts, tables) hides in *skippable* frames (RFC 8878, section
+3.1.2), so in a repository without encryption `zstd -d` alone reads every object.
 """
 
 import struct

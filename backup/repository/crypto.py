@@ -3,8 +3,9 @@
 Every object has a random 32-byte salt in its envelope. HKDF-SHA-256 (RFC 5869) makes of the master
 key and that salt a key which seals this one object, so nonces need only be unique within it: a
 blob's nonce is its offset in the pack, and an object sealed as a whole uses zero. AES-256-GCM (NIST
-SP 800-38D) seals. The envelope is authenticated with what it opens, and the kind of object goes into
-the derivation, so an object can be neither cut off from its salt nor passed off as another kind.
+SP 800-38D) seals. The envelope is authenticated with what it opens, and the kind of object goes
+into the derivation, so an object can be neither cut off from its salt nor passed off as another
+kind.
 
 A repository without encryption has the same envelope with scheme 0 and frames in the clear. Its
 "master key" is its public id: chunk ids are then checksums that anybody can compute.

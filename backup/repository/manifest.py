@@ -1,9 +1,10 @@
 """Manifests: the ordered entries of one source (docs/format.md, section 9).
 
-A manifest is lines of JSON, one a record, stored in chunks like everything else; so the manifests of
-successive snapshots share what did not change. Byte strings (names, headers) are written as text in
-which each byte is the character of that number (Latin-1). In headers, which are mostly zeros, a run
-of n ≥ 4 zeros is the character U+E000+n: raw headers are kept whole, and cost 300 bytes, not 1,536.
+A manifest is lines of JSON, one a record, stored in chunks like everything else; so the manifests
+of successive snapshots share what did not change. Byte strings (names, headers) are written as text
+in which each byte is the character of that number (Latin-1). In headers, which are mostly zeros, a
+run of n ≥ 4 zeros is the character U+E000+n: raw headers are kept whole, and cost 300 bytes, not
+1,536.
 """
 
 import re
@@ -21,7 +22,7 @@ EXTENTS_PER_RECORD: Final = 4096
 _FIRST_RUN: Final = 4
 _LONGEST_RUN: Final = 0x18FF
 _RUNS: Final = tuple(chr(0xE000 + n) for n in range(_LONGEST_RUN + 1))
-_ZEROS: Final = re.compile("\0{4,%d}" % _LONGEST_RUN)
+_ZEROS: Final = re.compile(f"\0{{4,{_LONGEST_RUN}}}")
 _MARKS: Final = re.compile("[\ue004-\uf8ff]")
 
 
@@ -36,8 +37,8 @@ class Extent(NamedTuple):
 class Member(msgspec.Struct, array_like=True, tag="m", frozen=True):
     """One entry: what the tar header says, what the listing said, the header itself, the body.
 
-    `path` is relative to the volume, its root is "". `kind` is one of f d l h c b p (tarsplit), g for
-    a global header, z for what follows the last entry. Times are nanoseconds since 1970 UTC.
+    `path` is relative to the volume, its root is "". `kind` is one of f d l h c b p (tarsplit), g
+    for a global header, z for what follows the last entry. Times are nanoseconds since 1970 UTC.
     `inode`, `ctime_ns`, `links`, `device` are 0 where no listing was made (an imported archive).
     """
 

@@ -1,8 +1,8 @@
 """Packs: many blobs in one object (docs/format.md, section 7).
 
-    pack  := envelope blob… table
-    blob  := sealed(frame of one chunk)            nonce = the blob's offset in the pack
-    table := skippable frame of: sealed(frame of the JSON below), its length in 4 bytes (little endian)
+    pack  := envelope blob… table blob  := sealed(frame of one chunk)            nonce = the blob's
+    offset in the pack table := skippable frame of: sealed(frame of the JSON below), its length in 4
+    bytes (little endian)
 
 The table is also in an index; it stands in the pack so that every index can be rebuilt. In a
 repository without encryption `zstd -d` of a pack gives its chunks, one after the other.
@@ -25,7 +25,7 @@ _LARGEST_TABLE: Final = 256 << 20
 
 
 class Blob(NamedTuple):
-    """Where a chunk lies in its pack; `offset` and `length` in the pack, `size` of the plaintext."""
+    """Where a chunk lies: `offset` and `length` in its pack, in bytes, `size` of the plaintext."""
 
     chunk: str
     offset: int
@@ -90,15 +90,14 @@ class PackReader:
 
     def open(self, blob: Blob, sealed: bytes | memoryview) -> bytes:
         """Return the chunk that `sealed`, the blob's bytes, holds. Raises IntegrityError."""
+        where = f"pack {self._pack[:16]}: chunk {blob.chunk[:16]} at byte {blob.offset}"
         try:
             frame = self._seal.open(sealed, nonce=blob.offset)
             chunk = codec.decompress(frame, limit=self._largest)
-            if self._keys.chunk_id(chunk).hex() != blob.chunk:
-                raise IntegrityError("its content is not what its id says")
         except IntegrityError as error:
-            raise IntegrityError(
-                f"pack {self._pack[:16]}: chunk {blob.chunk[:16]} at byte {blob.offset}: {error}"
-            ) from error
+            raise IntegrityError(f"{where}: {error}") from error
+        if self._keys.chunk_id(chunk).hex() != blob.chunk:
+            raise IntegrityError(f"{where}: its content is not what its id says")
         return chunk
 
     def table(self, data: bytes | memoryview) -> PackTable:

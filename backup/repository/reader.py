@@ -1,8 +1,8 @@
 """Extents in, bytes out: the busy half of a restore.
 
 `read` takes a sequence of literal bytes and extents and yields the bytes they stand for, in order.
-It works ahead: the sequence is taken in batches, a pool fetches and opens the chunks of the next few
-batches, and chunks that lie side by side in a pack are fetched by one request. Every chunk is
+It works ahead: the sequence is taken in batches, a pool fetches and opens the chunks of the next
+few batches, and chunks that lie side by side in a pack are fetched by one request. Every chunk is
 checked against its id.
 """
 

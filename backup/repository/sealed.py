@@ -15,7 +15,7 @@ _LARGEST: Final = 1 << 30
 _T = TypeVar("_T")
 
 
-def encode(keys: Keys, kind: str, value: Any) -> tuple[str, bytes]:  # noqa: ANN401  any struct
+def encode(keys: Keys, kind: str, value: Any) -> tuple[str, bytes]:
     """Return the id and the bytes of a new object of a kind."""
     seal = keys.new_seal(kind)
     data = seal.envelope + seal.seal(codec.compress(msgspec.json.encode(value)), nonce=0)
@@ -24,9 +24,9 @@ def encode(keys: Keys, kind: str, value: Any) -> tuple[str, bytes]:  # noqa: ANN
 
 def decode(keys: Keys, kind: str, object_id: str, data: bytes, as_type: type[_T]) -> _T:
     """Return what the object `object_id` of a kind says. Raises IntegrityError."""
+    if digest(data) != object_id:
+        raise IntegrityError(f"{kind}/{object_id[:16]} is damaged: its id names other bytes")
     try:
-        if digest(data) != object_id:
-            raise IntegrityError("its bytes are not those that its id names")
         seal = keys.seal_of(kind, data)
         frame = seal.open(memoryview(data)[ENVELOPE_SIZE:], nonce=0)
         return msgspec.json.decode(codec.decompress(frame, limit=_LARGEST), type=as_type)

@@ -29,8 +29,8 @@ class MountFacts(msgspec.Struct, frozen=True, kw_only=True):
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one capture; all but the first two in bytes.
 
-    `size` is what the source holds, `read` what was read of it, `added` the plaintext of chunks that
-    were new, `stored` what they took on the store. `seconds` is wall time.
+    `size` is what the source holds, `read` what was read of it, `added` the plaintext of chunks
+    that were new, `stored` what they took on the store. `seconds` is wall time.
     """
 
     entries: int = 0

@@ -45,7 +45,7 @@ class Store(Protocol):
         ...
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:
-        """Yield every whole object of a kind ("packs"), in no particular order; none is no error."""
+        """Yield every whole object of a kind ("packs"), in any order; none is no error."""
         ...
 
     def stat(self, name: str) -> ObjectInfo:
