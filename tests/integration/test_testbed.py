@@ -142,11 +142,7 @@ def test_all_is_killed_and_comes_back_with_its_data(start_engine: Callable[..., 
     engine.docker("run", "-d", "-v", "kept:/v", images.tools(engine), "sleep", "1000")
 
     engine.daemon.kill()
-    left = [
-        line
-        for line in run(["ps", "-e", "-o", "args="]).decode().splitlines()
-        if str(engine.daemon.directory) in line
-    ]
+    left = leaks.naming(engine.daemon.directory)
     engine.daemon.start()
 
     assert left == []

@@ -1,6 +1,7 @@
 """What tests must not leave behind."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from tests.testbed.daemon import children
@@ -19,11 +20,18 @@ def on_engine(engine: Engine) -> list[str]:
 
 def processes() -> list[str]:
     """Processes that this one started and that still run."""
-    found = []
-    for pid in children(os.getpid()):
-        command = (
-            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        )
-        if command.strip():
-            found.append(f"process {pid}: {command.strip()}")
-    return found
+    return [f"process {pid}: {words}" for pid in children(os.getpid()) if (words := command(pid))]
+
+
+def naming(directory: Path) -> list[str]:
+    """Processes whose command line names a directory: the engine of a run and what it started."""
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [words for pid in pids if str(directory) in (words := command(pid))]
+
+
+def command(pid: int) -> str:
+    """The command line of a process; empty for a zombie and for one that has ended."""
+    with suppress(OSError):
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return line.replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""
