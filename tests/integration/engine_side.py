@@ -1,0 +1,63 @@
+"""What the tests of backup.engine share: connections by data plane, processes of a container, waiting."""
+
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from backup.engine import Engine, connect
+from tests.testbed import engine as testbed
+
+T = TypeVar("T")
+PLANES = ("fifo", "attach")
+TAR = ("tar", "-C", "/v", "-b", "2048", "-cf", "-", ".")
+UNTAR = ("tar", "-C", "/v", "-xpf", "-")
+
+
+@contextmanager
+def connected(bed: testbed.Engine, plane: str | None = None, **environ: str) -> Iterator[Engine]:
+    """A connection to an engine of the test bed, with a data plane forced or found out."""
+    forced = {"VOLTAR_DATA_PLANE": plane} if plane else {}
+    with connect(bed.url, environ=forced | environ) as engine:
+        yield engine
+
+
+def helpers(bed: testbed.Engine, *states: str) -> list[str]:
+    """The ids of helper containers on an engine, in these states or in any."""
+    filters = [word for state in states for word in ("--filter", f"status={state}")]
+    listed = bed.docker(
+        "ps", "--all", "--no-trunc", "--filter", "label=voltar.helper", *filters, "--format", "{{.ID}}"
+    )
+    return listed.split()
+
+
+def processes(container_id: str, command: str) -> list[int]:
+    """The pids, on this machine, of a container's processes of that name."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (directory / "comm").read_text().strip() == command and container_id in (
+                directory / "cgroup"
+            ).read_text():
+                found.append(int(directory.name))
+    return found
+
+
+def awaited(look: Callable[[], T], *, within_s: float = 20) -> T:
+    """Poll until `look` finds something."""
+    deadline = time.monotonic() + within_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+def endless(size: int = 1 << 16) -> Iterator[bytes]:
+    """A tar archive whose only file never ends: what writes it is never done."""
+    head = tarfile.TarInfo("endless")
+    head.size = 1 << 40
+    yield head.tobuf(tarfile.GNU_FORMAT)
+    while True:
+        yield bytes(size)
