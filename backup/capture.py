@@ -9,7 +9,7 @@ noted. What tar cannot carry is noted as well: sockets, and paths too long to be
 import marshal
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from backup import listing
 from backup.engine import Helper
 from backup.errors import HelperFailed
 from backup.listing import Listed
-from backup.paths import relative
+from backup.paths import printable, relative
 from backup.recorder import Recorder
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import Extent, Repository, Statistics, Writer
@@ -47,11 +47,12 @@ TAR_CREATE: Final = (
     "--quoting-style=escape",
     "--blocking-factor=512",
 )
-_Note = Callable[[bytes, str], None]
 _FILE_CHANGED: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SAID: Final = re.compile(r"(?:\S*/)?tar: (?P<path>.+?): (?P<text>[^:]+(?:: .*)?)$")
-_NO_NEWS: Final = ("Exiting with failure status", "socket ignored")
+_SAID: Final = re.compile(r"(?:\S*/)?tar: (?P<path>(?:\\.|[^\\:])+): (?P<text>.+)")
+_ESCAPED: Final = re.compile(r"\\([0-7]{3}|.)")
+_SHORT: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_GONE: Final = "it vanished, or could not be read, while it was captured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,6 @@ def capture(
     """
     time = _clock(helper)
     recorder = Recorder(*into)
-    added_before = into[1].added
     with tempfile.TemporaryDirectory(prefix="voltar-") as scratch:
         listed = _list(helper, path, Path(scratch), subject, on_event)
         _read(helper, listed, recorder, subject, on_event)
@@ -89,7 +89,6 @@ def capture(
         files=recorder.files,
         size=recorder.size,
         read=recorder.read,
-        added=into[1].added - added_before,
     )
     return Captured(time, manifest, recorder.notes, recorder.notes - listed.sockets, statistics)
 
@@ -162,14 +161,10 @@ def _read(
     helper: Helper, listed: _Listing, recorder: Recorder, subject: str, on_event: OnEvent
 ) -> None:
     on_event(Started("backup", subject, listed.size, listed.entries))
-
-    def note(path: bytes, text: str) -> None:
-        recorder.note(path, text)
-        on_event(Noted(subject, path, text))
-
     with listed.names.open("rb") as names:
         inside = helper.place("names", iter(lambda: names.read(1 << 20), b""))
     argv = [*TAR_CREATE, "--directory", listed.directory, "--files-from", inside, "--file=-"]
+    left_out: list[Listed] = []
     with (
         listed.records.open("rb") as file,
         helper.reading(argv, ok=(0, _FILE_CHANGED)) as stream,
@@ -178,14 +173,14 @@ def _read(
         for entry in split(stream):
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own
-            record = _match(entry, records, note)
+            record = _match(entry, records, left_out)
             before = recorder.read
             recorder.add(entry, record)
             on_event(Advanced(recorder.read - before, 1))
-        for record in records:
-            _missing(record, note)
-    for path, text in _complaints(stream.stderr):
-        note(path, text)
+        left_out.extend(records)
+    for path, text in sorted(_reasons(left_out, stream.stderr).items()):
+        recorder.note(path, text)
+        on_event(Noted(subject, path, text))
     recorder.add(end_of_archive())
 
 
@@ -197,25 +192,31 @@ def _records(file: IO[bytes]) -> Iterator[Listed]:
             return
 
 
-def _match(entry: Entry, records: Iterator[Listed], note: _Note) -> Listed:
+def _match(entry: Entry, records: Iterator[Listed], left_out: list[Listed]) -> Listed:
     """Return the record of an entry; what comes before it in the list is not in the stream."""
     path = relative(entry.path)
     for record in records:
         if record.path == path:
             return record
-        _missing(record, note)
-    raise HelperFailed(f"tar sent {path!r}, which it was not asked for")
+        left_out.append(record)
+    raise HelperFailed(f"tar sent {printable(path)}, which it was not asked for")
 
 
-def _missing(record: Listed, note: _Note) -> None:
-    note(record.path, _unfit(record) or "it vanished, or could not be read, while it was captured")
-
-
-def _complaints(stderr: str) -> Iterable[tuple[bytes, str]]:
-    """Yield what tar said about single entries, as (path, text)."""
+def _reasons(left_out: Iterable[Listed], stderr: str) -> dict[bytes, str]:
+    """Return why entries are missing, or are not as they should be, by path."""
+    reasons = {record.path: _unfit(record) or _GONE for record in left_out}
     for line in stderr.splitlines():
-        if any(words in line for words in _NO_NEWS):
-            continue
         said = _SAID.match(line)
-        if said and "Cannot stat" not in line:
-            yield said["path"].encode("utf-8", "surrogateescape"), said["text"]
+        if said and "socket ignored" not in line:
+            reasons[_unquoted(said["path"])] = f"tar: {said['text'].removeprefix('Warning: ')}"
+    return reasons
+
+
+def _unquoted(name: str) -> bytes:
+    """Return the path that tar shows in its quoting style "escape"."""
+    plain = _ESCAPED.sub(lambda escape: _character(escape[1]), name)
+    return relative(plain.encode("latin-1", "replace"))
+
+
+def _character(escape: str) -> str:
+    return chr(int(escape, 8)) if escape.isdigit() else _SHORT.get(escape, escape)

@@ -101,12 +101,13 @@ def _back_up_source(
 ) -> Saved:
     repository, writer = into
     started = time.monotonic()
-    stored_before = writer.stored
+    added_before, stored_before = writer.added, writer.stored
     captured = capture(reader, source.path, source.name, into=into, on_event=on_event)
     writer.finish()
     snapshot = _record(engine, source, captured, run)
     statistics = msgspec.structs.replace(
         captured.statistics,
+        added=writer.added - added_before,
         stored=writer.stored - stored_before,
         seconds=round(time.monotonic() - started, 3),
     )

@@ -26,7 +26,7 @@ voltar backs up Docker volumes, and brings them back.
   2. voltar init                            make the repository, choose its password
   3. voltar backup NAME                     a volume, or a container with all it mounts
   4. voltar snapshots                       what there is
-  5. voltar restore volume:NAME --to COPY   into a new volume, read back and compared
+  5. voltar restore NAME --to COPY          into a new volume, read back and compared
 
 `voltar doctor` looks at this machine and says what works. `voltar COMMAND --help` shows examples."""
 
