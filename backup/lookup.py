@@ -6,7 +6,7 @@ volume:NAME@TIME     the newest up to then; a time without a zone is local
 """
 
 import re
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Final
 
 from backup.errors import NoSuchSnapshot, UsageError
@@ -14,6 +14,7 @@ from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
 
 Found = tuple[SnapshotId, Snapshot]
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def find_snapshot(repository: Repository, text: str, *, host: str | None = None) -> Found:
@@ -25,12 +26,13 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
         found = _by_prefix(repository, text)
         if found is not None:
             return found
-    source, at, when = text.rpartition("@")
-    if not at:
-        source, when = text, ""
-    limit = _time(when) if when else None
     every = repository.snapshots()
-    matches = [item for item in every if item[1].source in (source, f"volume:{source}")]
+    source, limit = text, None
+    matches = _of_source(every, text)
+    if not matches and "@" in text:
+        source, _, when = text.rpartition("@")
+        limit = _time(when)
+        matches = _of_source(every, source)
     if not matches:
         raise NoSuchSnapshot(
             f"no snapshot is called {text!r}", hint="`voltar snapshots` shows what there is"
@@ -39,8 +41,12 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
     before = [item for item in matches if limit is None or item[1].time <= limit]
     if not before:
         oldest = matches[0][1].time.astimezone().isoformat(timespec="seconds")
-        raise NoSuchSnapshot(f"{source} has no snapshot up to {when}; the oldest is of {oldest}")
+        raise NoSuchSnapshot(f"{source} has no snapshot so old; the oldest is of {oldest}")
     return before[-1]
+
+
+def _of_source(every: list[Found], source: str) -> list[Found]:
+    return [item for item in every if item[1].source in (source, f"volume:{source}")]
 
 
 def _by_prefix(repository: Repository, prefix: str) -> Found | None:
@@ -65,6 +71,8 @@ def _of_one_host(matches: list[Found], text: str, host: str | None) -> list[Foun
 
 def _time(text: str) -> datetime:
     try:
+        if _DATE.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), time.max).astimezone()
         return datetime.fromisoformat(text).astimezone()
     except ValueError as error:
         raise UsageError(
