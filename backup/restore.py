@@ -70,10 +70,14 @@ class Verify(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A volume to restore into. `make` says how to make it; None where it exists and is empty."""
+    """A volume to restore into. `make` says how to make it; None where it exists and is empty.
+
+    `root` is then what its root directory is like, as `_empty` reads it.
+    """
 
     name: str
     make: VolumeFacts | None
+    root: str = ""
 
 
 def target(engine: Engine, name: str, facts: VolumeFacts | None, run: str) -> Target:
@@ -92,13 +96,14 @@ def target(engine: Engine, name: str, facts: VolumeFacts | None, run: str) -> Ta
             hint=f"stop it first (docker stop {running[0]}), or restore into a new volume",
         )
     with helper(engine, (Attached(name, TARGET),), access=Access.READ, run=run) as reader:
+        root = reader.run(["find", TARGET, "-maxdepth", "0", "-printf", "%U %G %m %T@"]).decode()
         found = reader.run(["find", TARGET, "-mindepth", "1", "-printf", "%P", "-quit"])
     if found:
         raise InUse(
             f"volume {name!r} is not empty, and a restore never mixes or overwrites",
             hint="restore into a new volume: --to NEWNAME",
         )
-    return Target(name, None)
+    return Target(name, None, root)
 
 
 def restore(
@@ -127,10 +132,9 @@ def _filling(engine: Engine, into: Target, run: str) -> Iterator[Helper]:
         create_volume(
             engine, into.name, driver=made.driver, options=made.options, labels=made.labels
         )
-    labels = {_VOLUME: into.name, _MADE: "1" if made else "0"}
+    labels = {_VOLUME: into.name, _MADE: "1" if made else "0", _ROOT: into.root}
     try:
         labels[_CREATED] = volume(engine, into.name).created
-        labels[_ROOT] = _root(engine, into, run)
         mounts = (Attached(into.name, TARGET),)
         with helper(engine, mounts, access=Access.WRITE, run=run, labels=labels) as writer:
             yield writer
@@ -138,12 +142,6 @@ def _filling(engine: Engine, into: Target, run: str) -> Iterator[Helper]:
     except BaseException as error:
         _undo(engine, labels, run, error)
         raise
-
-
-def _root(engine: Engine, into: Target, run: str) -> str:
-    """Return owner, mode and time of the target's root directory, as `_empty` reads them."""
-    with helper(engine, (Attached(into.name, TARGET),), access=Access.READ, run=run) as reader:
-        return reader.run(["find", TARGET, "-maxdepth", "0", "-printf", "%U %G %m %T@"]).decode()
 
 
 def _undo(engine: Engine, labels: dict[str, str], run: str, because: BaseException) -> None:
@@ -158,16 +156,16 @@ def _undo(engine: Engine, labels: dict[str, str], run: str, because: BaseExcepti
 
 
 def _empty(engine: Engine, labels: dict[str, str], run: str) -> None:
-    """Empty a target that a restore had begun to fill; its root is as it was before.
+    """Empty a target that a restore had begun to fill; the root of one that was there is as it was.
 
     The helper has the labels of the one before it, so a run that is killed here is found again.
     """
-    if _ROOT not in labels:
-        return  # nothing had been written yet
-    uid, gid, mode, mtime = labels[_ROOT].split()
     mounts = (Attached(labels[_VOLUME], TARGET),)
     with helper(engine, mounts, access=Access.WRITE, run=run, labels=labels) as writer:
         writer.run(["find", TARGET, "-mindepth", "1", "-delete"])
+        if labels[_MADE] == "1":
+            return  # it will be removed
+        uid, gid, mode, mtime = labels[_ROOT].split()
         writer.run(["chown", f"{uid}:{gid}", TARGET])
         writer.run(["chmod", mode, TARGET])
         writer.run(["touch", "--date", f"@{mtime}", TARGET])

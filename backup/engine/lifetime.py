@@ -84,6 +84,7 @@ def running(engine: Engine, wanted: Wanted, scratch: Path | None) -> Iterator[Ce
     with ExitStack() as stack:
         stack.callback(remove, engine, name)
         used, identity = _create(engine, name, wanted, scratch)
+        stack.callback(remove, engine, identity)  # it may get another name
         lifeline = engine.stream(f"/containers/{identity}/attach", stdin=1, stream=1)
         stack.callback(lifeline.close)
         _start(engine, identity, used)
