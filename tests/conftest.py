@@ -23,9 +23,10 @@ from tests.testbed.engine import KINDS, OWN, Engine, Pool
 from tests.testbed.scratch import Scratch
 from tests.testbed.workspace import Run
 
-ORDER = ("unit", "golden", "property", "conformance", "fault", "integration")
+ORDER = ("unit", "golden", "property", "conformance", "fault", "integration", "acceptance")
 GIVEN = os.environ.get("VOLTAR_TEST_ENGINE") or None
 RUN: pytest.StashKey[Run] = pytest.StashKey()
+POOL: pytest.StashKey[Pool] = pytest.StashKey()
 DESELECTED: pytest.StashKey[int] = pytest.StashKey()
 
 
@@ -71,7 +72,11 @@ def rank(item: pytest.Item) -> int:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say what did not run."""
+    """Say which engines the tests ran on, and what did not run."""
+    if POOL in config.stash:
+        versions = config.stash[POOL].versions.items()
+        said = ", ".join(f"{kind} is {version}" for kind, version in versions)
+        terminalreporter.write_line(f"engines: {said or 'none was needed'}")
     if count := config.stash.get(DESELECTED, 0):
         said = f"{count} tests that kill or configure an engine did not run"
         terminalreporter.write_line(f"VOLTAR_TEST_ENGINE={GIVEN}: {said}", red=True)
@@ -81,7 +86,7 @@ def pytest_terminal_summary(
 def pool(pytestconfig: pytest.Config) -> Iterator[Pool]:
     """The engines of this session, started when first asked for; nothing may be left on them."""
     run = pytestconfig.stash.get(RUN, None)
-    pool = Pool(run, given=GIVEN)
+    pool = pytestconfig.stash[POOL] = Pool(run, given=GIVEN)
     try:
         yield pool
         left = [line for engine in pool.running() for line in leaks.on_engine(engine)]

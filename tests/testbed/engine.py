@@ -105,12 +105,16 @@ class Pool:
         self._run = run
         self._given = given
         self._kept: dict[str, Engine] = {}
+        self.versions: dict[str, str] = {}
+        """The release that each kind turned out to be, for the report of the run."""
         self._count = 0
 
     def engine(self, kind: str = OWN) -> Engine:
         """The engine of that kind that tests share; if one was given, that one."""
         if kind not in self._kept:
-            self._kept[kind] = reachable(self._given) if self._given else self.start(kind)
+            started = reachable(self._given) if self._given else self.start(kind)
+            self._kept[kind] = started
+            self.versions[kind] = started.docker("version", "--format", "{{.Server.Version}}")
         return self._kept[kind]
 
     def start(self, kind: str = OWN, *, shared: bool = True) -> Engine:

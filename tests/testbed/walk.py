@@ -78,7 +78,7 @@ def walk(root: int, groups: dict[tuple[int, int], list[bytes]]) -> Iterator[tupl
         path = waiting.pop()
         directory = opened(root, path)
         try:
-            listed = os.listdir(directory)  # noqa: PTH208  (pathlib cannot list an open directory)
+            listed = os.listdir(directory)
             for name in sorted(map(os.fsencode, listed)):
                 below = path + b"/" + name if path else name
                 seen = os.lstat(name, dir_fd=directory)
