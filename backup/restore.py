@@ -40,7 +40,6 @@ from backup.verify import verify_contents, verify_listing
 
 TARGET: Final = "/voltar-target"
 _VOLUME: Final = "voltar.restore"
-_CREATED: Final = "voltar.restore-created"
 _MADE: Final = "voltar.restore-made"
 _ROOT: Final = "voltar.restore-root"
 _PROVEN: Final = "voltar-restored-"
@@ -133,9 +132,8 @@ def _filling(engine: Engine, into: Target, run: str) -> Iterator[Helper]:
             engine, into.name, driver=made.driver, options=made.options, labels=made.labels
         )
     labels = {_VOLUME: into.name, _MADE: "1" if made else "0", _ROOT: into.root}
+    mounts = (Attached(into.name, TARGET),)
     try:
-        labels[_CREATED] = volume(engine, into.name).created
-        mounts = (Attached(into.name, TARGET),)
         with helper(engine, mounts, access=Access.WRITE, run=run, labels=labels) as writer:
             yield writer
             writer.rename(_PROVEN + run)
@@ -209,13 +207,13 @@ def _take_back(engine: Engine, orphan: Orphan, name: str, run: str) -> str | Non
 def _claimed(engine: Engine, orphan: Orphan, name: str, run: str) -> str | None:
     """Return why a volume is not only the dead restore's any more, or None."""
     try:
-        if volume(engine, name).created != orphan.labels.get(_CREATED):
-            return "it was made anew since"
+        volume(engine, name)
     except NotOnEngine:
         return "it was removed since"
     using = users(engine, name)
     if using:
         return f"container {using[0].name!r} has it now"
+    # a volume that was made anew is newer in its root directory, which is looked at as well
     since = ended_at(engine, orphan)
     with helper(engine, (Attached(name, TARGET),), access=Access.READ, run=run) as reader:
         changed = reader.run(["find", TARGET, "-newerct", since, "-printf", "%P", "-quit"])

@@ -18,14 +18,13 @@ _GENERATED = re.compile(r"[0-9a-f]{64}")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """One volume. `options` are the driver's: with some, its data live elsewhere (NFS, a
-    device). `created` is the engine's word for when, and tells two volumes of one name apart."""
+    device)."""
 
     name: str
     driver: str
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     scope: str = "local"
-    created: str = ""
 
     @property
     def anonymous(self) -> bool:
@@ -119,5 +118,4 @@ def _volume(found: Mapping[str, Any]) -> Volume:
         options=dict(found.get("Options") or {}),
         labels=dict(found.get("Labels") or {}),
         scope=str(found.get("Scope") or "local"),
-        created=str(found.get("CreatedAt") or ""),
     )
