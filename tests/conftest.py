@@ -8,7 +8,8 @@
     run_directory  a directory that shared engines see at the same path; tmp_path is below it
 
 An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that
-kill or configure an engine (those with `start_engine`) are deselected, and the summary says so.
+kill or configure an engine (with `start_engine`, or marked `private`) are deselected, and the
+summary says so.
 """
 
 import os
@@ -57,10 +58,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Quickest first; without what needs a private engine when one was given."""
     items.sort(key=rank)
     if GIVEN:
-        private = [item for item in items if "start_engine" in getattr(item, "fixturenames", ())]
+        private = [item for item in items if needs_private_engine(item)]
         items[:] = [item for item in items if item not in private]
         config.hook.pytest_deselected(items=private)
         config.stash[DESELECTED] = len(private)
+
+
+def needs_private_engine(item: pytest.Item) -> bool:
+    """Whether a test kills or configures an engine, which nobody's engine but ours may suffer."""
+    starts = "start_engine" in getattr(item, "fixturenames", ())
+    return starts or item.get_closest_marker("private") is not None
 
 
 def rank(item: pytest.Item) -> int:

@@ -1,6 +1,5 @@
 """The test bed itself: engines start, die and come back; nothing is left of them."""
 
-import gc
 import os
 import shutil
 import signal
@@ -92,6 +91,7 @@ def test_a_fifo_in_the_run_directory_leads_out_of_a_container(
     assert said == "out\n"
 
 
+@pytest.mark.private
 def test_what_is_mounted_later_is_seen_by_the_engine(
     every_engine: Engine, image: str, tmp_path: Path
 ) -> None:
@@ -168,7 +168,7 @@ def other_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(base)
 
 
-@pytest.mark.usefixtures("start_engine")
+@pytest.mark.private
 def test_what_a_killed_run_leaves_is_removed_by_the_next(other_base: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", RUN], stdout=subprocess.PIPE, cwd=PROJECT
@@ -212,12 +212,9 @@ def test_a_recorded_process_is_ended_only_if_it_is_still_that_process(tmp_path: 
     assert workspace.started(process.pid) == 0
 
 
-# docker-py leaves the socket open that it could not connect.
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_an_engine_that_was_expected_and_is_absent_is_a_failure() -> None:
     with pytest.raises(BedFailure, match="VOLTAR_TEST_ENGINE=unix:///nowhere: no engine answers"):
         reachable("unix:///nowhere")
-    gc.collect()
 
 
 def test_a_helper_that_is_left_is_noticed(engine: Engine, scratch: Scratch, image: str) -> None:

@@ -111,6 +111,7 @@ class Pool:
 
     def engine(self, kind: str = OWN) -> Engine:
         """The engine of that kind that tests share; if one was given, that one."""
+        kind = "given" if self._given else kind
         if kind not in self._kept:
             started = reachable(self._given) if self._given else self.start(kind)
             self._kept[kind] = started
@@ -149,11 +150,10 @@ class Pool:
 def reachable(url: str) -> Engine:
     """The engine behind a URL; BedFailure if it does not answer."""
     engine = Engine(kind="given", url=url)
-    try:
-        engine.client.ping()
-    except docker.errors.DockerException as err:
-        engine.stop()
-        raise BedFailure(f"VOLTAR_TEST_ENGINE={url}: no engine answers there: {err}") from err
+    asked = engine.attempt("version", "--format", "{{.Server.Version}}")
+    if asked.returncode:
+        said = asked.stderr.decode(errors="replace").strip()
+        raise BedFailure(f"VOLTAR_TEST_ENGINE={url}: no engine answers there: {said}")
     return engine
 
 
