@@ -74,7 +74,9 @@ class Result:
 
     def __str__(self) -> str:
         shown = self.out[-1500:].decode(errors="backslashreplace")
-        return f"voltar {' '.join(self.words)}\n-> {self.code}\n{shown}\n-- stderr\n{self.err[-3000:]}"
+        return (
+            f"voltar {' '.join(self.words)}\n-> {self.code}\n{shown}\n-- stderr\n{self.err[-3000:]}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

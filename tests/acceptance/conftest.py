@@ -1,9 +1,9 @@
 """What the acceptance tests share.
 
-    voltar      the command on the test's engine (`engine` or `every_engine`), with a repository of its own
-    fresh       fresh("hint"): a name for a volume that does not exist yet, removed after the test
-    filled      filled({"path": b"content"}): a volume with these files; returns its name
-    content     content(volume): what the independent walk sees in it
+voltar      the command on the test's engine (`engine` or `every_engine`), with a repository of its own
+fresh       fresh("hint"): a name for a volume that does not exist yet, removed after the test
+filled      filled({"path": b"content"}): a volume with these files; returns its name
+content     content(volume): what the independent walk sees in it
 """
 
 import os
@@ -47,9 +47,7 @@ def on(engine: Engine, made: Path, directory: Path) -> Voltar:
     """The command on an engine, with what it needs in a directory."""
     (directory / "home").mkdir()
     shutil.copytree(made, directory / "repository", copy_function=shutil.copy2)
-    return Voltar(
-        url=engine.url, repository=directory / "repository", home=directory / "home"
-    )
+    return Voltar(url=engine.url, repository=directory / "repository", home=directory / "home")
 
 
 @pytest.fixture

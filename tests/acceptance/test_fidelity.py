@@ -57,9 +57,7 @@ def there_and_back(voltar: Voltar, engine: Engine, volume: str, restored: str) -
     """Back up a volume and restore it to a new one, proven in full."""
     before = snapshot(engine.volume_directory(volume))
     backup = voltar("--json", "backup", f"volume:{volume}", code=(0, 3))
-    restore = voltar(
-        "--json", "restore", f"volume:{volume}", "--to", restored, "--verify=full"
-    )
+    restore = voltar("--json", "restore", f"volume:{volume}", "--to", restored, "--verify=full")
     after = snapshot(engine.volume_directory(restored))
     return RoundTrip(before=before, after=after, backup=backup, restore=restore)
 
