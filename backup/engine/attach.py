@@ -1,11 +1,11 @@
 """Data plane for any other engine: the command's own stdin and stdout, through the engine's API.
 
-Two hazards are settled here. *Truncation*: the engine closes the stream two seconds after a command
-has ended, whether or not a slow reader has everything, and the exit status still says 0; so the
-shell around the command says when all was written, by a random mark and the status at the end of
-stdout, and stays until we have it. *No half-close*: TLS cannot close one direction, and tar reads
-on after the end of an archive; so what we send is framed ("size, newline, bytes", 0 ends), and the
-shell unpacks it.
+Two hazards are settled here. *Truncation*: the stream ends in the same way when all was sent and
+when the engine gave it up, and engines have lost the end of an output while the status was 0 (moby
+issue 27289); so the shell around the command says when all was written, by a random mark and the
+status at the end of stdout, and stays until we have it. *No half-close*: TLS cannot close one
+direction, and tar reads on after the end of an archive; so what we send is framed ("size, newline,
+bytes", 0 ends), and the shell unpacks it.
 """
 
 import secrets
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from backup.blocks import Blocks
 from backup.engine.gather import gathered
-from backup.engine.session import IDLE_S, Cell, Finished, Session, examine
+from backup.engine.session import IDLE_S, Cell, Finished, Session, examine, explain
 from backup.engine.tools import SCRATCH
 from backup.errors import HelperFailed
 
@@ -165,6 +165,7 @@ def _await(session: Session, *, writing: bool = False) -> None:
     """Until the session has news. Raises HelperFailed when it ended without its mark."""
     if session.ended:
         status = session.status()
+        explain(session.cell, status)
         raise HelperFailed(
             "the helper's command was cut off", status=status, stderr=session.tail.text
         )

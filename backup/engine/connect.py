@@ -19,6 +19,7 @@ import requests
 
 from backup.blocks import Blocks
 from backup.engine import wire
+from backup.engine.adapter import EngineAdapter
 from backup.engine.address import Address, Tls, locate
 from backup.engine.door import Declined, reaching
 from backup.errors import ConfigError, EngineError, NotOnEngine
@@ -56,6 +57,7 @@ class Engine:
                 timeout=TIMEOUT_S,
             )
         self._api.trust_env = False
+        self._api.mount(self._api.base_url, EngineAdapter(address))
         self.api_version: str = self._api.api_version
         info = self.get("/info")
         if info.get("OSType", "linux") != "linux":

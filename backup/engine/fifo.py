@@ -56,8 +56,8 @@ class FifoPlane:
             path.unlink(missing_ok=True)
 
     def place(self, name: str, blocks: Blocks) -> str:
-        """Put a file where the helper can read it; returns its path in the helper."""
-        with (self._directory / name).open("xb", buffering=0) as target:
+        """Put a file where the helper can read it, in place of one before; returns its path there."""
+        with (self._directory / name).open("wb", buffering=0) as target:
             for piece in gathered(blocks):
                 target.write(piece)
         return f"{SCRATCH}/{name}"
@@ -95,19 +95,23 @@ class FifoSource:
 
     def __iter__(self) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(PIPE_SIZE))
-        ended_at: float | None = None
+        ending: Finished | None = None
+        since = 0.0
         while True:
             size = self._read(buffer)
+            if self._session.ended and ending is None:
+                ending, since = self._session.finished(), time.monotonic()
             if size:
+                self._session.pull()  # or its stderr would fill up, and the engine's end go unseen
                 yield buffer[:size]
-            elif size == 0 and self._session.ended:
+                since = time.monotonic()
+            elif size == 0 and ending is not None:
                 break
             else:
-                if self._session.ended:
-                    ended_at = ended_at or time.monotonic()
-                    self._lingering(ended_at)
+                if ending is not None:
+                    self._lingering(since)
                 self._wait()
-        self.outcome = self._session.finished()
+        self.outcome = ending
 
     def close(self) -> None:
         """Let go; a command that still writes gets SIGPIPE."""
@@ -165,7 +169,8 @@ def _feed(session: Session, path: Path, blocks: Blocks) -> None:
     try:
         try:
             for piece in gathered(blocks):
-                if not _push(session, fd, piece):
+                session.pull()
+                if session.ended or not _push(session, fd, piece):
                     break
         finally:
             os.close(fd)

@@ -19,7 +19,7 @@ from backup.engine.connect import Engine
 from backup.engine.dataplane import Plane, Source, choose, plane
 from backup.engine.lifetime import Access, Mounts, Wanted, running
 from backup.engine.private import private_directory
-from backup.engine.session import Cell, Finished, examine
+from backup.engine.session import Cell, Finished, examine, explain
 from backup.engine.tools import GNU
 from backup.errors import EngineError, HelperFailed
 
@@ -133,7 +133,7 @@ class Helper:
     def _judged(self, argv: Sequence[str], done: Finished, ok: Collection[int]) -> Finished:
         if done.status in ok:
             return done
-        examine(self._cell)
+        explain(self._cell, done.status)
         raise HelperFailed(
             f"{argv[0]} in the helper {_how(done)}", status=done.status, stderr=done.stderr
         )

@@ -17,6 +17,7 @@ from backup.errors import HelperFailed
 
 IDLE_S = 2.0
 SETTLE_S = 10.0
+PATIENCE_S = 3.0
 KEPT = 1 << 20
 _HEADER = 8
 _STDERR = 2
@@ -170,6 +171,19 @@ class Session:
     def close(self) -> None:
         """Let go of the connection."""
         self.wire.close()
+
+
+def explain(cell: Cell, status: int) -> None:
+    """Raise HelperFailed when a command was killed because its container was.
+
+    The engine tells of the two deaths one after the other: it gives the streams two seconds in
+    between.
+    """
+    limit = time.monotonic() + PATIENCE_S
+    examine(cell)
+    while status > 128 and time.monotonic() < limit:
+        time.sleep(0.02)
+        examine(cell)
 
 
 def examine(cell: Cell) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of backup.engine share: connections by data plane, processes of a container, waiting."""
+"""What the tests of backup.engine share: connections, processes of a container, waiting."""
 
 import tarfile
 import time
@@ -28,7 +28,14 @@ def helpers(bed: testbed.Engine, *states: str) -> list[str]:
     """The ids of helper containers on an engine, in these states or in any."""
     filters = [word for state in states for word in ("--filter", f"status={state}")]
     listed = bed.docker(
-        "ps", "--all", "--no-trunc", "--filter", "label=voltar.helper", *filters, "--format", "{{.ID}}"
+        "ps",
+        "--all",
+        "--no-trunc",
+        "--filter",
+        "label=voltar.helper",
+        *filters,
+        "--format",
+        "{{.ID}}",
     )
     return listed.split()
 

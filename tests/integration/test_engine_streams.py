@@ -60,7 +60,9 @@ def test_what_was_written_is_read_back(at_work: Helper) -> None:
     assert (done.status, stream.status) == (0, 0)
     with tarfile.open(fileobj=io.BytesIO(read)) as tar:
         found = {m.name: tar.extractfile(m) for m in tar if m.isreg()}
-        assert {n: f.read() for n, f in found.items() if f} == {f"./{n}": c for n, c in files.items()}
+        assert {n: f.read() for n, f in found.items() if f} == {
+            f"./{n}": c for n, c in files.items()
+        }
 
 
 @pytest.mark.parametrize("size", SIZES)
