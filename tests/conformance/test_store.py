@@ -1,0 +1,234 @@
+"""What every store promises (transports.store). A new kind of store joins STORES."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.memory_store import MemoryStore
+from transports.errors import ObjectExists, ObjectNotFound, Refused
+from transports.store import ObjectInfo, Store
+from transports.store.file import FileStore
+
+STORES: dict[str, Callable[[Path], Store]] = {
+    "file": lambda directory: FileStore(directory / "store"),
+    "memory": lambda _: MemoryStore(),
+}
+OUTSIDE = [
+    "", "/", "/etc/passwd", "..", "../x", "packs/..", "packs/../x", "packs/", "/x", "packs/a/b",
+    ".hidden", "packs/.hidden", "packs/A", "Packs/a", "packs/ü", "packs/a b", "packs/a\n",
+    "packs/a\0", "packs\\a", "packs/" + "a" * 129, "-x", "packs/-x", "pack5/x",
+]  # fmt: skip
+
+
+@pytest.fixture(params=STORES, ids=str)
+def nowhere(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store whose place was not made."""
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+def store(nowhere: Store) -> Store:
+    """An empty store."""
+    nowhere.create()
+    return nowhere
+
+
+def everything(store: Store, kind: str) -> list[tuple[str, int]]:
+    return sorted((info.name, info.size) for info in store.list(kind))
+
+
+@pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 5000], ids=["0", "1", "1280000"])
+@pytest.mark.parametrize("name", ["voltar.json", "packs/0a", "packs/a.b_c-d"])
+def test_what_was_put_is_got_back(store, name, data):
+    store.put(name, data)
+
+    assert store.get(name) == data
+    assert store.stat(name) == ObjectInfo(name, len(data))
+
+
+@pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview])
+def test_any_buffer_can_be_put_and_put_again(store, buffer):
+    store.put("packs/a", buffer(b"content"))
+    store.put("packs/a", buffer(b"content"))
+
+    assert store.get("packs/a") == b"content"
+
+
+def test_the_buffer_may_change_after_it_was_put(store):
+    buffer = bytearray(b"content")
+    store.put("packs/a", buffer)
+
+    buffer[:] = b"changed"
+
+    assert store.get("packs/a") == b"content"
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "part"),
+    [
+        (0, None, b"0123456789"),
+        (4, None, b"456789"),
+        (4, 3, b"456"),
+        (4, 0, b""),
+        (4, 6, b"456789"),
+        (4, 7, b"456789"),
+        (9, 100, b"9"),
+        (10, 1, b""),
+        (11, None, b""),
+        (1 << 40, 1 << 20, b""),
+    ],
+)
+def test_ranges_end_where_the_object_does(store, offset, length, part):
+    store.put("packs/a", b"0123456789")
+
+    assert store.get("packs/a", offset, length) == part
+
+
+def test_an_object_is_never_replaced(store):
+    store.put("packs/a", b"first")
+
+    with pytest.raises(ObjectExists, match="packs/a"):
+        store.put("packs/a", b"other")
+    with pytest.raises(ObjectExists):
+        store.put("packs/a", b"secon")
+    with pytest.raises(ObjectExists):
+        store.put("packs/a", b"")
+
+    assert store.get("packs/a") == b"first"
+    assert everything(store, "packs") == [("packs/a", 5)]
+
+
+def test_the_same_bytes_again_are_a_retry_and_succeed(store):
+    store.put("packs/a", b"first")
+    store.put("packs/a", b"first")
+
+    assert everything(store, "packs") == [("packs/a", 5)]
+
+
+@pytest.mark.parametrize("act", ["get", "stat"])
+def test_what_is_not_there_is_said_not_to_be_there(store, act):
+    with pytest.raises(ObjectNotFound, match="packs/a"):
+        getattr(store, act)("packs/a")
+
+
+def test_a_listing_has_one_kind_only(store):
+    for name in ("packs/a", "packs/b", "index/a", "packs.x", "voltar.json", "pack/z"):
+        store.put(name, b"12345")
+
+    assert everything(store, "packs") == [("packs/a", 5), ("packs/b", 5)]
+    assert everything(store, "index") == [("index/a", 5)]
+
+
+def test_a_kind_without_objects_lists_nothing(store):
+    assert everything(store, "packs") == []
+
+
+def test_what_is_deleted_is_gone_and_can_be_deleted_again(store):
+    store.put("packs/a", b"x")
+    store.put("packs/b", b"x")
+
+    store.delete("packs/a")
+    store.delete("packs/a")
+    store.delete("keys/never-there")
+
+    assert everything(store, "packs") == [("packs/b", 1)]
+    with pytest.raises(ObjectNotFound):
+        store.get("packs/a")
+
+
+def test_a_deleted_name_can_be_used_again(store):
+    store.put("packs/a", b"x")
+    store.delete("packs/a")
+
+    store.put("packs/a", b"other")
+
+    assert store.get("packs/a") == b"other"
+
+
+def test_objects_may_vanish_while_they_are_listed(store):
+    for number in range(20):
+        store.put(f"packs/{number}", b"x")
+
+    listing = store.list("packs")
+    first = next(listing)
+    for _ in listing:
+        for number in range(20):
+            store.delete(f"packs/{number}")
+
+    assert first.size == 1
+    assert everything(store, "packs") == []
+
+
+def test_making_a_place_again_changes_nothing(store):
+    store.put("packs/a", b"x")
+
+    store.create()
+
+    assert store.get("packs/a") == b"x"
+
+
+def test_nothing_is_put_into_a_place_that_is_not_there(nowhere):
+    with pytest.raises(Refused) as refused:
+        nowhere.put("packs/a", b"x")
+
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("act", ["get", "stat", "delete"])
+def test_names_that_are_none_are_a_bug_of_the_caller(store, act, name):
+    with pytest.raises(ValueError, match="not an object name"):
+        getattr(store, act)(name)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_nothing_is_put_under_a_name_that_is_none(store, tmp_path, name):
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(ValueError, match="not an object name"):
+        store.put(name, b"x")
+
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_of_many_writers_of_one_name_one_wins(store):
+    outcomes = []
+
+    def write(number):
+        try:
+            store.put("packs/a", bytes([number]) * 1000)
+            outcomes.append(number)
+        except ObjectExists:
+            pass
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(outcomes) == 1
+    assert store.get("packs/a") == bytes(outcomes) * 1000
+    assert everything(store, "packs") == [("packs/a", 1000)]
+
+
+def test_readers_see_whole_objects_only(store):
+    content = bytes(range(256)) * 2000
+    seen = set()
+    done = threading.Event()
+
+    def watch():
+        while not done.is_set():
+            seen.update(info.size for info in store.list("packs"))
+            seen.update(len(store.get(info.name)) for info in store.list("packs"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for number in range(30):
+        store.put(f"packs/{number}", content)
+    done.set()
+    watcher.join()
+
+    assert seen <= {len(content)}

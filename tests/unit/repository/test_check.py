@@ -1,0 +1,106 @@
+"""What a check tells, and what it must not take for damage. Damage itself is in test_damage.py."""
+
+from backup.recorder import Recorder
+from backup.report import Advanced, Finished, Started, ignore
+from backup.repository import Group, Snapshot
+from backup.repository.check import check
+from tests.memory_store import MemoryStore
+from tests.saved import NOW, checked, plain, reopened, save
+from tests.tars import END, header, padded
+from transports.errors import ObjectNotFound
+
+TAR = header(b"file", size=5) + padded(b"hello") + END
+
+
+def test_an_empty_repository_is_right():
+    found = checked(plain(MemoryStore()))
+
+    assert (found.packs, found.snapshots, found.size, found.damages) == (0, 0, 0, [])
+
+
+def test_progress_is_told():
+    repository = plain(MemoryStore())
+    save(repository, [TAR])
+    events = []
+
+    found = check(reopened(repository), events.append)
+
+    assert events[0] == Started("check", "packs", found.size, 2)
+    assert sum(event.size for event in events if isinstance(event, Advanced)) == found.size
+    assert Started("check", "snapshots", 0, 1) in events
+    assert events[-1] == Finished("check", "snapshots")
+
+
+def test_packs_of_an_interrupted_backup_are_no_damage():
+    repository = plain(MemoryStore())
+    save(repository, [TAR])
+    with repository.writer() as writer:
+        writer.add(b"chunk that no index lists", Group.DATA)
+        writer.finish()
+    store = repository.store
+    latest = [name for name in store.objects if name.startswith("index/")][-1]
+    store.delete(latest)
+
+    found = checked(repository)
+
+    assert (found.unlisted, found.damages, found.packs) == (1, [], 3)
+
+
+def test_a_snapshot_that_is_committed_during_the_check_is_no_damage():
+    """A check of a large repository takes hours; backups go on meanwhile."""
+    repository = plain(MemoryStore())
+    save(repository, [TAR])
+    added = []
+
+    def backup_meanwhile(event):
+        if isinstance(event, Advanced) and not added:
+            other = header(b"other", size=3) + padded(b"new") + END
+            added.append(save(reopened(repository), [other], number=1))
+
+    found = check(reopened(repository), backup_meanwhile)
+
+    assert added
+    assert found.damages == []
+
+
+def test_an_index_that_is_replaced_during_the_check_is_no_damage():
+    store = MemoryStore()
+    repository = plain(store)
+    save(repository, [TAR])
+    get = store.get
+
+    def vanishing(name, offset=0, length=None):
+        if name == "index/0000":
+            raise ObjectNotFound("gone")
+        return get(name, offset, length)
+
+    store.put("index/0000", b"x")
+    store.get = vanishing
+
+    assert check(reopened(repository), ignore).damages == []
+
+
+def test_a_snapshot_that_is_forgotten_during_the_check_is_no_damage():
+    store = MemoryStore()
+    repository = plain(store)
+    saved = save(repository, [TAR])
+
+    def forget(event):
+        if event == Started("check", "snapshots", 0, 1):
+            store.delete(f"snapshots/{saved}")
+
+    found = check(reopened(repository), forget)
+
+    assert found.damages == []
+
+
+def test_notes_are_passed_over():
+    repository = plain(MemoryStore())
+    with repository.writer() as writer:
+        recorder = Recorder(repository, writer)
+        recorder.note(b"sock\xff", "a socket")
+        manifest = recorder.finish()
+        writer.finish()
+    repository.commit(Snapshot(time=NOW, host="h", source="volume:v", run="r", manifest=manifest))
+
+    assert checked(repository).damages == []

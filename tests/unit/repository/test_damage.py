@@ -1,0 +1,297 @@
+"""Whatever happens to the bytes of a store, it is noticed, and nothing wrong is ever given out."""
+
+import msgspec
+import pytest
+
+from backup.errors import IntegrityError, WrongKey
+from backup.repository import Repository, open_repository
+from backup.repository import sealed as sealed_objects
+from backup.repository.check import Checked
+from backup.repository.crypto import Keys, digest
+from backup.repository.index import IndexObject
+from backup.repository.names import id_of
+from tests.memory_store import MemoryStore
+from tests.saved import MAKERS, PASSWORD, checked, content, reopened, save, sealed
+from tests.tars import END, header, padded
+
+TAR = header(b"d/", b"5") + header(b"d/file", size=700) + padded(bytes(range(175)) * 4) + END
+OTHER = header(b"other", size=5) + padded(b"other") + END
+KINDS = ("packs", "index", "snapshots")
+
+
+def filled(kind: str, tar: bytes = TAR, number: int = 0) -> Repository:
+    """A small repository with one snapshot."""
+    store = MemoryStore()
+    repository = MAKERS[kind](store) if not number else sealed(store, number)
+    save(repository, [tar])
+    return reopened(repository)
+
+
+def outcome(repository: Repository) -> tuple[dict[str, bytes] | None, Checked | None]:
+    """What reading everything gives, and what a check finds; None for an IntegrityError."""
+    try:
+        read = content(reopened(repository))
+    except IntegrityError:
+        read = None
+    try:
+        found = checked(repository)
+    except IntegrityError:
+        found = None
+    return read, found
+
+
+def noticed(repository: Repository, good: dict[str, bytes]) -> bool:
+    """Whether a check reports damage; reading must fail or give what is right."""
+    read, found = outcome(repository)
+    assert read is None or read.items() <= good.items()
+    return found is None or bool(found.damages)
+
+
+def objects(repository: Repository, kinds: tuple[str, ...] = KINDS) -> dict[str, bytes]:
+    return {
+        name: data for name, data in repository.store.objects.items() if name.split("/")[0] in kinds
+    }
+
+
+@pytest.fixture(params=MAKERS)
+def repository(request):
+    return filled(request.param)
+
+
+def test_a_whole_repository_has_no_damage(repository):
+    found = checked(repository)
+
+    assert list(content(repository).values()) == [TAR]
+    assert found.damages == []
+    assert (found.packs, found.snapshots, found.chunks, found.unlisted) == (2, 1, 3, 0)
+    assert found.size == sum(len(data) for data in objects(repository, ("packs",)).values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_flipped_byte_is_noticed(repository, kind):
+    good = content(repository)
+    unnoticed = []
+
+    for name, data in objects(repository, (kind,)).items():
+        for at in range(len(data)):
+            flipped = data[at] ^ (1 << at % 8)
+            repository.store.objects[name] = data[:at] + bytes([flipped]) + data[at + 1 :]
+            if not noticed(repository, good):
+                unnoticed.append((name, at))
+        repository.store.objects[name] = data
+
+    assert unnoticed == []
+    assert not noticed(repository, good)
+
+
+def test_every_flipped_byte_of_the_key_is_noticed():
+    store = filled("sealed").store
+    ((name, data),) = [item for item in store.objects.items() if item[0].startswith("keys/")]
+
+    for at in range(len(data)):
+        store.objects[name] = data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :]
+        with pytest.raises((IntegrityError, WrongKey)):
+            open_repository(store, PASSWORD)
+
+
+def test_every_cut_off_object_is_noticed(repository):
+    good = content(repository)
+
+    for name, data in objects(repository).items():
+        for length in {0, 1, 8, 45, 46, 47, len(data) // 2, len(data) - 5, len(data) - 1}:
+            repository.store.objects[name] = data[:length]
+            assert noticed(repository, good), (name, length)
+        repository.store.objects[name] = data
+
+
+def test_every_lengthened_object_is_noticed(repository):
+    good = content(repository)
+
+    for name, data in objects(repository).items():
+        for more in (b"\0", data):
+            repository.store.objects[name] = data + more
+            assert noticed(repository, good), name
+        repository.store.objects[name] = data
+
+
+def test_objects_that_changed_places_are_noticed(repository):
+    save(repository, [OTHER], number=1)
+    good = content(reopened(repository))
+    names = list(objects(repository))
+
+    for one in names:
+        for two in names:
+            if one < two:
+                swap(repository.store, one, two)
+                assert noticed(repository, good), (one, two)
+                swap(repository.store, one, two)
+
+    assert not noticed(repository, good)
+
+
+def swap(store, one, two):
+    store.objects[one], store.objects[two] = store.objects[two], store.objects[one]
+
+
+def test_renamed_objects_are_noticed(repository):
+    good = content(repository)
+
+    for name, data in objects(repository).items():
+        renamed = name[:-1] + ("0" if name[-1] != "0" else "1")
+        del repository.store.objects[name]
+        repository.store.objects[renamed] = data
+        assert noticed(repository, good), name
+        del repository.store.objects[renamed]
+        repository.store.objects[name] = data
+
+
+@pytest.mark.parametrize("kind", ["packs", "index"])
+def test_missing_objects_are_noticed(repository, kind):
+    good = content(repository)
+
+    for name, data in objects(repository, (kind,)).items():
+        del repository.store.objects[name]
+        assert noticed(repository, good), name
+        repository.store.objects[name] = data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_objects_of_another_repository_are_refused(kind):
+    repository, other = filled("sealed"), filled("sealed", OTHER, 1)
+    good = content(repository)
+
+    repository.store.objects |= objects(other, (kind,))
+
+    assert noticed(repository, good)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_objects_that_are_not_encrypted_are_refused_where_others_are(kind):
+    """Somebody who can write to the store, and has no key, puts objects of his own making there."""
+    repository, forger = filled("sealed"), filled("plain", OTHER)
+    good = content(repository)
+
+    repository.store.objects |= objects(forger, (kind,))
+
+    assert noticed(repository, good)
+
+
+def test_a_forged_snapshot_is_refused_when_it_is_read():
+    repository, forger = filled("sealed"), filled("plain", OTHER)
+    repository.store.objects |= objects(forger)
+    (forged,) = forger.snapshot_ids()
+
+    with pytest.raises(
+        IntegrityError, match=f"snapshots/{forged[:16]} is damaged: an object is not"
+    ):
+        repository.snapshot(forged)
+
+
+def test_an_object_in_the_place_of_another_kind_is_refused():
+    repository = filled("sealed")
+    ((name, data),) = objects(repository, ("index",)).items()
+    keys = repository.keys
+
+    with pytest.raises(IntegrityError, match="sealed data is damaged"):
+        sealed_objects.decode(keys, "snapshots", id_of(name), data, IndexObject)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b"no JSON", b'{"tables":1}', b'{"tables":[["\xff"]]}'], ids=str
+)
+def test_objects_that_say_the_impossible_are_damaged(text):
+    keys = Keys(bytes(32), sealed=False)
+    seal = keys.new_seal("index")
+    data = seal.envelope + sealed_objects.codec.compress(text)
+
+    with pytest.raises(IntegrityError, match=r"index/.{16} is damaged"):
+        sealed_objects.decode(keys, "index", digest(data), data, IndexObject)
+
+
+def test_a_damaged_object_hides_no_other(repository):
+    save(repository, [OTHER], number=1)
+    packs = list(objects(repository, ("packs",)))
+    for name in packs:
+        repository.store.objects[name] = repository.store.objects[name][:60]
+
+    found = checked(repository)
+
+    assert {damage.object for damage in found.damages} >= set(packs)
+    assert found.snapshots == 2
+    assert {damage.snapshot for damage in found.damages} > {None}
+
+
+def test_a_damaged_chunk_is_named_with_the_file_that_suffers(repository):
+    (snapshot,) = repository.snapshot_ids()
+    save(repository, [OTHER], number=1)
+    line = list(repository.manifest(repository.snapshot(snapshot)))[1]
+    pack, blob = repository.index.find(bytes.fromhex(line.extents[0].chunk))
+    data = bytearray(repository.store.objects[f"packs/{pack.id}"])
+    data[blob.offset + 20] ^= 1
+    repository.store.objects[f"packs/{pack.id}"] = bytes(data)
+
+    found = checked(repository)
+
+    about = [damage for damage in found.damages if damage.snapshot]
+    assert [damage.snapshot for damage in about] == [snapshot]
+    assert "d/file" in about[0].text
+    assert "volume:data" in about[0].text
+
+
+@pytest.mark.parametrize("byte", [12, 13, 0, 8, 20])
+def test_a_damaged_pack_that_no_index_lists_hides_no_other(repository, byte):
+    """What a killed backup left, damaged in its envelope: version, scheme, frame, magic, salt."""
+    good = content(repository)
+    stray = filled("plain" if not repository.keys.sealed else "sealed", OTHER)
+    name, data = next(iter(objects(stray, ("packs",)).items()))
+    repository.store.objects[name] = data[:byte] + bytes([data[byte] ^ 4]) + data[byte + 1 :]
+
+    found = checked(repository)
+
+    assert name in {damage.object for damage in found.damages}
+    assert content(repository) == good
+    assert found.snapshots == 1
+
+
+@pytest.mark.parametrize("kind", ["index", "snapshots"])
+def test_an_object_of_a_later_version_hides_no_other(repository, kind):
+    data = next(iter(objects(repository, (kind,)).values()))
+    later = data[:12] + b"\x02" + data[13:]
+    repository.store.objects[f"{kind}/{digest(later)}"] = later
+
+    found = checked(repository)
+
+    assert found.damages
+    assert found.packs == 2
+
+
+def test_one_damaged_snapshot_leaves_the_others_readable_by_their_ids(repository):
+    other = save(repository, [OTHER], number=1)
+    (name,) = [n for n in objects(repository, ("snapshots",)) if id_of(n) != other]
+    repository.store.objects[name] = repository.store.objects[name][:-1]
+    again = reopened(repository)
+
+    assert [line.path for line in again.manifest(again.snapshot(other))] == ["other", ""]
+    assert {damage.snapshot for damage in checked(repository).damages} == {id_of(name)}
+
+
+def test_a_second_damaged_key_is_noticed_by_a_check():
+    repository = filled("sealed")
+    repository.store.put("keys/" + "0" * 64, b"damaged")
+
+    assert "keys/" + "0" * 64 in {damage.object for damage in checked(repository).damages}
+
+
+def test_an_index_that_contradicts_a_pack_is_damage(repository):
+    ((name, data),) = objects(repository, ("index",)).items()
+    said = sealed_objects.decode(repository.keys, "index", id_of(name), data, IndexObject)
+    changed = msgspec.structs.replace(said.tables[0], size=said.tables[0].size + 1)
+    object_id, forged = sealed_objects.encode(
+        repository.keys, "index", IndexObject([changed, *said.tables[1:]])
+    )
+    del repository.store.objects[name]
+    repository.store.put(f"index/{object_id}", forged)
+
+    texts = [damage.text for damage in checked(repository).damages]
+
+    assert texts == ["an index contradicts its table"]

@@ -1,0 +1,427 @@
+"""Writer, index and reader: chunks go into packs and come out again."""
+
+import hashlib
+import threading
+import tracemalloc
+from collections import Counter
+
+import pytest
+
+from backup.errors import IntegrityError
+from backup.repository import Group, index
+from backup.repository.manifest import Extent
+from backup.repository.pack import TARGET_SIZE
+from tests.memory_store import MemoryStore
+from tests.saved import MAKERS, plain, reopened, save, sealed
+from tests.tars import END, header
+from transports.errors import ConnectionLost, ObjectNotFound, OutOfSpace
+
+
+def noise(number: int, size: int = 2000) -> bytes:
+    return hashlib.shake_128(b"%d" % number).digest(size)
+
+
+class WatchedStore(MemoryStore):
+    """Counts calls; `refuse`, where set, is raised by puts of that kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.gets = []
+        self.puts = []
+        self.refuse = {}
+
+    def put(self, name, data):
+        if (error := self.refuse.get(name.split("/")[0])) is not None:
+            raise error
+        self.puts.append(name)
+        super().put(name, data)
+
+    def get(self, name, offset=0, length=None):
+        self.gets.append((name, offset, length))
+        return super().get(name, offset, length)
+
+    def kinds(self):
+        return [name.split("/")[0] for name in self.puts]
+
+
+@pytest.fixture
+def store():
+    return WatchedStore()
+
+
+@pytest.fixture(params=MAKERS)
+def repository(request, store):
+    repository = MAKERS[request.param](store)
+    store.puts.clear()
+    return repository
+
+
+def write(repository, chunks, group=Group.DATA):
+    with repository.writer() as writer:
+        pending = [writer.add(chunk, group) for chunk in chunks]
+        writer.finish()
+    return [one.id for one in pending], writer
+
+
+def extents(ids, chunks):
+    return [Extent(i.hex(), 0, len(chunk)) for i, chunk in zip(ids, chunks, strict=True)]
+
+
+def test_chunks_come_back(repository):
+    chunks = [noise(n, 1 + 700 * n) for n in range(50)]
+
+    ids, _ = write(repository, chunks)
+
+    read = reopened(repository).read(extents(ids, chunks))
+    assert [bytes(piece) for piece in read] == chunks
+
+
+def test_packs_are_put_before_their_index(repository, store):
+    write(repository, [noise(1)])
+
+    assert store.kinds() == ["packs", "index"]
+
+
+def test_a_chunk_is_stored_once(repository, store):
+    ids, writer = write(repository, [noise(1)] * 40 + [noise(2)])
+
+    assert len(set(ids)) == 2
+    assert writer.added == 4000
+    assert len(reopened(repository).index) == 2
+
+
+def test_what_another_run_stored_is_not_stored_again(repository, store):
+    write(repository, [noise(1), noise(2)])
+    store.puts.clear()
+
+    _, writer = write(reopened(repository), [noise(2), noise(1)])
+
+    assert store.puts == []
+    assert (writer.added, writer.stored) == (0, 0)
+
+
+def test_stored_counts_what_packs_take(repository, store):
+    _, writer = write(repository, [bytes(100_000), noise(1)])
+
+    packs = [len(data) for name, data in store.objects.items() if name.startswith("packs/")]
+    assert writer.stored == sum(packs) < writer.added
+
+
+def test_groups_have_packs_of_their_own(repository):
+    with repository.writer() as writer:
+        data = writer.add(noise(1), Group.DATA)
+        manifest = writer.add(noise(2), Group.MANIFEST)
+        writer.finish()
+
+    found = reopened(repository).index
+    assert found.find(data.id)[0] != found.find(manifest.id)[0]
+
+
+def test_packs_are_closed_when_they_are_full(repository, monkeypatch):
+    monkeypatch.setattr("backup.repository.writer.TARGET_SIZE", 10_000)
+
+    write(repository, [noise(n) for n in range(40)])
+
+    sizes = [pack.size for pack in reopened(repository).index.packs]
+    assert len(sizes) == 8
+    assert max(sizes) < 14_000
+    assert TARGET_SIZE == 32 << 20
+
+
+def test_long_runs_store_indexes_on_the_way(repository, store, monkeypatch):
+    monkeypatch.setattr("backup.repository.writer.TARGET_SIZE", 2000)
+    monkeypatch.setattr("backup.repository.index.PACKS_PER_OBJECT", 3)
+
+    write(repository, [noise(n) for n in range(20)])
+
+    kinds = store.kinds()
+    assert Counter(kinds)["packs"] == 20
+    assert 5 <= Counter(kinds)["index"] <= 8
+    assert kinds.index("index") <= 9
+
+
+def test_slow_runs_store_indexes_on_the_way(repository, store, monkeypatch):
+    monkeypatch.setattr("backup.repository.writer.TARGET_SIZE", 2000)
+    monkeypatch.setattr("backup.repository.writer._INDEX_EVERY_S", -1.0)
+
+    write(repository, [noise(n) for n in range(20)])
+
+    assert Counter(store.kinds())["index"] >= 2
+
+
+def test_several_sources_of_one_run_each_have_their_index(repository, store):
+    with repository.writer() as writer:
+        for number in range(3):
+            writer.add(noise(number), Group.DATA)
+            writer.finish()
+        writer.finish()
+
+    assert store.kinds() == ["packs", "index"] * 3
+
+
+def test_nothing_stored_is_no_index(repository, store):
+    write(repository, [])
+
+    assert store.puts == []
+
+
+@pytest.mark.parametrize("kind", ["packs", "index"])
+def test_an_error_of_the_store_ends_the_run(repository, store, kind):
+    store.refuse[kind] = OutOfSpace("full")
+
+    with pytest.raises(OutOfSpace), repository.writer() as writer:
+        writer.add(noise(1), Group.DATA)
+        writer.finish()
+
+    assert [name for name in store.puts if name.startswith("index")] == []
+
+
+def test_an_error_of_the_store_ends_the_run_soon(repository, store, monkeypatch):
+    monkeypatch.setattr("backup.repository.writer.TARGET_SIZE", 2000)
+    store.refuse["packs"] = ConnectionLost("gone")
+    added = 0
+
+    with pytest.raises(ConnectionLost), repository.writer() as writer:
+        for number in range(10_000):
+            writer.add(noise(number), Group.DATA)
+            added += 1
+
+    assert added < 100
+
+
+def test_leaving_by_an_error_stores_no_index_and_leaves_no_thread(repository, store):
+    def fail():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError), repository.writer() as writer:
+        writer.add(noise(1), Group.DATA)
+        fail()
+
+    assert "index" not in store.kinds()
+    assert [t.name for t in threading.enumerate() if t.name.startswith("voltar")] == []
+
+
+def test_memory_is_bounded_while_the_store_is_slow(repository, store, monkeypatch):
+    monkeypatch.setattr("backup.repository.writer.TARGET_SIZE", 10_000)
+    gate = threading.Event()
+    progress = []
+    put = store.put
+    store.put = lambda name, data: (gate.wait(20), put(name, data))
+
+    def run():
+        with repository.writer() as writer:
+            for number in range(400):
+                writer.add(noise(number), Group.DATA)
+                progress.append(number)
+            writer.finish()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(1)
+    stuck_at = len(progress)
+    gate.set()
+    thread.join(20)
+
+    assert stuck_at < 60
+    assert len(progress) == 400
+
+
+def test_an_id_is_known_once_it_was_asked_for(repository):
+    with repository.writer() as writer:
+        pending = writer.add(b"chunk", Group.DATA)
+
+        assert pending.id == repository.keys.chunk_id(b"chunk")
+        writer.finish()
+        assert pending.settled
+        assert (pending.size, pending.group) == (5, Group.DATA)
+
+
+def test_literals_and_extents_come_in_their_order(repository):
+    (chunk,), _ = write(repository, [noise(1)])
+    name = chunk.hex()
+
+    read = reopened(repository).read(
+        [b"head", Extent(name, 10, 5), b"", Extent(name, 0, 2000), Extent(name, 1999, 1), b"tail"]
+    )
+
+    expected = [b"head", noise(1)[10:15], b"", noise(1), noise(1)[1999:], b"tail"]
+    assert [bytes(piece) for piece in read] == expected
+
+
+def test_neighbours_are_fetched_by_one_request(repository, store):
+    chunks = [noise(n) for n in range(30)]
+    ids, _ = write(repository, chunks)
+    again = reopened(repository)
+    assert len(again.index) == 30
+    store.gets.clear()
+
+    list(again.read(extents(ids, chunks)))
+
+    assert len(store.gets) == 1
+
+
+def test_what_lies_far_apart_is_not_fetched_as_one(repository, store):
+    chunks = [noise(1), noise(2, 300_000), noise(3)]
+    ids, _ = write(repository, chunks)
+    again = reopened(repository)
+    assert len(again.index) == 3
+    store.gets.clear()
+
+    list(again.read([Extent(ids[0].hex(), 0, 2000), Extent(ids[2].hex(), 0, 2000)]))
+
+    assert sum(length for _, _, length in store.gets) < 5000
+
+
+def test_many_batches_are_read_in_order(repository, monkeypatch):
+    monkeypatch.setattr("backup.repository.reader._BATCH_SIZE", 3000)
+    monkeypatch.setattr("backup.repository.reader._LARGEST_REQUEST", 5000)
+    chunks = [noise(n, 500 + n * 37) for n in range(100)]
+    ids, _ = write(repository, chunks)
+
+    read = reopened(repository).read(extents(ids, chunks) * 2)
+
+    assert b"".join(read) == b"".join(chunks) * 2
+
+
+def test_reading_may_be_left_in_the_middle(repository, monkeypatch):
+    monkeypatch.setattr("backup.repository.reader._BATCH_SIZE", 3000)
+    chunks = [noise(n) for n in range(100)]
+    ids, _ = write(repository, chunks)
+    reading = reopened(repository).read(extents(ids, chunks))
+
+    assert next(reading) == chunks[0]
+    reading.close()
+
+    assert [t.name for t in threading.enumerate() if t.name.startswith("voltar")] == []
+
+
+def test_small_pieces_of_many_chunks_do_not_hold_all_of_them(repository, store):
+    """Small files that lie scattered over many bundles: each extent is short, its chunk is not."""
+    chunks = [b"%9d" % n + bytes(1 << 20) for n in range(150)]
+    ids, _ = write(repository, chunks)
+    again = reopened(repository)
+    assert len(again.index) == 150
+
+    tracemalloc.start()
+    read = [bytes(piece) for piece in again.read([Extent(i.hex(), 0, 9) for i in ids])]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert read == [chunk[:9] for chunk in chunks]
+    assert peak < 75 << 20
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"), [(0, 2001), (2000, 1), (1 << 40, 1), (-1, 5), (0, -1), (5, -2)]
+)
+def test_an_extent_beyond_its_chunk_is_damage(repository, offset, length):
+    (chunk,), _ = write(repository, [noise(1)])
+
+    with pytest.raises(IntegrityError, match="asks for more than chunk"):
+        list(reopened(repository).read([Extent(chunk.hex(), offset, length)]))
+
+
+@pytest.mark.parametrize("name", ["", "00" * 32, "00" * 31, "zz"])
+def test_an_extent_of_an_unknown_chunk_is_damage(repository, name):
+    with pytest.raises(IntegrityError):
+        list(repository.read([Extent(name, 0, 1)]))
+
+
+@pytest.mark.parametrize("spell", [str.upper, lambda name: f" {name}"], ids=["upper", "blank"])
+def test_an_id_in_another_spelling_is_damage_or_the_same_chunk(repository, spell):
+    (chunk,), _ = write(repository, [noise(1)])
+
+    try:
+        read = list(reopened(repository).read([Extent(spell(chunk.hex()), 0, 2000)]))
+    except IntegrityError:
+        read = [noise(1)]
+
+    assert read == [noise(1)]
+
+
+def test_a_pack_that_vanished_is_damage(repository, store):
+    (chunk,), _ = write(repository, [noise(1)])
+    again = reopened(repository)
+    pack, _ = again.index.find(chunk)
+    store.delete(f"packs/{pack.id}")
+
+    with pytest.raises(IntegrityError, match=f"pack {pack.id[:16]} is missing"):
+        list(again.read([Extent(chunk.hex(), 0, 1)]))
+
+
+def test_a_pack_that_was_cut_off_is_damage(repository, store):
+    (chunk,), _ = write(repository, [noise(1)])
+    again = reopened(repository)
+    pack, _ = again.index.find(chunk)
+    store.objects[f"packs/{pack.id}"] = store.objects[f"packs/{pack.id}"][:1500]
+
+    with pytest.raises(IntegrityError, match=f"pack {pack.id[:16]} is shorter than"):
+        list(again.read([Extent(chunk.hex(), 0, 1)]))
+
+
+def test_packs_that_are_not_there_do_not_count(repository, store):
+    (chunk,), _ = write(repository, [noise(1)])
+    pack, _ = reopened(repository).index.find(chunk)
+    store.delete(f"packs/{pack.id}")
+
+    assert chunk not in reopened(repository).index
+    assert len(reopened(repository).index) == 0
+
+
+def test_an_index_that_vanishes_between_listing_and_reading_is_passed_over(repository, store):
+    write(repository, [noise(1)])
+    (name,) = [name for name in store.objects if name.startswith("index/")]
+    get = store.get
+
+    def gone(wanted, offset=0, length=None):
+        if wanted == name:
+            raise ObjectNotFound("gone")
+        return get(wanted, offset, length)
+
+    store.get = gone
+
+    assert len(reopened(repository).index) == 0
+
+
+def test_two_indexes_may_list_the_same_pack(repository, store):
+    (chunk,), _ = write(repository, [noise(1)])
+    pack, blob = reopened(repository).index.find(chunk)
+    table = index.PackTable(pack.id, pack.envelope.hex(), pack.size, [blob])
+
+    index.save(store, repository.keys, [table])
+
+    assert len(reopened(repository).index.packs) == 1
+    assert reopened(repository).index.find(chunk) == (pack, blob)
+
+
+def test_a_chunk_in_two_packs_is_found_once(repository):
+    first, second = reopened(repository), reopened(repository)
+    assert (len(first.index), len(second.index)) == (0, 0)
+
+    (chunk,), _ = write(first, [noise(1)])
+    write(second, [noise(1)])
+
+    again = reopened(repository)
+    assert (len(again.index.packs), len(again.index)) == (2, 1)
+    assert list(again.read([Extent(chunk.hex(), 0, 2000)])) == [noise(1)]
+
+
+@pytest.mark.parametrize("make", [plain, sealed])
+def test_a_repository_reads_what_it_wrote_itself(make):
+    """One process that stays (a scheduler) backs up and reads through one Repository."""
+    repository = make(MemoryStore())
+    tar = header(b"a", size=5) + b"hello".ljust(512, b"\0") + END
+
+    saved = save(repository, [tar])
+
+    lines = list(repository.manifest(repository.snapshot(saved)))
+    assert [line.path for line in lines] == ["a", ""]
+
+
+def test_a_second_run_of_a_repository_knows_what_the_first_stored(repository, store):
+    write(repository, [noise(1)])
+    store.puts.clear()
+
+    _, writer = write(repository, [noise(1)])
+
+    assert writer.added == 0
