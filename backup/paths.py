@@ -29,8 +29,9 @@ _NORMAL = re.compile(rb"[^/.\0][^/\0]*(?:/[^/.\0][^/\0]*)*").fullmatch
 
 def relative(raw: bytes) -> bytes:
     """Normalise a member name; ".." stays visible, and so nothing is resolved."""
-    if _NORMAL(raw):
-        return raw
+    trimmed = raw.removeprefix(b"./").removesuffix(b"/")
+    if _NORMAL(trimmed):
+        return trimmed
     return b"/".join([part for part in raw.split(b"/") if part not in (b"", b".")])
 
 
@@ -182,7 +183,9 @@ class _Names:
 
     def __contains__(self, name: bytes) -> bool:
         wanted = hash(name)
-        return wanted in self._recent or any(_holds(run, wanted) for run in self._runs)
+        if wanted in self._recent or not self._runs:
+            return wanted in self._recent
+        return any(_holds(run, wanted) for run in self._runs)
 
 
 def _holds(run: "array[int]", wanted: int) -> bool:

@@ -153,6 +153,12 @@ def test_every_unsafe_member_is_named():
     assert [name for name, _ in paths.unsafe(members)] == [b"../a", b"/b"]
 
 
+def test_refused_symlinks_count_as_symlinks():
+    members = [(b"x/a", "f", b""), (b"/x", "l", b"/etc"), (b"x/b", "f", b"")]
+
+    assert list(paths.unsafe(members)) == [(b"/x", "is absolute"), (b"x/b", LINK)]
+
+
 def test_members_are_judged_one_by_one():
     def members():
         yield (b"/a", "f", b"")
