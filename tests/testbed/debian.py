@@ -146,10 +146,18 @@ def archive() -> str:
         raise BedFailure(
             "engines of other releases come from Debian's packages: they need a Debian machine"
         )
-    lines = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)"]).decode()
-    for line in lines.splitlines():
-        uri, _, names = line.partition(" ")
-        if names == "Debian Debian":
-            return uri
-    apt_get("update")
-    raise BedFailure("apt knows no archive of Debian: see apt-get indextargets")
+    if not (found := archives()):
+        apt_get("update")  # without lists apt does not know whose archive is whose
+        found = archives()
+    if not found:
+        raise BedFailure(
+            "engines of other releases come from Debian, and apt here knows none of it"
+        )
+    return found[0]
+
+
+def archives() -> list[str]:
+    """The archives that apt knows to be Debian's."""
+    listed = run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN) $(LABEL)"]).decode()
+    lines = (line.partition(" ") for line in listed.splitlines())
+    return [uri for uri, _, names in lines if names == "Debian Debian"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.testbed.command import BedFailure
 from tests.testbed.engine import Engine
 
 
@@ -61,11 +62,15 @@ class Scratch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        stays = []
         for words, names in (
             (("rm", "--force", "--volumes"), self._containers),
             (("volume", "rm", "--force"), self._volumes),
             (("rmi", "--force"), self._images),
         ):
             if names:
-                self.engine.attempt(*words, *reversed(names))
+                said = self.engine.attempt(*words, *reversed(names)).stderr.decode(errors="replace")
+                stays += [line for line in said.splitlines() if "no such" not in line.lower()]
+        if stays and failure is None:
+            raise BedFailure(f"what a test made cannot be removed: {'; '.join(stays)}")
