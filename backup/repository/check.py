@@ -9,13 +9,13 @@ hide another.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from backup.errors import IntegrityError, NoSuchSnapshot
+from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import sealed
 from backup.repository.crypto import digest
 from backup.repository.index import IndexObject
 from backup.repository.manifest import Note, chunk_of
-from backup.repository.names import INDEX, PACKS, ChunkId, PackId, SnapshotId, id_of
+from backup.repository.names import INDEX, KEYS, PACKS, ChunkId, PackId, SnapshotId, id_of
 from backup.repository.pack import PackReader, PackTable
 from backup.repository.repository import SHORT_ID, Repository
 from transports.errors import ObjectNotFound
@@ -43,12 +43,24 @@ class Checked:
 
 
 def check(repository: Repository, on_event: OnEvent) -> Checked:
-    """Read and check all of a repository. Raises TransportError where the store fails."""
+    """Read and check all of a repository. Raises TransportError where the store fails.
+
+    Backups may go on meanwhile: snapshots are listed before indexes and indexes before packs, so
+    whatever a listed snapshot needs is there by the time it is looked for.
+    """
     found = Checked()
+    _check_keys(repository, found)
+    ids = repository.snapshot_ids()
     tables = _check_indexes(repository, found)
     whole = _check_packs(repository, found, tables, on_event)
-    _check_snapshots(repository, found, whole, on_event)
+    _check_snapshots(repository, ids, found, whole, on_event)
     return found
+
+
+def _check_keys(repository: Repository, found: Checked) -> None:
+    for info in repository.store.list(KEYS):
+        if digest(repository.store.get(info.name)) != id_of(info.name):
+            found.damages.append(Damage(info.name, "its bytes are not those that its id names"))
 
 
 def _check_indexes(repository: Repository, found: Checked) -> dict[PackId, PackTable]:
@@ -57,7 +69,9 @@ def _check_indexes(repository: Repository, found: Checked) -> dict[PackId, PackT
         try:
             data = repository.store.get(info.name)
             read = sealed.decode(repository.keys, INDEX, id_of(info.name), data, IndexObject)
-        except IntegrityError as error:
+        except ObjectNotFound:
+            continue  # another run put a new one in its place
+        except RepositoryError as error:
             found.damages.append(Damage(info.name, str(error)))
             continue
         tables.update((table.pack, table) for table in read.tables)
@@ -80,7 +94,7 @@ def _check_packs(
         found.size += info.size
         try:
             _check_pack(repository, pack, tables.pop(pack, None), found, whole)
-        except (IntegrityError, ObjectNotFound) as error:
+        except (RepositoryError, ObjectNotFound) as error:
             found.damages.append(Damage(info.name, str(error)))
         on_event(Advanced(info.size, 1))
     for pack in tables:
@@ -121,9 +135,12 @@ def _check_pack(
 
 
 def _check_snapshots(
-    repository: Repository, found: Checked, whole: dict[ChunkId, int], on_event: OnEvent
+    repository: Repository,
+    ids: list[SnapshotId],
+    found: Checked,
+    whole: dict[ChunkId, int],
+    on_event: OnEvent,
 ) -> None:
-    ids = repository.snapshot_ids()
     on_event(Started("check", "snapshots", 0, len(ids)))
     for snapshot_id in ids:
         found.snapshots += 1
@@ -158,5 +175,5 @@ def _faults(
                     break
     except NoSuchSnapshot:
         return  # forgotten since it was listed
-    except IntegrityError as error:
+    except RepositoryError as error:
         yield str(error)

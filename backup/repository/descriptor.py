@@ -11,6 +11,7 @@ import msgspec
 from blake3 import blake3
 
 from backup.errors import IntegrityError, NotARepository, UnsupportedFormat
+from backup.repository.record import parse
 
 FORMAT: Final = 1
 Cipher = Literal["aes-256-gcm", "none"]
@@ -66,8 +67,8 @@ def encode(descriptor: Descriptor) -> bytes:
 def decode(data: bytes) -> Descriptor:
     """Return what voltar.json says. Raises NotARepository, UnsupportedFormat, IntegrityError."""
     try:
-        version = msgspec.json.decode(data, type=_Version).format
-    except msgspec.MsgspecError as error:
+        version = parse(data, _Version).format
+    except IntegrityError as error:
         raise NotARepository(f"voltar.json is not one of ours: {error}") from error
     if version != FORMAT:
         raise UnsupportedFormat(
@@ -75,8 +76,8 @@ def decode(data: bytes) -> Descriptor:
             hint="use the voltar that wrote it, or a newer one",
         )
     try:
-        descriptor = msgspec.json.decode(data, type=Descriptor)
-    except msgspec.MsgspecError as error:
+        descriptor = parse(data, Descriptor)
+    except IntegrityError as error:
         raise IntegrityError(f"voltar.json is damaged: {error}") from error
     if encode(descriptor) != data:
         raise IntegrityError("voltar.json is damaged: it is not written as voltar writes it")

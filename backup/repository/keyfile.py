@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from backup.errors import IntegrityError, UnsupportedFormat
+from backup.repository.record import parse
 
-_LARGEST_MEMORY_KIB: Final = 1 << 20
-_MOST_ITERATIONS: Final = 64
+VERSION: Final = 1
+_MOST_MEMORY_KIB: Final = 1 << 20
+_MOST_WORK_KIB: Final = 4 << 20
 _MOST_LANES: Final = 64
 
 
@@ -37,7 +39,7 @@ class KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     derivation: Derivation
     nonce: str
     wrapped: str
-    version: int = 1
+    version: int = VERSION
 
     def __repr__(self) -> str:
         return f"KeyFile(created={self.created})"
@@ -60,15 +62,17 @@ def unwrap(data: bytes, password: str, *, repository: str) -> bytes | None:
     Raises IntegrityError (not a key object), UnsupportedFormat.
     """
     try:
-        key_file = msgspec.json.decode(data, type=KeyFile)
+        version = parse(data, _Version).version
+        if version != VERSION:
+            raise UnsupportedFormat(f"a key object has the format version {version}")
+        key_file = parse(data, KeyFile)
         nonce, wrapped = bytes.fromhex(key_file.nonce), bytes.fromhex(key_file.wrapped)
         cipher = AESGCM(_derive(password, key_file.derivation))
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise IntegrityError(f"a key object is damaged: {error}") from error
-    try:
         return cipher.decrypt(nonce, wrapped, _authenticated(key_file, repository))
     except InvalidTag:
         return None
+    except (IntegrityError, ValueError) as error:
+        raise IntegrityError(f"a key object is damaged: {error}") from error
 
 
 def _authenticated(key_file: KeyFile, repository: str) -> bytes:
@@ -80,11 +84,11 @@ def _derive(password: str, by: Derivation) -> bytes:
     if by.algorithm != "argon2id":
         raise UnsupportedFormat(f"a key object derives its key by {by.algorithm!r}")
     if not (
-        by.memory_kib <= _LARGEST_MEMORY_KIB
-        and 0 < by.iterations <= _MOST_ITERATIONS
+        0 < by.memory_kib <= _MOST_MEMORY_KIB
+        and 0 < by.iterations <= _MOST_WORK_KIB // by.memory_kib
         and 0 < by.lanes <= _MOST_LANES
     ):
-        raise IntegrityError("a key object asks for more memory or time than any voltar writes")
+        raise IntegrityError("it asks for memory or time that no voltar asks for")
     kdf = Argon2id(
         salt=bytes.fromhex(by.salt),
         length=32,
@@ -93,3 +97,7 @@ def _derive(password: str, by: Derivation) -> bytes:
         memory_cost=by.memory_kib,
     )
     return kdf.derive(password.encode("utf-8", "surrogateescape"))
+
+
+class _Version(msgspec.Struct):
+    version: int

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from backup.errors import IntegrityError
-from backup.repository.names import ChunkId
+from backup.repository.names import CHUNK_ID_SIZE, ChunkId
+from backup.repository.record import NOT_JSON
 
 EXTENTS_PER_RECORD: Final = 4096
 """A body with more extents goes on in More records, so that a line has a bounded length."""
@@ -93,7 +94,7 @@ def decode_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[Line]:
             rest = lines.pop()
             for line in lines:
                 yield _decoder.decode(line)
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         raise IntegrityError(f"a manifest is damaged: {error}") from error
     if rest:
         raise IntegrityError("a manifest ends in the middle of a record")
@@ -125,6 +126,9 @@ def head_to_bytes(text: str) -> bytes:
 def chunk_of(extent: Extent) -> ChunkId:
     """Return the id of an extent's chunk. Raises IntegrityError."""
     try:
-        return ChunkId(bytes.fromhex(extent.chunk))
-    except ValueError as error:
-        raise IntegrityError(f"a manifest names an impossible chunk: {extent.chunk!r}") from error
+        chunk = bytes.fromhex(extent.chunk)
+    except ValueError:
+        chunk = b""
+    if chunk.hex() != extent.chunk or len(chunk) != CHUNK_ID_SIZE:
+        raise IntegrityError(f"a manifest names an impossible chunk: {extent.chunk!r}")
+    return ChunkId(chunk)

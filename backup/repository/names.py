@@ -6,6 +6,7 @@ ChunkId = NewType("ChunkId", bytes)
 PackId = NewType("PackId", str)
 SnapshotId = NewType("SnapshotId", str)
 
+CHUNK_ID_SIZE = 32
 DESCRIPTOR = "voltar.json"
 KEYS = "keys"
 PACKS = "packs"

@@ -18,6 +18,7 @@ from backup.errors import IntegrityError
 from backup.repository import codec
 from backup.repository.crypto import ENVELOPE_SIZE, SEAL_OVERHEAD, Keys, Seal
 from backup.repository.names import PACKS, ChunkId, PackId
+from backup.repository.record import parse
 
 TARGET_SIZE: Final = 32 << 20
 _LENGTH: Final = struct.Struct("<I")
@@ -111,10 +112,8 @@ class PackReader:
         sealed = codec.skippable_payload(view[start:])[:length]
         frame = self._seal.open(sealed, nonce=start)
         try:
-            blobs = msgspec.json.decode(
-                codec.decompress(frame, limit=_LARGEST_TABLE), type=list[Blob]
-            )
-        except msgspec.MsgspecError as error:
+            blobs = parse(codec.decompress(frame, limit=_LARGEST_TABLE), list[Blob])
+        except IntegrityError as error:
             raise IntegrityError(f"pack {self._pack[:16]} has a damaged table: {error}") from error
         _check_bounds(self._pack, blobs, start)
         return PackTable(self._pack, self._seal.envelope.hex(), len(data), blobs)

@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Final
 
 from backup.errors import IntegrityError
@@ -29,6 +30,15 @@ _LARGEST_REQUEST: Final = 16 << 20
 _Chunks = dict[str, bytes]
 
 
+@dataclass(slots=True)
+class _Batch:
+    """A part of the sequence, and where its chunks lie; `size` is that of all of them, whole."""
+
+    items: list[Item] = field(default_factory=list)
+    places: dict[str, tuple[IndexedPack, Blob]] = field(default_factory=dict)
+    size: int = 0
+
+
 class Reader:
     """Reads chunks of one repository."""
 
@@ -42,9 +52,9 @@ class Reader:
         """Yield the bytes of all items. Raises IntegrityError, TransportError."""
         workers = max(2, os.cpu_count() or 2)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-get")
-        ahead: deque[tuple[list[Item], Future[_Chunks]]] = deque()
+        ahead: deque[tuple[_Batch, Future[_Chunks]]] = deque()
         try:
-            for batch in _batches(items):
+            for batch in self._batches(items):
                 ahead.append((batch, pool.submit(self._load, batch)))
                 if len(ahead) > workers:
                     yield from _replay(*ahead.popleft())
@@ -53,16 +63,30 @@ class Reader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _load(self, batch: list[Item]) -> _Chunks:
+    def _batches(self, items: Iterable[Item]) -> Iterator[_Batch]:
+        """Cut the sequence where the chunks that it needs, whole, come to the batch size."""
+        batch = _Batch()
+        for item in items:
+            batch.items.append(item)
+            if not isinstance(item, Extent):
+                batch.size += len(item)
+            elif item.chunk not in batch.places:
+                place = batch.places[item.chunk] = self._find(item)
+                batch.size += place[1].size
+            if batch.size >= _BATCH_SIZE:
+                yield batch
+                batch = _Batch()
+        if batch.items:
+            yield batch
+
+    def _load(self, batch: _Batch) -> _Chunks:
         """Return the chunks that a batch needs, by id."""
-        wanted: dict[PackId, tuple[IndexedPack, dict[str, Blob]]] = {}
-        for item in batch:
-            if isinstance(item, Extent):
-                pack, blob = self._find(item)
-                wanted.setdefault(pack.id, (pack, {}))[1][blob.chunk] = blob
+        packs: dict[PackId, tuple[IndexedPack, list[Blob]]] = {}
+        for pack, blob in batch.places.values():
+            packs.setdefault(pack.id, (pack, []))[1].append(blob)
         chunks: _Chunks = {}
-        for pack, blobs in wanted.values():
-            for run in _runs(sorted(blobs.values(), key=lambda blob: blob.offset)):
+        for pack, blobs in packs.values():
+            for run in _runs(sorted(blobs, key=lambda blob: blob.offset)):
                 chunks.update(self._fetch(pack, run))
         return chunks
 
@@ -87,19 +111,6 @@ class Reader:
             yield blob.chunk, reader.open(blob, data[at : at + blob.length])
 
 
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += item.length if isinstance(item, Extent) else len(item)
-        if size >= _BATCH_SIZE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
 def _runs(blobs: list[Blob]) -> Iterator[list[Blob]]:
     """Split blobs of one pack, ordered by offset, into runs worth one request each."""
     run: list[Blob] = []
@@ -114,9 +125,9 @@ def _runs(blobs: list[Blob]) -> Iterator[list[Blob]]:
         yield run
 
 
-def _replay(batch: list[Item], loaded: "Future[_Chunks]") -> Iterator[memoryview]:
+def _replay(batch: _Batch, loaded: "Future[_Chunks]") -> Iterator[memoryview]:
     chunks = loaded.result()
-    for item in batch:
+    for item in batch.items:
         if not isinstance(item, Extent):
             yield memoryview(item)
             continue

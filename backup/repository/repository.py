@@ -5,7 +5,15 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from backup.errors import IntegrityError, NoSuchSnapshot, NotARepository, UsageError, WrongKey
+from backup.errors import (
+    IntegrityError,
+    NoSuchSnapshot,
+    NotARepository,
+    RepositoryError,
+    UnsupportedFormat,
+    UsageError,
+    WrongKey,
+)
 from backup.repository import descriptor as descriptors
 from backup.repository import index, keyfile, sealed
 from backup.repository.chunker import Cutter
@@ -142,7 +150,7 @@ def open_repository(store: Store, password: str | None) -> Repository:
                 f"the repository at {store.url} is not encrypted, and a password was given",
                 hint="unset the password if that is the repository you mean",
             )
-        keys = Keys(bytes.fromhex(descriptor.id), sealed=False)
+        keys = _public(descriptor)
     elif password is None:
         raise WrongKey(f"the repository at {store.url} is encrypted, and no password was given")
     else:
@@ -152,18 +160,37 @@ def open_repository(store: Store, password: str | None) -> Repository:
 
 
 def _unlock(store: Store, descriptor: Descriptor, password: str) -> bytes:
-    damaged: list[str] = []
+    """Return the master key. A key object that cannot be used keeps no other from being tried."""
+    unusable: RepositoryError | None = None
     for info in store.list(KEYS):
-        data = store.get(info.name)
-        if digest(data) != id_of(info.name):
-            damaged.append(info.name)
+        try:
+            data = _intact(store, info.name)
+            master = keyfile.unwrap(data, password, repository=descriptor.id)
+        except ObjectNotFound:
+            continue  # removed since it was listed
+        except (IntegrityError, UnsupportedFormat) as error:
+            unusable = error
             continue
-        master = keyfile.unwrap(data, password, repository=descriptor.id)
         if master is not None:
             return master
-    if damaged:
-        raise IntegrityError(f"{damaged[0][:21]} is damaged, and no other key has this password")
+    if unusable is not None:
+        raise type(unusable)(f"{unusable}, and no other key has this password") from unusable
     raise WrongKey(f"the password opens no key of the repository at {store.url}")
+
+
+def _public(descriptor: Descriptor) -> Keys:
+    """Return the keys of a repository without encryption, which its id is enough for."""
+    try:
+        return Keys(bytes.fromhex(descriptor.id), sealed=False)
+    except ValueError as error:
+        raise IntegrityError("voltar.json is damaged: its id is no number") from error
+
+
+def _intact(store: Store, name: str) -> bytes:
+    data = store.get(name)
+    if digest(data) != id_of(name):
+        raise IntegrityError(f"{name[:21]} is damaged")
+    return data
 
 
 def _refuse_foreign(store: Store) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from backup.errors import IntegrityError
 from backup.repository import codec
 from backup.repository.crypto import ENVELOPE_SIZE, Keys, digest
+from backup.repository.record import parse
 
 _LARGEST: Final = 1 << 30
 _T = TypeVar("_T")
@@ -29,6 +30,6 @@ def decode(keys: Keys, kind: str, object_id: str, data: bytes, as_type: type[_T]
     try:
         seal = keys.seal_of(kind, data)
         frame = seal.open(memoryview(data)[ENVELOPE_SIZE:], nonce=0)
-        return msgspec.json.decode(codec.decompress(frame, limit=_LARGEST), type=as_type)
-    except (IntegrityError, msgspec.MsgspecError) as error:
+        return parse(codec.decompress(frame, limit=_LARGEST), as_type)
+    except IntegrityError as error:
         raise IntegrityError(f"{kind}/{object_id[:16]} is damaged: {error}") from error

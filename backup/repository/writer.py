@@ -157,5 +157,7 @@ class Writer:
         if self._unlisted:
             index.save(self._store, self._keys, self._unlisted)
             self.stored += sum(table.size for table in self._unlisted)
+            for table in self._unlisted:
+                self._known.add(table)
         self._unlisted = []
         self._listed_at = time.monotonic()

@@ -6,6 +6,7 @@ no listing shows and the next `put` of this process family removes once it is a 
 """
 
 import contextlib
+import ctypes
 import errno
 import os
 import secrets
@@ -14,11 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from transports.errors import ObjectExists, ObjectNotFound, OutOfSpace, Refused, TransportError
-from transports.store.protocol import Buffer, ObjectInfo, check_name
+from transports.store.protocol import Buffer, ObjectInfo, check_name, is_name
 
 _TEMPORARY = "tmp"
 _STALE_AFTER_S = 24 * 3600
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -35,8 +38,11 @@ class FileStore:
 
     def create(self) -> None:
         with _translated("create the directory", str(self._directory)):
+            missing = [self._directory, *self._directory.parents]
+            missing = [directory for directory in missing if not directory.exists()]
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_directory(self._directory.parent)
+            for directory in missing:
+                _sync_directory(directory.parent)
 
     def put(self, name: str, data: Buffer) -> None:
         path = self._path(name)
@@ -70,8 +76,9 @@ class FileStore:
                 for entry in entries:
                     # what vanishes between the two calls was deleted, and is simply not there
                     with contextlib.suppress(FileNotFoundError):
-                        if entry.is_file(follow_symlinks=False):
-                            yield ObjectInfo(f"{kind}/{entry.name}", entry.stat().st_size)
+                        name = f"{kind}/{entry.name}"
+                        if is_name(name) and entry.is_file(follow_symlinks=False):
+                            yield ObjectInfo(name, entry.stat().st_size)
 
     def stat(self, name: str) -> ObjectInfo:
         with _translated("look at", f"{name} in {self._directory}"):
@@ -112,11 +119,14 @@ class FileStore:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            # No hard links here (FAT, some network mounts): ids are digests of the bytes, so two
-            # writers of one name write the same bytes and a rename that replaces does no harm.
-            if path.exists() and not _holds(path, data):
+            self._rename(temporary, path, data)  # no hard links here: FAT, some network mounts
+
+    def _rename(self, temporary: Path, path: Path, data: Buffer) -> None:
+        try:
+            rename_new(temporary, path)
+        except FileExistsError:
+            if not _holds(path, data):
                 raise ObjectExists(f"{path} is there already, with other bytes") from None
-            temporary.replace(path)
 
     def _sweep(self) -> None:
         """Once per process, remove temporary files that writers killed long ago left behind."""
@@ -128,6 +138,26 @@ class FileStore:
                 with contextlib.suppress(FileNotFoundError):
                     if path.stat().st_mtime < time.time() - _STALE_AFTER_S:
                         path.unlink()
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Rename a file to a name that must be free. Raises FileExistsError, OSError.
+
+    Where the system cannot refuse to replace, two writers of one name at the same moment may both
+    succeed; all names but the descriptor's are digests of the bytes, so they wrote the same.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = (os.fsencode(source), os.fsencode(target))
+    renameat2 = getattr(libc, "renameat2", None)
+    if renameat2 is not None:
+        if renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(number, os.strerror(number), str(target))
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
 
 
 def _write_synced(path: Path, data: Buffer) -> None:

@@ -57,12 +57,17 @@ class Store(Protocol):
         ...
 
 
+def is_name(name: str) -> bool:
+    """Return whether `name` may name an object; see `check_name`."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """Return `name` if it may name an object, else raise ValueError (a bug of the caller).
 
     Small letters, digits, ".", "_" and "-", at most one "/", nothing hidden: such a name means the
     same on every file system and object store, and cannot leave the store's directory.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ValueError(f"not an object name: {name!r}")
     return name
