@@ -23,7 +23,7 @@ from backup.paths import printable, relative
 from backup.recorder import Recorder
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import Extent, Repository, Statistics, Writer
-from backup.tarbuild import end_of_archive
+from backup.tarbuild import end_of_archive, linked
 from backup.tarsplit import Entry, split
 
 PATH_MAX: Final = 4096
@@ -165,6 +165,7 @@ def _read(
         inside = helper.place("names", iter(lambda: names.read(1 << 20), b""))
     argv = [*TAR_CREATE, "--directory", listed.directory, "--files-from", inside, "--file=-"]
     left_out: list[Listed] = []
+    specials = _Specials()
     with (
         listed.records.open("rb") as file,
         helper.reading(argv, ok=(0, _FILE_CHANGED)) as stream,
@@ -175,7 +176,7 @@ def _read(
                 continue  # tar's own padding; the snapshot gets a short end of its own
             record = _match(entry, records, left_out)
             before = recorder.read
-            recorder.add(entry, record)
+            recorder.add(specials.linked(entry, record), record)
             on_event(Advanced(recorder.read - before, 1))
         left_out.extend(records)
     for path, text in sorted(_reasons(left_out, stream.stderr).items()):
@@ -200,6 +201,22 @@ def _match(entry: Entry, records: Iterator[Listed], left_out: list[Listed]) -> L
             return record
         left_out.append(record)
     raise HelperFailed(f"tar sent {printable(path)}, which it was not asked for")
+
+
+class _Specials:
+    """Finds the other names of FIFOs and devices: tar sees those of files and symlinks only."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[int, int], bytes] = {}
+
+    def linked(self, entry: Entry, record: Listed) -> Entry:
+        """Return the entry, made into a hard link if its inode was there before."""
+        if entry.kind not in "pcb" or record.nlink == 1:
+            return entry
+        first = self._first.setdefault((record.dev, record.inode), entry.path)
+        if first is entry.path:
+            return entry
+        return next(split((linked(entry.head, first),)))
 
 
 def _reasons(left_out: Iterable[Listed], stderr: str) -> dict[bytes, str]:

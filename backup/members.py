@@ -46,7 +46,9 @@ def items(records: Iterable[Member | More]) -> Iterator[bytes | Extent]:
             yield rest
         yield head_to_bytes(record.head)
         yield from record.extents
-        rest = to_bytes(record.padding) or bytes(padding_of(record.body_size))
+        rest = to_bytes(record.padding)
+        if not rest and record.kind != "z":
+            rest = bytes(padding_of(record.body_size))
     if rest:
         yield rest
 

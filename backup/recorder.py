@@ -105,7 +105,8 @@ class Recorder:
 
     def note(self, path: bytes, text: str) -> None:
         """Record that something was not captured as it should be, and why."""
-        self._notes.append(Note(to_text(path), text))
+        readable = text.encode("utf-8", "backslashreplace").decode()
+        self._notes.append(Note(to_text(path), readable))
 
     @property
     def notes(self) -> int:

@@ -1,7 +1,8 @@
-"""Headers of our own making: the end of an archive, and a member under another name.
+"""Headers of our own making: the end of an archive, and members under other names.
 
 A selection of a snapshot may hold a hard link and not the member that it links to. The link then
-becomes the file: the member's headers are kept as they are, but for the name.
+becomes the file: the member's headers are kept as they are, but for the name. And tar stores FIFOs
+and devices with several names as so many of them; the second becomes a hard link here.
 """
 
 from typing import Final
@@ -38,6 +39,16 @@ def renamed(head: bytes, *, path: bytes | None = None, link: bytes | None = None
     if link is not None:
         block[157:257] = link[:100].ljust(100, b"\0")
     return _pax(records, bytes(block)) + _summed(block) + head[at + BLOCK :]
+
+
+def linked(head: bytes, target: bytes) -> bytes:
+    """Return a member's raw headers as those of a hard link to `target`."""
+    records, at = _extended(head)
+    block = bytearray(head[at : at + BLOCK])
+    block[156:157] = b"1"
+    block[124:136] = b"%011o\0" % 0
+    block[329:345] = bytes(16)
+    return renamed(_pax(records, bytes(block)) + _summed(block), link=target)
 
 
 def _extended(head: bytes) -> tuple[list[tuple[str, bytes]], int]:

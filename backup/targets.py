@@ -5,8 +5,9 @@
 A container stands for all its mounts. Each mount becomes one source with a name that does not
 depend on the container: "volume:NAME", or "path:/dir" for what is bind-mounted from the host. What
 several targets share is captured once. Sources that one helper can see are grouped:
-`--volumes-from` gives a container's mounts at their own places, except that a mount with another
-one inside it gets a helper of its own, or the inner one would be captured as a part of the outer.
+`--volumes-from` gives a container's mounts at their own places. Where one mount lies inside
+another, each gets a helper of its own: the inner one would be captured as a part of the outer, and
+cannot even be mounted where the container never ran and its place does not exist yet.
 """
 
 from collections.abc import Iterable, Sequence
@@ -84,13 +85,14 @@ class _Planner:
 
     def add_container(self, found: Container) -> None:
         together: list[Source] = []
+        nested = any(mount.nested for mount in found.mounts)
         for where, why in found.skipped:
             self.skipped.append((f"{found.name}:{where}", why))
         for mount in found.mounts:
             source = self._source(found, mount)
             if source is None:
                 continue
-            if mount.nested:
+            if nested:
                 alone = (Attached(mount.source, mount.destination),)
                 self.groups.append(Group(alone, (source,)))
             else:

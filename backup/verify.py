@@ -144,7 +144,7 @@ def _contents(wanted: Iterator[Entry], actual: Iterator[Entry], on_event: OnEven
 
 def _attributes(path: bytes, want: Entry, have: Entry) -> Iterator[str]:
     """Yield differences in what a listing does not show: extended attributes, access lists."""
-    if (want.major, want.minor) != (have.major, have.minor):
+    if want.kind == have.kind and (want.major, want.minor) != (have.major, have.minor):
         yield f"{_name(path)}: the device number is not what was stored"
     for key in sorted({*want.pax, *have.pax}):
         if key.startswith(_ATTRIBUTES) and want.pax.get(key) != have.pax.get(key):

@@ -28,7 +28,7 @@ voltar backs up Docker volumes, and brings them back.
   4. voltar snapshots                       what there is
   5. voltar restore NAME --to COPY          into a new volume, read back and compared
 
-`voltar doctor` looks at this machine and says what works. `voltar COMMAND --help` shows examples."""
+`voltar doctor` says what works on this machine, `voltar COMMAND --help` shows examples."""
 
 _VALUED: Final = ("--host", "-r", "--repository", "--password-file", "--helper-image")
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
