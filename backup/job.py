@@ -13,11 +13,11 @@ import msgspec
 
 from backup import __version__
 from backup.capture import Captured, capture
-from backup.engine import Access, Engine, Helper, helper
+from backup.engine import Access, Engine, Helper, VolumesFrom, helper
 from backup.errors import BackupError, IntegrityError
 from backup.report import OnEvent
 from backup.repository import Repository, Snapshot, SnapshotId, Writer
-from backup.targets import Group, Plan, Source
+from backup.targets import Group, Plan, Source, alone
 from transports.errors import TransportError
 
 
@@ -71,8 +71,13 @@ def _back_up_group(
     except IntegrityError:
         raise
     except BackupError as error:
+        if len(waiting) < len(group.sources) or not isinstance(group.mounts, VolumesFrom):
+            yield from (Failed(source.name, error) for source in waiting)
+            return
+        # A volume at /etc, say, has no place for the files that the engine puts there, and what is
+        # mounted read-only gets none: one such mount must not keep the others from being saved.
         for source in waiting:
-            yield Failed(source.name, error)
+            yield from _back_up_group(engine, into, alone(source), run, on_event)
 
 
 def _guarded(

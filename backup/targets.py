@@ -11,7 +11,7 @@ cannot even be mounted where the container never ran and its place does not exis
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -37,9 +37,13 @@ _KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing to capture: its name, its place in the helper, and what to remember about it."""
+    """One thing to capture: its name, its place in the helper, and what to remember about it.
+
+    `origin` is what is mounted there: a volume's name, or a path of the engine's host.
+    """
 
     name: str
+    origin: str
     path: str
     volume: VolumeFacts | None = None
     mount: MountFacts | None = None
@@ -52,6 +56,17 @@ class Group:
 
     mounts: Mounts
     sources: tuple[Source, ...]
+
+
+def alone(source: Source) -> Group:
+    """Return a group of one source, mounted at a place of the helper's own.
+
+    What is bind-mounted may be a file, whose name is then the name of the one entry.
+    """
+    at = _SOURCE
+    if source.volume is None:
+        at = f"{_SOURCE}/{PurePosixPath(source.path).name}"
+    return Group((Attached(source.origin, at),), (replace(source, path=at),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +95,8 @@ class _Planner:
         name = f"volume:{found.name}"
         if name not in self.seen:
             self.seen.add(name)
-            source = Source(name, _SOURCE, volume=volume_facts(found))
-            self.groups.append(Group((Attached(found.name, _SOURCE),), (source,)))
+            source = Source(name, found.name, _SOURCE, volume=volume_facts(found))
+            self.groups.append(alone(source))
 
     def add_container(self, found: Container) -> None:
         together: list[Source] = []
@@ -93,8 +108,7 @@ class _Planner:
             if source is None:
                 continue
             if nested:
-                alone = (Attached(mount.source, mount.destination),)
-                self.groups.append(Group(alone, (source,)))
+                self.groups.append(alone(source))
             else:
                 together.append(source)
         if together:
@@ -111,6 +125,7 @@ class _Planner:
             return None
         return Source(
             name,
+            mount.source,
             mount.destination,
             volume=volume_facts(mount.volume) if mount.volume else None,
             mount=MountFacts(

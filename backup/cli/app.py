@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 
 from backup import __version__
-from backup.cli import BUG, INTERRUPTED, archive, backup, check, doctor, exit_code, restore
+from backup.cli import BUG, INTERRUPTED, USAGE, archive, backup, check, doctor, exit_code, restore
 from backup.cli import init as init_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
-from backup.errors import BackupError
+from backup.errors import BackupError, UsageError
 from transports.errors import TransportError
 
 _WELCOME: Final = """\
@@ -151,7 +151,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:  # noqa: BLE001  the boundary: what arrives here is a bug
-        code = _usage(error)
+        code = _usage(error, as_json=as_json)
         if code == BUG:
             traceback.print_exc()
             print("voltar: this is a bug; please report what stands above", file=sys.stderr)
@@ -163,9 +163,13 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def _usage(error: Exception) -> int:
+def _usage(error: Exception, *, as_json: bool) -> int:
     """Show the command line's own complaints (an unknown option, say); anything else is a bug."""
     if not isinstance(error, _Complaint):
         return BUG
-    error.show()  # type: ignore[attr-defined]
-    return int(error.exit_code)  # type: ignore[attr-defined]
+    if as_json:
+        told = UsageError(error.format_message())  # type: ignore[attr-defined]
+        Voice(as_json=True).error(told, USAGE)
+    else:
+        error.show()  # type: ignore[attr-defined]
+    return USAGE

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backup.cli import FAILED, INCOMPLETE
+from backup.cli import FAILED, INCOMPLETE, exit_code
 from backup.cli.console import Voice, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.engine import Engine
@@ -73,6 +73,8 @@ def _run(
 def _tell(voice: Voice, outcome: Outcome) -> None:
     if voice.as_json:
         voice.event(_as_json(outcome))
+        if isinstance(outcome, Failed):
+            voice.error(outcome.error, exit_code(outcome.error))
         return
     if isinstance(outcome, Failed):
         voice.warn(f"{outcome.source} was not backed up: {outcome.error}")
