@@ -1,0 +1,149 @@
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from backup.errors import NoSuchSnapshot, UsageError
+from backup.lookup import find_snapshot
+from backup.repository import Snapshot
+from tests.memory_store import MemoryStore
+from tests.saved import plain
+
+TIMES = [datetime(2026, 11, day, 12, 0, tzinfo=UTC) for day in (20, 21, 22)]
+
+
+@pytest.fixture(autouse=True)
+def berlin(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def repository():
+    return plain(MemoryStore())
+
+
+def commit(repository, source="volume:data", moment=TIMES[0], host="here"):
+    return repository.commit(Snapshot(time=moment, host=host, source=source, run="r"))
+
+
+@pytest.fixture
+def ids(repository):
+    return [commit(repository, moment=moment) for moment in TIMES]
+
+
+@pytest.mark.parametrize("length", [4, 10, 63, 64])
+def test_a_prefix_of_an_id_finds_it(repository, ids, length):
+    for wanted in ids:
+        assert find_snapshot(repository, wanted[:length])[0] == wanted
+
+
+@pytest.mark.parametrize("name", ["volume:data", "data"])
+def test_a_source_means_its_newest(repository, ids, name):
+    assert find_snapshot(repository, name)[0] == ids[2]
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("2026-11-22T12:00:00+00:00", 2),
+        ("2026-11-22T13:00", 2),
+        ("2026-11-22T12:59", 1),
+        ("2026-11-22T11:59:59Z", 1),
+        ("2026-11-22", 2),
+        ("2026-11-21", 1),
+        ("2026-11-22T00:00", 1),
+        ("2026-11-21 13:00", 1),
+        ("2999-01-01", 2),
+    ],
+)
+def test_a_time_means_the_newest_up_to_then_and_is_local(repository, ids, when, expected):
+    assert find_snapshot(repository, f"volume:data@{when}")[0] == ids[expected]
+
+
+def test_before_the_oldest_there_is_none(repository, ids):
+    with pytest.raises(
+        NoSuchSnapshot,
+        match=r"data has no snapshot up to 2026-11-19; the oldest is of 2026-11-20T13:00:00\+01:00",
+    ):
+        find_snapshot(repository, "data@2026-11-19")
+
+
+@pytest.mark.parametrize(
+    "when", ["", "yesterday", "2026-13-01", "0001-01-01", "9999-12-31T23:59:59", "\x1b"]
+)
+def test_what_is_no_time_is_told(repository, ids, when):
+    with pytest.raises((UsageError, NoSuchSnapshot)) as refused:
+        find_snapshot(repository, f"data@{when}")
+
+    assert "\x1b" not in str(refused.value)
+
+
+def test_far_future_is_a_time(repository, ids):
+    assert find_snapshot(repository, "data@9999-12-30")[0] == ids[2]
+
+
+@pytest.mark.parametrize("text", ["dat", "volume:dat", "volume:", "", "ffff", "data2", "\x1b[2J"])
+def test_what_names_nothing_is_told(repository, ids, text):
+    with pytest.raises(NoSuchSnapshot) as missing:
+        find_snapshot(repository, text)
+
+    assert "\x1b" not in str(missing.value)
+
+
+def test_a_prefix_of_several_ids_names_them():
+    store = MemoryStore()
+    repository = plain(store)
+    for name in ("abcd1", "abcd2"):
+        store.put(f"snapshots/{name.ljust(64, '0')}", b"x")
+
+    with pytest.raises(
+        NoSuchSnapshot, match="2 snapshots begin with 'abcd': abcd100000, abcd200000"
+    ):
+        find_snapshot(repository, "abcd")
+
+
+def test_a_volume_with_a_name_like_an_id_is_found(repository):
+    wanted = commit(repository, source="volume:cafe1234")
+
+    assert find_snapshot(repository, "cafe1234")[0] == wanted
+    assert find_snapshot(repository, "volume:cafe1234")[0] == wanted
+
+
+@pytest.mark.parametrize("source", ["path:/srv/a@b", "path:/home/me@work/x"])
+def test_a_source_with_an_at_in_its_name_is_found(repository, source):
+    wanted = commit(repository, source=source)
+
+    assert find_snapshot(repository, source)[0] == wanted
+    assert find_snapshot(repository, f"{source}@2999-01-01")[0] == wanted
+
+
+def test_the_same_volume_of_several_hosts_needs_a_host(repository):
+    here = commit(repository, host="here")
+    there = commit(repository, host="there", moment=TIMES[1])
+
+    with pytest.raises(NoSuchSnapshot, match="'data' is on several hosts: here, there") as several:
+        find_snapshot(repository, "data")
+
+    assert "id" in str(several.value.hint)
+    assert find_snapshot(repository, "data", host="here")[0] == here
+    assert find_snapshot(repository, "data", host="there")[0] == there
+    with pytest.raises(NoSuchSnapshot):
+        find_snapshot(repository, "data", host="elsewhere")
+
+
+def test_the_only_host_is_meant_whatever_this_one_is_called(repository):
+    wanted = commit(repository, host="there")
+
+    assert find_snapshot(repository, "data", host="here")[0] == wanted
+
+
+def test_one_damaged_snapshot_does_not_hide_the_others(repository, ids):
+    store = repository.store
+    name = f"snapshots/{ids[0]}"
+    store.objects[name] = store.objects[name][:-1]
+
+    assert find_snapshot(repository, ids[1])[0] == ids[1]

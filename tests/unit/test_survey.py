@@ -1,0 +1,170 @@
+"""What a survey refuses, and what it counts."""
+
+import msgspec
+import pytest
+
+from backup.errors import IntegrityError, UnsafeArchive, UsageError
+from backup.recorder import Recorder
+from backup.repository import Group, Snapshot
+from backup.repository.manifest import Extent, encode_line
+from backup.survey import Selection, survey
+from backup.tarsplit import split
+from tests.memory_store import MemoryStore
+from tests.saved import NOW, plain, reopened, save
+from tests.tars import END, extended, header, padded
+
+GOOD = (
+    header(b"./", b"5")
+    + header(b"./d/", b"5")
+    + header(b"./d/a", size=5) + padded(b"hello")
+    + header(b"./l", b"1", link=b"./d/a")
+    + END
+)  # fmt: skip
+
+
+def look(tar, *paths, **facts):
+    repository = plain(MemoryStore())
+    saved = save(repository, [tar], **facts)
+    again = reopened(repository)
+    return survey(again, again.snapshot(saved), Selection.of(paths))
+
+
+def test_entries_and_sizes_are_counted():
+    found = look(GOOD)
+
+    assert (found.entries, found.size) == (4, 5)
+    assert found.link_targets == {b"d/a"}
+    assert found.moved == {}
+
+
+def test_only_what_is_selected_is_counted():
+    found = look(GOOD, b"l")
+
+    assert (found.entries, found.moved) == (1, {b"d/a": b"l"})
+
+
+@pytest.mark.parametrize("path", [b"x", b"d/b", b"d/a/b", b"../d", b"d\x1b[2J"])
+def test_a_path_that_is_not_there_is_told_in_a_printable_way(path):
+    with pytest.raises(UsageError, match="the snapshot holds no ") as missing:
+        look(GOOD, b"d", path)
+
+    assert "\x1b" not in str(missing.value)
+    assert "voltar ls" in str(missing.value.hint)
+
+
+@pytest.mark.parametrize("path", [b"", b".", b"/", b"./"])
+def test_the_root_selects_everything(path):
+    assert look(GOOD, path).selection == Selection()
+
+
+@pytest.mark.parametrize(
+    ("tar", "why"),
+    [
+        (header(b"../x"), r"\.\./x: "),
+        (header(b"a/../../x"), "a/../../x: "),
+        (header(b"/etc/passwd"), "/etc/passwd: "),
+        (header(b"s", b"2", link=b"/") + header(b"s/x"), "s/x: "),
+        (header(b"h", b"1", link=b"/etc/passwd"), "h: "),
+        (header(b"h", b"1", link=b"../x"), "h: "),
+        (header(b"h", b"1", link=b"not-there"), "h: "),
+    ],
+    ids=range(7),
+)
+def test_what_would_leave_the_target_is_refused(tar, why):
+    with pytest.raises(UnsafeArchive, match=f"entries would leave the target.*: {why}"):
+        look(tar + END)
+
+
+def test_it_is_refused_though_it_is_not_selected():
+    with pytest.raises(UnsafeArchive):
+        look(GOOD[: -len(END)] + header(b"../x") + END, b"d")
+
+
+def test_a_few_are_named_and_never_raw():
+    tar = b"".join(header(b"../\x1b[2J%d" % n) for n in range(9)) + END
+
+    with pytest.raises(UnsafeArchive) as refused:
+        look(tar)
+
+    assert "\x1b" not in str(refused.value)
+    assert str(refused.value).count(r"\x1b[2J") == 5
+    assert str(refused.value).endswith("; and more")
+
+
+@pytest.mark.parametrize("key", [b"path", b"linkpath", b"size"])
+def test_global_headers_that_rename_are_refused(key):
+    shared = extended((key, b"5"), kind=b"g")
+
+    with pytest.raises(UnsafeArchive, match="a global header of the archive sets"):
+        look(shared + header(b"a", size=5) + padded(b"hello") + END)
+
+
+def rewritten(change):
+    """A snapshot of GOOD whose first file's record was changed."""
+    repository = plain(MemoryStore())
+    with repository.writer() as writer:
+        recorder = Recorder(repository, writer)
+        for entry in split([GOOD]):
+            recorder.add(entry)
+        manifest = recorder.finish()
+        writer.finish()
+    first = reopened(repository)
+    lines = list(first.manifest(snapshot(manifest)))
+    lines[2] = msgspec.structs.replace(lines[2], **change(lines[2]))
+    text = b"".join(map(encode_line, lines))
+    with first.writer() as writer:
+        chunk = writer.add(text, Group.MANIFEST)
+        writer.finish()
+    return reopened(first), snapshot([Extent(chunk.id.hex(), 0, len(text))])
+
+
+def snapshot(manifest):
+    return Snapshot(time=NOW, host="h", source="volume:v", run="r", manifest=manifest)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": "elsewhere"},
+        {"kind": "d"},
+        {"link": "x"},
+        {"body_size": 6},
+        {"path": "../x"},
+    ],
+    ids=str,
+)
+def test_a_record_that_contradicts_its_header_is_damage(change):
+    with pytest.raises(IntegrityError, match="contradicts its tar header"):
+        survey(*rewritten(lambda _: change), Selection())
+
+
+@pytest.mark.parametrize("head", ["", "x", "\ue200", "\u0100"], ids=ascii)
+def test_a_head_that_is_none_is_an_error(head):
+    with pytest.raises(Exception, match=r"\w") as refused:
+        survey(*rewritten(lambda _: {"head": head}), Selection())
+
+    assert "BackupError" in {kind.__name__ for kind in type(refused.value).__mro__}
+
+
+def test_extents_that_do_not_add_up_to_the_body_are_damage():
+    """A body that is shorter than its header says would make tar read headers as contents."""
+    with pytest.raises(IntegrityError):
+        survey(*rewritten(lambda line: {"extents": []}), Selection())
+    with pytest.raises(IntegrityError):
+        survey(*rewritten(lambda line: {"extents": line.extents * 2}), Selection())
+
+
+def test_padding_that_does_not_fit_is_damage():
+    with pytest.raises(IntegrityError):
+        survey(*rewritten(lambda line: {"padding": "x"}), Selection())
+
+
+def test_a_chunk_that_no_pack_holds_is_told_with_the_file():
+    with pytest.raises(IntegrityError, match="^d/a needs chunk 0000000000000000") as damaged:
+        survey(*rewritten(lambda line: {"extents": [Extent("00" * 32, 0, 5)]}), Selection())
+
+    assert "voltar check" in str(damaged.value.hint)
+
+
+def test_the_unchanged_snapshot_passes():
+    assert survey(*rewritten(lambda line: {}), Selection()).entries == 4
