@@ -10,7 +10,8 @@ Errors that come out are backup.errors' EngineError and its children.
 from backup.engine.connect import Engine, Settings, connect
 from backup.engine.containers import Container, Mount, container, containers
 from backup.engine.helper import Helper, Stream, helper
-from backup.engine.lifetime import RUN_LABEL, Access, Attached, Mounts, VolumesFrom
+from backup.engine.lifetime import RUN_LABEL, Access
+from backup.engine.mounts import Attached, Mounts, VolumesFrom
 from backup.engine.orphans import Orphan, ended_at, orphans, remove, sweep
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey

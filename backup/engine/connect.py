@@ -14,17 +14,17 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import docker  # type: ignore[import-untyped]
-import docker.tls  # type: ignore[import-untyped]
 import requests
 
 from backup.blocks import Blocks
 from backup.engine import wire
 from backup.engine.adapter import EngineAdapter
-from backup.engine.address import Address, Tls, locate
+from backup.engine.address import Address, locate
 from backup.engine.door import Declined, reaching
 from backup.errors import ConfigError, EngineError, NotOnEngine
 
 TIMEOUT_S = 60.0
+OLDEST_API = "1.24"
 PLANES = ("fifo", "attach")
 
 
@@ -35,6 +35,7 @@ class Settings:
     helper_image: str | None = None
     data_plane: str | None = None
     sys_admin: bool = True
+    api_version: str | None = None
 
 
 class Engine:
@@ -48,25 +49,25 @@ class Engine:
         self.settings = settings
         self.url = address.url
         self.memory: dict[str, Any] = {}
-        wire.dial(address).close()
-        with reaching(address):
-            self._api = docker.APIClient(
-                base_url=_base_url(address),
-                version=os.environ.get("DOCKER_API_VERSION") or "auto",
-                tls=_tls(address.tls),
-                timeout=TIMEOUT_S,
-            )
-        self._api.trust_env = False
-        self._api.mount(self._api.base_url, EngineAdapter(address))
+        self._api = _client(address, settings.api_version)
         self.api_version: str = self._api.api_version
-        info = self.get("/info")
-        if info.get("OSType", "linux") != "linux":
-            raise EngineError(f"the engine at {self.url} runs {info['OSType']} containers")
-        self.info: dict[str, Any] = info
+        self.info: dict[str, Any] = self._facts()
+        info = self.info
         self.name = str(info["Name"])
         self.version = str(info["ServerVersion"])
         self.architecture = str(info["Architecture"])
         self.data_root = str(info.get("DockerRootDir") or "")
+
+    def _facts(self) -> dict[str, Any]:
+        try:
+            info: dict[str, Any] = self.get("/info")
+        except BaseException:
+            self.close()
+            raise
+        if info.get("OSType", "linux") != "linux":
+            self.close()
+            raise EngineError(f"the engine at {self.url} runs {info['OSType']} containers")
+        return info
 
     def get(self, path: str, **params: Any) -> Any:
         """GET a JSON document."""
@@ -162,7 +163,7 @@ def connect(
 
 def segment(kind: str, name: str) -> str:
     """A name as one segment of a path. Raises NotOnEngine for what can be no name."""
-    if name in ("", ".", ".."):
+    if name in ("", ".", "..") or "/" in name:  # the engine unquotes before it resolves
         raise NotOnEngine(kind, name)
     return quote(name, safe="")
 
@@ -175,24 +176,31 @@ def _settings(helper_image: str | None, environ: Mapping[str, str]) -> Settings:
         helper_image=helper_image or environ.get("VOLTAR_HELPER_IMAGE") or None,
         data_plane=plane,
         sys_admin=environ.get("VOLTAR_HELPER_NO_SYS_ADMIN") in (None, "", "0"),
+        api_version=environ.get("DOCKER_API_VERSION") or None,
     )
 
 
-def _base_url(address: Address) -> str:
-    if address.scheme == "unix":
-        return f"http+unix://{address.path}"
-    host, port = address.host
-    return f"{'https' if address.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+def _client(address: Address, version: str | None) -> docker.APIClient:
+    """docker-py's client over our own connections, speaking the engine's version of the API."""
+    adapter = EngineAdapter(address)
+    try:
+        if version is None:
+            with reaching(address):
+                asking = _session(address, OLDEST_API, adapter)
+                version = str(asking.version(api_version=False)["ApiVersion"])
+        return _session(address, version, adapter)
+    except BaseException:
+        adapter.close()
+        raise
 
 
-def _tls(tls: Tls | None) -> Any:
-    if tls is None:
-        return False
-    return docker.tls.TLSConfig(
-        client_cert=(str(tls.cert), str(tls.key)) if tls.cert and tls.key else None,
-        ca_cert=str(tls.ca) if tls.ca else None,
-        verify=tls.verify,
-    )
+def _session(address: Address, version: str, adapter: EngineAdapter) -> docker.APIClient:
+    """A client that says nothing yet. The environment's proxies and certificates are not for it."""
+    with reaching(address):
+        client = docker.APIClient(base_url="unix:///engine", version=version, timeout=TIMEOUT_S)
+    client.trust_env = False
+    client.mount(client.base_url, adapter)
+    return client
 
 
 def _message(reply: requests.Response) -> str:

@@ -1,7 +1,7 @@
 """Containers of an engine: their mounts, and what is needed to create them again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +12,7 @@ from backup.engine.lifetime import LABEL
 from backup.engine.volumes import Volume, volumes
 from backup.errors import NotOnEngine
 
+_NETWORK_FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 _KERNEL = ("/proc", "/sys", "/dev")
 _UNSAVED = {
     "tmpfs": "it is in memory",
@@ -26,7 +27,8 @@ class Mount:
     """One thing that a container mounts and that can be backed up.
 
     `source` is a volume's name or a path of the engine's host; `nested` are the places inside
-    `destination` where other mounts hide what this one has.
+    `destination` where other mounts hide what this one has. Mount it alone, and somewhere else, to
+    see all of it: engines put files of their own into /etc, of helpers too (20.10 always does).
     """
 
     kind: str
@@ -117,7 +119,7 @@ def _mounts(
     kept: list[Mount] = []
     skipped = [(path, _UNSAVED["tmpfs"]) for path in found["HostConfig"].get("Tmpfs") or {}]
     listed = found.get("Mounts") or []
-    places = [str(one["Destination"]) for one in listed]
+    places = {*(str(one["Destination"]) for one in listed), *_NETWORK_FILES}
     for one in sorted(listed, key=lambda one: str(one["Destination"])):
         destination = str(one["Destination"])
         if why := _unfit(one):
@@ -152,7 +154,7 @@ def _unfit(mount: Mapping[str, Any]) -> str | None:
     return "it is a socket" if source.suffix == ".sock" else None
 
 
-def _inside(destination: str, places: Sequence[str]) -> tuple[str, ...]:
+def _inside(destination: str, places: Iterable[str]) -> tuple[str, ...]:
     outer = PurePosixPath(destination)
     return tuple(
         sorted(

@@ -56,7 +56,7 @@ class FifoPlane:
             path.unlink(missing_ok=True)
 
     def place(self, name: str, blocks: Blocks) -> str:
-        """Put a file where the helper can read it, in place of one before; returns its path there."""
+        """Put a file where the helper can read it, over one of that name; returns its path."""
         with (self._directory / name).open("wb", buffering=0) as target:
             for piece in gathered(blocks):
                 target.write(piece)

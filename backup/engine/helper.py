@@ -17,7 +17,8 @@ from backup.blocks import Blocks
 from backup.engine.attach import AttachPlane
 from backup.engine.connect import Engine
 from backup.engine.dataplane import Plane, Source, choose, plane
-from backup.engine.lifetime import Access, Mounts, Wanted, running
+from backup.engine.lifetime import Access, Wanted, running
+from backup.engine.mounts import Mounts
 from backup.engine.private import private_directory
 from backup.engine.session import Cell, Finished, examine, explain
 from backup.engine.tools import GNU

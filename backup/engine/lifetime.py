@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from backup.engine import image
-from backup.engine.connect import Engine, segment
+from backup.engine.connect import Engine
 from backup.engine.door import Declined
 from backup.engine.image import Image
+from backup.engine.mounts import Attached, Mounts, mount, request
 from backup.engine.session import Cell
 from backup.engine.tools import SCRATCH
 from backup.errors import EngineError, HelperFailed
@@ -38,29 +39,6 @@ class Access(enum.Enum):
 
     READ = _READING
     WRITE = _WRITING
-
-
-@dataclass(frozen=True, slots=True)
-class VolumesFrom:
-    """All mounts of a container, at their own places."""
-
-    container_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attached:
-    """One volume (a name) or directory or file of the engine's host (a path), mounted at `at`."""
-
-    source: str
-    at: str
-
-    @property
-    def kind(self) -> str:
-        """`bind` or `volume`."""
-        return "bind" if self.source.startswith("/") else "volume"
-
-
-Mounts = VolumesFrom | tuple[Attached, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +80,6 @@ def remove(engine: Engine, reference: str) -> None:
 
 def _create(engine: Engine, name: str, wanted: Wanted, scratch: Path | None) -> tuple[Image, str]:
     """Create the container; the image is made again when somebody deleted it."""
-    _check(engine, wanted.mounts)
     for attempt in (1, 2):
         used = image.image(engine)
         try:
@@ -118,17 +95,6 @@ def _create(engine: Engine, name: str, wanted: Wanted, scratch: Path | None) -> 
     raise EngineError("the helper image disappears as soon as it is made")
 
 
-def _check(engine: Engine, mounts: Mounts) -> None:
-    """The engine would make volumes that are missing, so they are asked for first."""
-    if isinstance(mounts, VolumesFrom):
-        name = mounts.container_id
-        engine.find("container", name, f"/containers/{segment('container', name)}/json")
-        return
-    for mount in mounts:
-        if mount.kind == "volume":
-            engine.find("volume", mount.source, f"/volumes/{segment('volume', mount.source)}")
-
-
 def _start(engine: Engine, identity: str, used: Image) -> None:
     try:
         engine.post(f"/containers/{identity}/start")
@@ -136,6 +102,8 @@ def _start(engine: Engine, identity: str, used: Image) -> None:
         hint = None
         if not used.built and "executable file not found" in err.reason:
             hint = f"a volume hides the tools of {used.reference}: unset VOLTAR_HELPER_IMAGE"
+        if "read-only file system" in err.reason:
+            hint = "one mount lies in another that lacks its place: back up the volumes by name"
         raise HelperFailed(f"the helper container cannot start: {err.reason}", hint=hint) from err
 
 
@@ -159,8 +127,7 @@ def _body(engine: Engine, used: Image, wanted: Wanted, scratch: Path | None) -> 
 
 
 def _host_config(engine: Engine, wanted: Wanted, scratch: Path | None) -> dict[str, Any]:
-    mounts = wanted.mounts
-    mode = "ro" if wanted.access is Access.READ else "rw"
+    mounts = request(engine, wanted.mounts, read_only=wanted.access is Access.READ)
     config: dict[str, Any] = {
         "NetworkMode": "none",
         "LogConfig": {"Type": "none"},
@@ -168,35 +135,16 @@ def _host_config(engine: Engine, wanted: Wanted, scratch: Path | None) -> dict[s
         "CapDrop": ["ALL"],
         "CapAdd": capabilities(engine, wanted.access),
         "SecurityOpt": ["no-new-privileges", "label=disable"],
-        "Mounts": [],
+        **mounts,
     }
-    if isinstance(mounts, VolumesFrom):
-        config["VolumesFrom"] = [f"{mounts.container_id}:{mode}"]
-    else:
-        config["Mounts"] += [_mount(one, read_only=mode == "ro") for one in mounts]
     if scratch is None:
         config["Tmpfs"] = {SCRATCH: "mode=0700"}
     else:
-        config["Mounts"].append(_mount(Attached(str(scratch), SCRATCH), read_only=False))
+        config["Mounts"].append(mount(Attached(str(scratch), SCRATCH), read_only=False))
     return config
-
-
-def _mount(one: Attached, *, read_only: bool) -> dict[str, Any]:
-    mount: dict[str, Any] = {
-        "Type": one.kind,
-        "Source": one.source,
-        "Target": one.at,
-        "ReadOnly": read_only,
-    }
-    if one.kind == "volume":
-        mount["VolumeOptions"] = {"NoCopy": True}
-    return mount
 
 
 def capabilities(engine: Engine, access: Access) -> list[str]:
     """What a helper may do. SYS_ADMIN shows `trusted.*` attributes; settings may forbid it."""
     extra = ["SYS_ADMIN"] if engine.settings.sys_admin else []
     return [*access.value, *extra]
-
-
-__all__ = ["Access", "Attached", "Mounts", "VolumesFrom", "Wanted", "remove", "running"]
