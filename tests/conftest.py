@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed import images, leaks
+from tests.testbed import debian, images, leaks
+from tests.testbed.command import located
 from tests.testbed.engine import KINDS, OWN, Engine, Pool
 from tests.testbed.scratch import Scratch
 from tests.testbed.workspace import Run
@@ -44,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"] = str(run.tmp)
         tempfile.tempdir = None
         config.add_cleanup(run.close)
+        if located("apt-get"):
+            debian.require(debian.TEST_TOOLS)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

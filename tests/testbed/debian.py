@@ -28,6 +28,7 @@ TEST_TOOLS: Mapping[str, str] = {
     "mkfs.ext4": "e2fsprogs",
     "setcap": "libcap2-bin",
     "zstd": "zstd",
+    "strace": "strace",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
