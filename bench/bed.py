@@ -14,7 +14,7 @@ from tests.testbed.command import BedFailure, located, run
 from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch
 
-VOLTAR = (sys.executable, "-c", "from backup.cli import main; main()")
+VOLTAR = (sys.executable, "-c", "from backup.cli.app import main; main()")
 """The command `voltar` of this tree."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -23,7 +23,7 @@ EXTENTS_PER_RECORD: Final = 4096
 _FIRST_RUN: Final = 4
 _LONGEST_RUN: Final = 0x18FF
 _RUNS: Final = tuple(chr(0xE000 + n) for n in range(_LONGEST_RUN + 1))
-_ZEROS: Final = re.compile(f"\0{{4,{_LONGEST_RUN}}}")
+_ZEROS: Final = re.compile(f"(\0{{4,{_LONGEST_RUN}}})")
 _MARKS: Final = re.compile("[\ue004-\uf8ff]")
 
 
@@ -115,7 +115,9 @@ def to_bytes(text: str) -> bytes:
 
 def head_to_text(head: bytes) -> str:
     """Return raw tar headers as text, with runs of zeros marked."""
-    return _ZEROS.sub(lambda run: _RUNS[run.end() - run.start()], head.decode("latin-1"))
+    parts = _ZEROS.split(head.decode("latin-1"))
+    parts[1::2] = map(_RUNS.__getitem__, map(len, parts[1::2]))
+    return "".join(parts)
 
 
 def head_to_bytes(text: str) -> bytes:

@@ -1,8 +1,9 @@
 """Packs: many blobs in one object (docs/format.md, section 7).
 
-    pack  := envelope blob… table blob  := sealed(frame of one chunk)            nonce = the blob's
-    offset in the pack table := skippable frame of: sealed(frame of the JSON below), its length in 4
-    bytes (little endian)
+    pack  := envelope blob… table
+    blob  := sealed(frame of one chunk)            nonce = the blob's offset in the pack
+    table := skippable frame of: sealed(frame of the JSON below), its length in 4 bytes
+             (little endian)
 
 The table is also in an index; it stands in the pack so that every index can be rebuilt. In a
 repository without encryption `zstd -d` of a pack gives its chunks, one after the other.
@@ -12,11 +13,10 @@ import struct
 from typing import Final, NamedTuple
 
 import msgspec
-from blake3 import blake3
 
 from backup.errors import IntegrityError
 from backup.repository import codec
-from backup.repository.crypto import ENVELOPE_SIZE, SEAL_OVERHEAD, Keys, Seal
+from backup.repository.crypto import ENVELOPE_SIZE, SEAL_OVERHEAD, Keys, Seal, digest
 from backup.repository.names import PACKS, ChunkId, PackId
 from backup.repository.record import parse
 
@@ -46,31 +46,43 @@ class PackTable(msgspec.Struct, frozen=True, array_like=True):
 class PackBuilder:
     """One pack in the making. Add blobs, then `finish` it."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, buffer: bytearray | None = None) -> None:
+        """`buffer` is memory to be used again; what it holds is overwritten."""
         self._seal = keys.new_seal(PACKS)
-        self._data = bytearray(self._seal.envelope)
+        self._data = bytearray() if buffer is None else buffer
         self._blobs: list[Blob] = []
-
-    @property
-    def size(self) -> int:
-        return len(self._data)
+        self.size = 0
+        self._append(self._seal.envelope)
 
     def add(self, chunk: ChunkId, frame: bytes, size: int) -> None:
         """Seal the frame of a chunk whose plaintext has `size` bytes, and append it."""
-        offset = len(self._data)
+        offset = self.size
         sealed = self._seal.seal(frame, nonce=offset)
-        self._data += sealed
+        self._append(sealed)
         self._blobs.append(Blob(chunk.hex(), offset, len(sealed), size))
 
-    def finish(self) -> tuple[bytearray, PackTable]:
-        """Return the pack's bytes and its table. The builder is used up."""
-        nonce = len(self._data)
+    def finish(self) -> tuple[memoryview, PackTable]:
+        """Return the pack's bytes, which lie in the buffer, and its table. Called once."""
+        nonce = self.size
         frame = codec.compress(msgspec.json.encode(self._blobs))
         table = self._seal.seal(frame, nonce=nonce)
-        self._data += codec.skippable(table + _LENGTH.pack(len(table)))
-        pack = PackId(blake3(self._data).hexdigest())
+        self._append(codec.skippable(table + _LENGTH.pack(len(table))))
+        data = memoryview(self._data)[: self.size]
         envelope = self._seal.envelope.hex()
-        return self._data, PackTable(pack, envelope, len(self._data), self._blobs)
+        return data, PackTable(PackId(digest(data)), envelope, self.size, self._blobs)
+
+    def reclaim(self) -> bytearray:
+        """Return the buffer, for another pack; what `finish` returned must not be in use."""
+        return self._data
+
+    def _append(self, piece: bytes) -> None:
+        end = self.size + len(piece)
+        if end <= len(self._data):
+            memoryview(self._data)[self.size : end] = piece
+        else:
+            del self._data[self.size :]
+            self._data += piece
+        self.size = end
 
 
 class PackReader:

@@ -9,6 +9,7 @@ that needs them is put after `finish` has returned.
 """
 
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ from transports.store import Store
 
 _INDEX_EVERY_S: Final = 300.0
 _UPLOADS_IN_FLIGHT: Final = 2
+_SWITCH_S: Final = 0.0002
+"""How long a thread that is back from hashing or compressing waits for the interpreter, at most.
+The default, 5 ms, is longer than the work: the pool would idle behind a caller that computes."""
 
 
 class Group(Enum):
@@ -84,15 +88,19 @@ class Writer:
         self._unlisted: list[PackTable] = []
         self._listed_at = time.monotonic()
         self._seen: set[ChunkId] = set()
+        self._buffers: list[bytearray] = []
+        self._switch_s = sys.getswitchinterval()
         self.added = 0
         self.stored = 0
 
     def __enter__(self) -> "Writer":
+        sys.setswitchinterval(_SWITCH_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._uploader.shutdown(cancel_futures=True)
+        sys.setswitchinterval(self._switch_s)
 
     def add(self, chunk: bytes, group: Group) -> Pending:
         """Take a chunk. Raises what storing an earlier one raised."""
@@ -126,7 +134,8 @@ class Writer:
         self._seen.add(chunk_id)
         pack = self._packs.get(pending.group)
         if pack is None:
-            pack = self._packs[pending.group] = PackBuilder(self._keys)
+            buffer = self._buffers.pop() if self._buffers else None
+            pack = self._packs[pending.group] = PackBuilder(self._keys, buffer)
         pack.add(chunk_id, frame, pending.size)
         self.added += pending.size
         if pack.size >= TARGET_SIZE:
@@ -143,7 +152,9 @@ class Writer:
 
     def _upload(self, pack: PackBuilder) -> PackTable:
         data, table = pack.finish()
-        self._store.put(object_name(PACKS, table.pack), data)
+        with data:
+            self._store.put(object_name(PACKS, table.pack), data)
+        self._buffers.append(pack.reclaim())
         return table
 
     def _uploaded(self) -> Iterator[PackTable]:
