@@ -95,7 +95,7 @@ class AttachSource:
                 buffer[:held] = bytes(buffer[used - held : used])
                 used = held
             elif status is None and pieces is None:
-                _await(session)
+                _await(session, said=bytes(buffer[:used]))
             if status is not None:
                 break
         self.outcome = _finished(session, status)
@@ -135,7 +135,7 @@ class _End:
             self._take()
             if self._status is not None:
                 return _finished(self._session, self._status)
-            _await(self._session)
+            _await(self._session, said=self._seen)
 
     @property
     def _status(self) -> int | None:
@@ -161,14 +161,18 @@ def _finished(session: Session, status: int) -> Finished:
     return Finished(status=status, stderr=session.tail.text, dropped=session.tail.dropped)
 
 
-def _await(session: Session, *, writing: bool = False) -> None:
-    """Until the session has news. Raises HelperFailed when it ended without its mark."""
+def _await(session: Session, *, said: bytes = b"", writing: bool = False) -> None:
+    """Until the session has news. Raises HelperFailed when it ended without its mark.
+
+    `said` is what came instead of the mark: the engine's complaint where it cannot run the shell.
+    """
     if session.ended:
         status = session.status()
         explain(session.cell, status)
-        raise HelperFailed(
-            "the helper's command was cut off", status=status, stderr=session.tail.text
-        )
+        what = "the helper's command was cut off"
+        if status in (126, 127):
+            what = f"the helper cannot run commands: {said.decode(errors='replace').strip()}"
+        raise HelperFailed(what, status=status, stderr=session.tail.text)
     if not _ready(session, writing=writing):
         examine(session.cell)
 

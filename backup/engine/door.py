@@ -85,6 +85,11 @@ def _explain_tls(cause: ssl.SSLError) -> tuple[str, str]:
             "DOCKER_CERT_PATH must hold the ca.pem that signed it, and its name must fit",
         )
     text = cause.reason or str(cause)
+    if isinstance(cause, ssl.SSLEOFError):
+        return (
+            "it broke off the TLS handshake",
+            "DOCKER_CERT_PATH must hold cert.pem and key.pem that the engine trusts",
+        )
     if "WRONG_VERSION" in text or "RECORD_LAYER" in text:
         return "it does not speak TLS", "unset DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
     if "ALERT" in text or "CERTIFICATE" in text:

@@ -25,7 +25,7 @@ from backup.errors import HelperFailed
 
 PIPE_SIZE = 1 << 20
 _OUT = 'p=$1; shift; exec "$@" >"$p" </dev/null'
-_IN = 'p=$1; shift; exec "$@" <"$p"'
+_IN = 'p=$1; shift; exec "$@" <"$p" >/dev/null'
 
 
 class FifoPlane:

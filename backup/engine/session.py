@@ -104,12 +104,13 @@ class Session:
         self.cell = cell
         self.tail = Tail()
         self.ended = False
+        self._wants_stdout = stdout
         self._frames = Frames()
         self._buffer = memoryview(bytearray(256 << 10))
         path = f"/containers/{cell.id}/exec"
         body = {
             "AttachStdin": stdin,
-            "AttachStdout": stdout,
+            "AttachStdout": True,
             "AttachStderr": True,
             "Cmd": list(argv),
             "Env": cell.image.environment,
@@ -128,7 +129,8 @@ class Session:
     def pull(self) -> list[memoryview] | None:
         """Read once: what the command wrote to stdout, or None when nothing is there now.
 
-        The pieces are valid until the next call. What it wrote to stderr goes to `tail`.
+        The pieces are valid until the next call. What it wrote to stderr goes to `tail`; so does
+        stdout where nobody wants it, for the engine complains there about a command it cannot run.
         """
         if self.ended:
             return None
@@ -140,7 +142,7 @@ class Session:
             return []
         pieces = []
         for stream, piece in self._frames.feed(self._buffer[:size]):
-            if stream == _STDERR:
+            if stream == _STDERR or not self._wants_stdout:
                 self.tail.add(bytes(piece))
             else:
                 pieces.append(piece)
