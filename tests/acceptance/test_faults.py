@@ -1,0 +1,568 @@
+"""Killed, paused, interrupted, full: each ends in a clear error soon, and leaves things as they were."""
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.cli import Running, Voltar, until
+from tests.acceptance.conftest import fill, on
+from tests.testbed.command import run
+from tests.testbed.engine import Engine, Pool
+from tests.testbed.scratch import Scratch
+from tests.testbed.walk import Facts, diff, snapshot
+
+MIB = 1 << 20
+SIZE = 448 * MIB
+GIVEN = os.environ.get("VOLTAR_TEST_ENGINE")
+ATTACH = {"VOLTAR_DATA_PLANE": "attach"}
+WAYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "20.10": ("20.10", {}),
+    "20.10-attach": ("20.10", ATTACH),
+    "28.5-classic": ("28.5-classic", {}),
+    "28.5-containerd-attach": ("28.5-containerd", ATTACH),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A large volume, a small one that is backed up, and the command; `kept` is the small one."""
+
+    engine: Engine
+    scratch: Scratch
+    voltar: Voltar
+    large: str
+    small: str
+
+    def helpers(self, *options: str) -> list[str]:
+        """Helper containers, all of them or only those of a status."""
+        words = ["ps", "--all", "--quiet", "--filter", "label=voltar.helper", *options]
+        return self.engine.docker(*words).split()
+
+    def running(self) -> list[str]:
+        """Helper containers that run or are paused."""
+        return self.helpers("--filter", "status=running") + self.helpers(
+            "--filter", "status=paused"
+        )
+
+    def content(self, volume: str) -> dict[bytes, Facts]:
+        """What is in a volume."""
+        return snapshot(self.engine.volume_directory(volume))
+
+    def volumes(self) -> list[str]:
+        """The volumes on the engine."""
+        return self.engine.docker("volume", "ls", "--quiet").split()
+
+    def name(self) -> str:
+        """A name for a new volume."""
+        name = self.scratch.name("restored")
+        self.scratch.claim(volumes=[name])
+        return name
+
+    def begin_backup(self) -> Running:
+        """Start a backup of the large volume, and wait until data flow."""
+        packs = self.stored()
+        running = self.voltar.start("--json", "backup", self.large)
+        await_while(running, lambda: self.stored() > packs + 4 * MIB and self.running())
+        return running
+
+    def begin_restore(self, target: str, *, at_least: int = 8 * MIB) -> Running:
+        """Start a restore of the large volume, and wait until data are in the target."""
+        running = self.voltar.start("--json", "restore", f"volume:{self.large}", "--to", target)
+        await_while(running, lambda: self.filled(target) > at_least)
+        return running
+
+    def stored(self) -> int:
+        """The bytes in the repository."""
+        assert self.voltar.repository is not None
+        return sum(path.stat().st_size for path in files(self.voltar.repository))
+
+    def filled(self, target: str) -> int:
+        """The bytes in a volume that may not exist yet."""
+        if self.engine.attempt("volume", "inspect", target).returncode:
+            return 0
+        root = self.engine.volume_directory(target)
+        return sum(path.stat().st_blocks * 512 for path in files(root))
+
+    def assert_sound(self) -> None:
+        """Demand that nothing is left, check is clean, and the earlier snapshot restores."""
+        target = self.name()
+        self.voltar("restore", f"volume:{self.small}", "--to", target, "--verify=full")
+        told = self.voltar.summary("check")
+
+        assert self.content(target) == self.content(self.small)
+        assert told["damages"] == []
+        assert self.helpers() == []
+
+    def sources(self) -> set[str]:
+        """What has a snapshot."""
+        return {each["source"] for each in self.voltar.ask("snapshots")}
+
+
+def files(directory: Path) -> Iterator[Path]:
+    """Every file below a directory, while others come and go."""
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            path = Path(parent, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def await_while(running: Running, true: Callable[[], Any]) -> None:
+    """Wait until something is true; the command must not have ended before."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if true():
+                return
+        except FileNotFoundError:
+            pass
+        if running.process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"ended before it was disturbed: {running.end(within_s=1)}")
+        time.sleep(0.02)
+
+
+class Stage:
+    """The large volumes, one per engine, made once."""
+
+    def __init__(self) -> None:
+        self.scratches: dict[str, Scratch] = {}
+        self.large: dict[str, str] = {}
+
+    def on(self, engine: Engine) -> str:
+        """The large volume on an engine."""
+        if engine.url not in self.large:
+            scratch = self.scratches[engine.url] = Scratch(engine)
+            self.large[engine.url] = make_large(scratch)
+        return self.large[engine.url]
+
+    def close(self) -> None:
+        """Remove them."""
+        for scratch in self.scratches.values():
+            scratch.__exit__()
+
+
+def make_large(scratch: Scratch) -> str:
+    """A volume that takes seconds to back up."""
+    volume = scratch.volume()
+    root = scratch.engine.volume_directory(volume)
+    for number in range(SIZE // (64 * MIB)):
+        (root / f"{number}").write_bytes(os.urandom(64 * MIB))
+    return volume
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    """Large volumes on shared engines."""
+    stage = Stage()
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def scene(
+    pool: Pool, stage: Stage, made: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Scene]:
+    """The large volume and a small one that is backed up; `way` says on what engine and how."""
+    kind, more = WAYS[getattr(request, "param", "20.10")]
+    engine = pool.engine(kind)
+    with Scratch(engine) as scratch:
+        yield make_scene(engine, scratch, stage.on(engine), on(engine, made, tmp_path), more)
+
+
+def make_scene(
+    engine: Engine, scratch: Scratch, large: str, voltar: Voltar, more: Mapping[str, str]
+) -> Scene:
+    """A scene with its small volume backed up."""
+    small = scratch.volume()
+    fill(engine.volume_directory(small), {"a": b"1", "b/c": b"2" * 9000})
+    voltar = voltar.changed(more=more)
+    voltar("backup", small)
+    return Scene(engine=engine, scratch=scratch, voltar=voltar, large=large, small=small)
+
+
+every_way = pytest.mark.parametrize(
+    "scene", ["20.10", "20.10-attach"] if GIVEN else list(WAYS), indirect=True
+)
+both_planes = pytest.mark.parametrize("scene", ["20.10", "20.10-attach"], indirect=True)
+
+
+# --- voltar itself is killed
+
+
+@every_way
+def test_a_backup_killed_midway_leaves_no_running_helper_and_no_snapshot(scene: Scene) -> None:
+    running = scene.begin_backup()
+
+    running.kill()
+
+    until(lambda: not scene.running(), within_s=15, what="the end of the helper")
+    scene.voltar("backup", scene.small)
+    assert scene.helpers() == []
+    assert scene.sources() == {f"volume:{scene.small}"}
+    scene.assert_sound()
+
+
+@every_way
+def test_a_restore_killed_midway_is_taken_back_by_the_next_run(scene: Scene) -> None:
+    scene.voltar("backup", scene.large)
+    target = scene.name()
+    running = scene.begin_restore(target)
+
+    running.kill()
+
+    until(lambda: not scene.running(), within_s=15, what="the end of the helper")
+    scene.voltar("backup", scene.small)
+    assert target not in scene.volumes()
+    assert scene.helpers() == []
+
+
+@both_planes
+def test_an_empty_volume_is_empty_again_after_a_restore_into_it_was_killed(scene: Scene) -> None:
+    scene.voltar("backup", scene.large)
+    target = scene.scratch.volume()
+    root = scene.engine.volume_directory(target)
+    os.chown(root, 70, 71)
+    root.chmod(0o2750)
+    os.utime(root, ns=(1, 1_234_567_891))
+    before = scene.content(target)
+    running = scene.begin_restore(target)
+
+    running.kill()
+
+    until(lambda: not scene.running(), within_s=15, what="the end of the helper")
+    scene.voltar("backup", scene.small)
+    assert diff(before, scene.content(target)) == []
+    assert scene.helpers() == []
+
+
+def test_the_same_restore_run_again_after_a_kill_succeeds(scene: Scene) -> None:
+    scene.voltar("backup", scene.large)
+    target = scene.name()
+    scene.begin_restore(target).kill()
+
+    scene.voltar("restore", f"volume:{scene.large}", "--to", target)
+
+    assert scene.content(target) == scene.content(scene.large)
+
+
+def test_what_a_user_made_meanwhile_of_a_dead_restores_volume_is_not_destroyed(
+    scene: Scene,
+) -> None:
+    scene.voltar("backup", scene.large)
+    target = scene.name()
+    scene.begin_restore(target).kill()
+    until(lambda: not scene.running(), within_s=15, what="the end of the helper")
+    for helper in scene.helpers():
+        holds = scene.engine.docker("inspect", "--format", "{{json .Mounts}}", helper)
+        assert target in holds
+    scene.engine.attempt("rm", "--force", *scene.helpers())
+    scene.engine.docker("volume", "rm", target)
+    scene.engine.docker("volume", "create", target)
+    (scene.engine.volume_directory(target) / "mine").write_bytes(b"precious")
+
+    scene.voltar("backup", scene.small)
+
+    assert (scene.engine.volume_directory(target) / "mine").read_bytes() == b"precious"
+
+
+def test_a_second_run_leaves_the_helpers_of_a_living_one_alone(scene: Scene) -> None:
+    running = scene.begin_backup()
+
+    scene.voltar("backup", scene.small)
+
+    result = running.end(within_s=120)
+    assert result.code == 0, result
+    assert f"volume:{scene.large}" in scene.sources()
+
+
+# --- the helper is disturbed
+
+
+@pytest.mark.parametrize("disturbance", ["kill", "pause", "rm --force"])
+@both_planes
+def test_a_backup_whose_helper_is_disturbed_fails_soon_and_makes_no_snapshot(
+    scene: Scene, disturbance: str
+) -> None:
+    running = scene.begin_backup()
+    began = time.monotonic()
+
+    scene.engine.docker(*disturbance.split(), *scene.running())
+    result = running.end(within_s=40)
+
+    assert time.monotonic() - began < 25
+    assert result.code == 1, result
+    assert result.said.strip()
+    assert scene.sources() == {f"volume:{scene.small}"}
+    assert scene.helpers() == []
+
+
+@pytest.mark.parametrize("disturbance", ["kill", "pause", "rm --force"])
+def test_a_restore_whose_helper_is_disturbed_fails_soon_and_leaves_no_volume(
+    scene: Scene, disturbance: str
+) -> None:
+    scene.voltar("backup", scene.large)
+    target = scene.name()
+    running = scene.begin_restore(target)
+
+    scene.engine.docker(*disturbance.split(), *scene.running())
+    result = running.end(within_s=40)
+
+    assert result.code == 1, result
+    assert target not in scene.volumes()
+    assert scene.helpers() == []
+
+
+@both_planes
+def test_a_backup_whose_tar_is_killed_fails_and_makes_no_snapshot(scene: Scene) -> None:
+    running = scene.begin_backup()
+
+    (helper,) = scene.running()
+    top = scene.engine.docker("top", helper, "-eo", "pid,comm")
+    (tar,) = re.findall(r"(\d+) tar", top)
+    os.kill(int(tar), signal.SIGKILL)
+    result = running.end(within_s=30)
+
+    assert result.code == 1, result
+    assert scene.sources() == {f"volume:{scene.small}"}
+    assert scene.helpers() == []
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["dockerd", "everything"])
+def test_a_backup_whose_engine_is_killed_fails_soon_and_the_next_run_is_sound(
+    start_engine: Callable[..., Engine], made: Path, tmp_path: Path, whole: bool
+) -> None:
+    engine = start_engine()
+    with Scratch(engine) as scratch:
+        scene = make_scene(engine, scratch, make_large(scratch), on(engine, made, tmp_path), {})
+        running = scene.begin_backup()
+
+        if whole:
+            engine.daemon.kill()
+        else:
+            engine.daemon.kill_dockerd()
+        result = running.end(within_s=40)
+        sources = scene.sources()
+        engine.daemon.start()
+        scene.voltar("backup", scene.small)
+
+        assert result.code == 1, result
+        assert "engine" in result.said.lower() or "docker" in result.said.lower()
+        assert sources == {f"volume:{scene.small}"}
+        scene.assert_sound()
+
+
+# --- no space
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 MB."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", directory])
+    yield directory
+    run(["umount", "--lazy", directory])
+
+
+def test_a_full_repository_is_a_clear_error_and_earlier_snapshots_stay_sound(
+    scene: Scene, small_disk: Path
+) -> None:
+    full = scene.voltar.changed(repository=small_disk / "repository")
+    full("init")
+    full("backup", scene.small)
+
+    failed = full("backup", scene.large, code=1)
+    target = scene.name()
+    full("restore", f"volume:{scene.small}", "--to", target, "--verify=full")
+
+    assert "space" in failed.err.lower() or "full" in failed.err.lower()
+    assert scene.content(target) == scene.content(scene.small)
+    assert full.summary("check")["damages"] == []
+    assert [each["source"] for each in full.ask("snapshots")] == [f"volume:{scene.small}"]
+    assert scene.helpers() == []
+
+
+def bound(scene: Scene, directory: Path) -> str:
+    """A volume whose content is a directory of the host."""
+    options = {"type": "none", "o": "bind", "device": str(directory)}
+    words = [word for item in options.items() for word in ("--opt", "=".join(item))]
+    return scene.scratch.volume(*words)
+
+
+def test_a_full_target_is_a_clear_error_and_the_target_is_put_back(
+    scene: Scene, small_disk: Path
+) -> None:
+    scene.voltar("backup", scene.large)
+    target = bound(scene, small_disk)
+    small_disk.chmod(0o750)
+    os.utime(small_disk, ns=(1, 1_234_567_891))
+    before = snapshot(small_disk)
+
+    failed = scene.voltar("restore", f"volume:{scene.large}", "--to", target, code=(1, 4))
+
+    assert "space" in failed.err.lower() or "full" in failed.err.lower()
+    assert diff(before, snapshot(small_disk)) == []
+    assert target in scene.volumes()
+    assert scene.helpers() == []
+
+
+def test_a_volume_of_a_driver_option_that_is_too_small_is_a_clear_error(scene: Scene) -> None:
+    scene.voltar("backup", scene.large)
+    options = ["type=tmpfs", "device=tmpfs", "o=size=5m"]
+    target = scene.scratch.volume(*(word for each in options for word in ("--opt", each)))
+
+    failed = scene.voltar("restore", f"volume:{scene.large}", "--to", target, code=(1, 4))
+
+    assert failed.err.strip()
+    assert target in scene.volumes()
+
+
+def test_a_target_that_is_read_only_is_a_clear_error(scene: Scene, small_disk: Path) -> None:
+    target = bound(scene, small_disk)
+    run(["mount", "-o", "remount,ro", small_disk])
+
+    failed = scene.voltar("restore", f"volume:{scene.small}", "--to", target, code=(1, 4, 5))
+
+    assert "read-only" in failed.err.lower()
+    assert scene.helpers() == []
+
+
+@pytest.fixture
+def without_attributes(tmp_path: Path) -> Iterator[Path]:
+    """A file system that has no extended attributes, and says so."""
+    directory = tmp_path / "ramfs"
+    directory.mkdir()
+    run(["mount", "-t", "ramfs", "ramfs", directory])
+    yield directory
+    run(["umount", "--lazy", directory])
+
+
+@pytest.fixture
+def without_nanoseconds(tmp_path: Path) -> Iterator[Path]:
+    """A file system that takes times in whole seconds up to 2038, and says nothing."""
+    directory, image = tmp_path / "ext4", tmp_path / "image"
+    directory.mkdir()
+    with image.open("wb") as file:
+        file.truncate(40 * MIB)
+    run(["mkfs.ext4", "-q", "-I", "128", image])
+    run(["mount", "-o", "loop", image, directory])
+    (directory / "lost+found").rmdir()
+    yield directory
+    run(["umount", "--lazy", directory])
+
+
+def test_attributes_that_the_file_system_refuses_are_a_failure_that_names_paths(
+    scene: Scene, without_attributes: Path
+) -> None:
+    os.setxattr(scene.engine.volume_directory(scene.small) / "a", "user.name", b"x" * 2000)
+    scene.voltar("backup", scene.small)
+    target = bound(scene, without_attributes)
+
+    words = ["restore", f"volume:{scene.small}", "--to", target, "--verify=full"]
+    failed = scene.voltar(*words, code=(1, 4))
+
+    assert re.search(r"\ba\b", failed.err)
+    assert list(without_attributes.iterdir()) == []
+
+
+def test_times_that_the_file_system_silently_cuts_are_a_failure_that_names_paths(
+    scene: Scene, without_nanoseconds: Path
+) -> None:
+    path = scene.engine.volume_directory(scene.small) / "b" / "c"
+    os.utime(path, ns=(1, 1_700_000_000_123_456_789))
+    scene.voltar("backup", scene.small)
+    target = bound(scene, without_nanoseconds)
+
+    failed = scene.voltar("restore", f"volume:{scene.small}", "--to", target, code=4)
+
+    assert "b/c" in failed.err
+    assert list(without_nanoseconds.iterdir()) == []
+
+
+# --- interrupted
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@both_planes
+def test_an_interrupted_backup_ends_soon_and_leaves_nothing(
+    scene: Scene, signal_number: signal.Signals
+) -> None:
+    running = scene.begin_backup()
+
+    running.process.send_signal(signal_number)
+    result = running.end(within_s=20)
+
+    assert result.code == {signal.SIGINT: 130, signal.SIGTERM: 143}[signal_number] or (
+        signal_number == signal.SIGTERM and result.code in (130, -signal.SIGTERM)
+    )
+    assert scene.helpers() == []
+    assert scene.sources() == {f"volume:{scene.small}"}
+
+
+def test_an_interrupted_restore_leaves_no_volume(scene: Scene) -> None:
+    scene.voltar("backup", scene.large)
+    target = scene.name()
+    running = scene.begin_restore(target)
+
+    running.process.send_signal(signal.SIGINT)
+    result = running.end(within_s=30)
+
+    assert result.code == 130
+    assert target not in scene.volumes()
+    assert scene.helpers() == []
+
+
+# --- a volume that changes under the backup
+
+
+def test_files_that_vanish_or_grow_during_the_backup_end_with_3_and_all_others_are_right(
+    scene: Scene,
+) -> None:
+    volume, target = scene.scratch.volume(), scene.name()
+    root = scene.engine.volume_directory(volume)
+    fill(root, {f"d/{number:04}": b"%d" % number for number in range(500)})
+    for name in ("a-grows", "b-large"):
+        (root / name).write_bytes(os.urandom(160 * MIB))
+    fill(root, {f"z/{number:04}": b"%d" % number for number in range(500)})
+    before = scene.content(volume)
+    ended = threading.Event()
+    packs = scene.stored()
+    running = scene.voltar.start("--json", "backup", volume)
+    await_while(running, lambda: scene.stored() > packs + 4 * MIB)
+
+    writer = threading.Thread(target=grow, args=(root / "a-grows", ended))
+    writer.start()
+    for number in range(0, 500, 7):
+        (root / "z" / f"{number:04}").unlink()
+    result = running.end(within_s=120)
+    ended.set()
+    writer.join()
+    scene.voltar("restore", f"volume:{volume}", "--to", target, "--verify=full", code=(0, 3))
+    after = scene.content(target)
+
+    changed = {b"", b"z", b"a-grows"} | {
+        path for path in before if path.startswith(b"z/") and int(path[2:]) % 7 == 0
+    }
+    assert result.code == 3, result
+    assert "a-grows" in result.said or "z/" in result.said
+    lines = diff(
+        {p: f for p, f in before.items() if p not in changed},
+        {p: f for p, f in after.items() if p not in changed},
+    )
+    assert lines == []
+
+
+def grow(path: Path, ended: threading.Event) -> None:
+    """Append to a file until told to stop."""
+    with path.open("ab") as file:
+        while not ended.wait(0.01):
+            file.write(b"more" * 1000)
+            file.flush()
