@@ -14,7 +14,7 @@ import pytest
 
 from tests.testbed import images, leaks, seed, workspace
 from tests.testbed.command import BedFailure, run
-from tests.testbed.engine import Engine, reachable
+from tests.testbed.engine import KINDS, Engine, reachable
 from tests.testbed.scratch import Scratch
 from tests.testbed.walk import diff, snapshot
 
@@ -123,8 +123,11 @@ def test_an_engine_that_shares_nothing_does_not_see_the_run_directory(
     assert seen == ""
 
 
-def test_only_dockerd_is_killed_and_comes_back(start_engine: Callable[..., Engine]) -> None:
-    engine = start_engine()
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_dockerd_is_killed_and_comes_back(
+    kind: str, start_engine: Callable[..., Engine]
+) -> None:
+    engine = start_engine(kind)
     options = ["-d", "--name", "lives", "--stop-signal", "KILL", "-v", "kept:/v"]
     engine.docker("run", *options, images.tools(engine), "sleep", "1000")
     inside = int(engine.docker("inspect", "--format", "{{.State.Pid}}", "lives"))
@@ -139,8 +142,11 @@ def test_only_dockerd_is_killed_and_comes_back(start_engine: Callable[..., Engin
     assert engine.docker("volume", "ls", "--quiet") == "kept"
 
 
-def test_all_is_killed_and_comes_back_with_its_data(start_engine: Callable[..., Engine]) -> None:
-    engine = start_engine()
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_is_killed_and_comes_back_with_its_data(
+    kind: str, start_engine: Callable[..., Engine]
+) -> None:
+    engine = start_engine(kind)
     engine.docker("run", "-d", "-v", "kept:/v", images.tools(engine), "sleep", "1000")
 
     engine.daemon.kill()

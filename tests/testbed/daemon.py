@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.testbed import workspace
-from tests.testbed.command import BedFailure, attempt
+from tests.testbed.command import BedFailure, attempt, run
 from tests.testbed.workspace import started
 
 SCRIPT = Path(__file__).with_name("engine.sh")
@@ -69,6 +69,8 @@ class Daemon:
         self._wait(time.monotonic() + within_s)
 
     def _launch(self) -> None:
+        # As a reboot empties /run: a pid in it may be that of another process by now.
+        run(["rm", "-rf", "--one-file-system", self.directory / "exec"])
         namespaces = ["--mount", "--net", "--pid", "--propagation", "slave", "--mount-proc"]
         argv = ["setpriv", "--pdeathsig", "KILL", "unshare", *namespaces, "--fork", "--kill-child"]
         with self.log.open("ab") as log:
