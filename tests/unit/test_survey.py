@@ -149,22 +149,22 @@ def test_a_head_that_is_none_is_an_error(head):
 def test_extents_that_do_not_add_up_to_the_body_are_damage():
     """A body that is shorter than its header says would make tar read headers as contents."""
     with pytest.raises(IntegrityError):
-        survey(*rewritten(lambda line: {"extents": []}), Selection())
+        survey(*rewritten(lambda _: {"extents": []}), Selection())
     with pytest.raises(IntegrityError):
         survey(*rewritten(lambda line: {"extents": line.extents * 2}), Selection())
 
 
 def test_padding_that_does_not_fit_is_damage():
     with pytest.raises(IntegrityError):
-        survey(*rewritten(lambda line: {"padding": "x"}), Selection())
+        survey(*rewritten(lambda _: {"padding": "x"}), Selection())
 
 
 def test_a_chunk_that_no_pack_holds_is_told_with_the_file():
-    with pytest.raises(IntegrityError, match="^d/a needs chunk 0000000000000000") as damaged:
-        survey(*rewritten(lambda line: {"extents": [Extent("00" * 32, 0, 5)]}), Selection())
+    with pytest.raises(IntegrityError, match=r"^d/a needs chunk 0000000000000000") as damaged:
+        survey(*rewritten(lambda _: {"extents": [Extent("00" * 32, 0, 5)]}), Selection())
 
     assert "voltar check" in str(damaged.value.hint)
 
 
 def test_the_unchanged_snapshot_passes():
-    assert survey(*rewritten(lambda line: {}), Selection()).entries == 4
+    assert survey(*rewritten(lambda _: {}), Selection()).entries == 4
