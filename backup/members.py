@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from backup.paths import relative
 from backup.repository import Extent, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import head_to_bytes, head_to_text, to_bytes, to_text
 from backup.survey import Survey
@@ -22,14 +21,12 @@ _END: Final = bytes(END_SIZE)
 def chosen(found: Survey) -> Iterator[Member | More]:
     """Yield the records of a selection, links to unselected files made into the files."""
     taken = False
-    ordinal = -1
     for line in found.repository.manifest(found.snapshot):
         if isinstance(line, More):
             if taken:
                 yield line
         elif isinstance(line, Member):
-            ordinal += 1
-            member = None if ordinal in found.shadowed else _chosen(line, found)
+            member = _chosen(line, found)
             taken = member is not None
             if member is not None:
                 yield member
@@ -83,10 +80,11 @@ def _chosen(member: Member, found: Survey) -> Member | None:
 
 
 def _relinked(member: Member, found: Survey) -> Member | None:
-    new_target = found.moved.get(relative(to_bytes(member.link)))
+    path = to_bytes(member.path)
+    new_target = found.moved.get(found.links[path])
     if new_target is None:
         return member
-    if new_target == to_bytes(member.path):
+    if new_target == path:
         return None  # it has become the file itself
     head = renamed(head_to_bytes(member.head), link=new_target)
     return _with_head(member, head, link=new_target)

@@ -4,14 +4,14 @@ The manifest is read through once: is every entry one that stays within the targ
 there, what does the selection come to, and which hard links lose the entry that they point to?
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from backup.errors import IntegrityError, UnsafeArchive, UsageError
 from backup.paths import ancestors, printable, relative, selected, unsafe
-from backup.repository import Extent, Line, Member, Note, Repository, Snapshot
+from backup.repository import Extent, Member, Note, Repository, Snapshot
 from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_text
 from backup.tarsplit import Entry, padding_of, split
 
@@ -51,11 +51,10 @@ class Selection:
 class Survey:
     """A snapshot, or a selection of it, that was looked at.
 
-    `size` is what its files will have, `stream` about what its tar stream has, in bytes.
-
-    `link_targets` are the paths that hard links of the selection refer to; `moved` gives, for each
-    target that is not selected itself, the first selected link, which becomes the file. `shadowed`
-    holds the ordinals of members that a later member of the same name replaces.
+    `size` is what its files will have, `stream` about what its tar stream has, in bytes. `links`
+    are all hard links and what they lead to. `moved` gives, for each target of a link that is not
+    selected itself, the first selected link: it becomes the file. `shadowed` holds the ordinals of
+    members that a later member of the same name replaces.
     """
 
     repository: Repository
@@ -64,9 +63,9 @@ class Survey:
     entries: int
     size: int
     stream: int
-    link_targets: frozenset[bytes] = frozenset()
-    moved: dict[bytes, bytes] = field(default_factory=dict)
-    shadowed: frozenset[int] = frozenset()
+    links: Mapping[bytes, bytes]
+    moved: Mapping[bytes, bytes]
+    shadowed: frozenset[int]
 
 
 class _View:
@@ -80,14 +79,15 @@ class _View:
         self._size = 0
         self._stream = 0
         self._links: dict[bytes, bytes] = {}
+        self._moved: dict[bytes, bytes] = {}
         self._last: dict[bytes, int] = {}
         self._shadowed: set[int] = set()
         self._ordinal = -1
 
     def take(self, member: Member) -> None:
-        self._ordinal += 1
         if member.kind in "gz":
             return
+        self._ordinal += 1
         path = to_bytes(member.path)
         if self._imported:
             # only archives made elsewhere hold a name twice
@@ -95,14 +95,22 @@ class _View:
             if earlier is not None:
                 self._shadowed.add(earlier)
             self._last[path] = self._ordinal
-        if not self._selection.wants(path):
+        wanted = self._selection.wants(path)
+        if member.kind == "h":
+            self._take_link(member, path, wanted=wanted)
+        if not wanted:
             return
         self._entries += 1
         self._size += member.size if member.kind == "f" else 0
         self._stream += _HEAD_SIZE + member.body_size + padding_of(member.body_size)
-        if member.kind == "h":
-            self._links.setdefault(relative(to_bytes(member.link)), path)
         self._matched.update(p for p in self._selection.patterns if selected(path, (p,)))
+
+    def _take_link(self, member: Member, path: bytes, *, wanted: bool) -> None:
+        target = relative(to_bytes(member.link))
+        target = self._links.get(target, target)  # what a link to a link links to
+        self._links[path] = target
+        if wanted and not self._selection.wants(target):
+            self._moved.setdefault(target, path)
 
     def survey(self, repository: Repository, snapshot: Snapshot) -> Survey:
         unmatched = [p for p in self._selection.patterns if p not in self._matched]
@@ -111,11 +119,11 @@ class _View:
                 f"the snapshot holds no {printable(unmatched[0])}",
                 hint="`voltar ls SNAPSHOT` shows what it holds",
             )
-        moved = {
-            target: link
-            for target, link in self._links.items()
-            if not self._selection.wants(target)
-        }
+        if self._shadowed and self._selection.patterns:
+            raise UsageError(
+                "the archive that was imported holds a name twice, so no part of it can be chosen",
+                hint="restore all of it, and take from there what you need",
+            )
         return Survey(
             repository,
             snapshot,
@@ -123,8 +131,8 @@ class _View:
             self._entries,
             self._size,
             self._stream,
-            frozenset(self._links),
-            moved,
+            self._links,
+            self._moved,
             frozenset(self._shadowed),
         )
 
@@ -149,18 +157,41 @@ def survey(repository: Repository, snapshot: Snapshot, selection: Selection) -> 
 def _watched(
     repository: Repository, snapshot: Snapshot, view: _View
 ) -> Iterator[tuple[bytes, str, bytes]]:
-    """Yield every member for the safety check, and see on the way that its chunks are there."""
-    path = b""
+    """Yield every member for the safety check, and see on the way that it is all there."""
+    member: Member | None = None
+    missing = 0
     for line in repository.manifest(snapshot):
         if isinstance(line, Note):
             continue
         if isinstance(line, Member):
-            path = to_bytes(line.path)
+            _demand_whole(member, missing)
+            member, missing = line, line.body_size
             view.take(line)
             if line.kind != "z":
                 entry = _decoded(line)
                 yield entry.path, entry.kind, entry.link
-        _demand(repository, line, path)
+        if member is None:
+            raise IntegrityError("a manifest begins in the middle of a member")
+        _demand_chunks(repository, line.extents, member)
+        missing -= sum(extent.length for extent in line.extents)
+    _demand_whole(member, missing)
+
+
+def _demand_whole(member: Member | None, missing: int) -> None:
+    """Raise IntegrityError unless a member's body is as long as its header says.
+
+    What is longer would be members that nobody has checked, by the time tar sees it.
+    """
+    if member is None:
+        return
+    padding = len(member.padding)
+    fits = member.kind == "z" or padding in (0, padding_of(member.body_size))
+    if missing or not fits:
+        raise IntegrityError(f"the body of {_shown(member)} is not as long as its header says")
+
+
+def _shown(member: Member) -> str:
+    return printable(to_bytes(member.path)) or "the root directory"
 
 
 def _decoded(member: Member) -> Entry:
@@ -173,9 +204,7 @@ def _decoded(member: Member) -> Entry:
         refuse_overriding(entry)
     said = (member.kind, member.path, member.link, member.body_size)
     if said != (entry.kind, to_text(relative(entry.path)), to_text(entry.link), entry.body_size):
-        raise IntegrityError(
-            f"the record of {printable(to_bytes(member.path))} contradicts its tar header"
-        )
+        raise IntegrityError(f"the record of {_shown(member)} contradicts its tar header")
     return entry
 
 
@@ -189,11 +218,10 @@ def refuse_overriding(entry: Entry) -> None:
             raise UnsafeArchive(f"a global header of the archive sets {key!r} for all files")
 
 
-def _demand(repository: Repository, line: Line, path: bytes) -> None:
-    extents: Sequence[Extent] = () if isinstance(line, Note) else line.extents
+def _demand_chunks(repository: Repository, extents: Sequence[Extent], member: Member) -> None:
     for extent in extents:
-        if chunk_of(extent) not in repository.index:
+        if extent.length < 0 or chunk_of(extent) not in repository.index:
             raise IntegrityError(
-                f"{printable(path)} needs chunk {extent.chunk[:16]}, which no pack holds",
+                f"{_shown(member)} needs chunk {extent.chunk[:16]}, which no pack holds",
                 hint="`voltar check` says what else is damaged",
             )

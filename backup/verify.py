@@ -7,6 +7,7 @@ file.
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -30,26 +31,54 @@ _SHOWN: Final = 20
 _ATTRIBUTES: Final = ("SCHILY.xattr.", "SCHILY.acl.")
 
 
-def expected(found: Survey) -> Iterator[Expected]:
-    """Yield what a listing should show of the chosen members, in the manifest's order."""
-    targets = found.link_targets | set(found.moved.values())
+def expected(found: Survey) -> Iterable[Expected]:
+    """Return what a listing should show of what a survey chose, in the order of listings."""
+    if found.snapshot.imported or found.moved:
+        return _extracted(found)
+    return _captured(found)
+
+
+def _captured(found: Survey) -> Iterator[Expected]:
+    """Yield what a capture recorded: it is in order, and a link comes after what it links to."""
+    targets = set(found.links.values())
     first: dict[bytes, Expected] = {}
     for record in chosen(found):
         if isinstance(record, More) or record.kind in "gz":
             continue
         path = to_bytes(record.path)
         if record.kind == "h":
-            original = first.get(relative(to_bytes(record.link)))
-            if original is not None:
-                yield original._replace(path=path)
+            yield first[found.links[path]]._replace(path=path)
             continue
-        facts = _facts(record, path, group=path if path in targets else b"")
-        if facts.group:
-            first[path] = facts
+        facts = _facts(record, path)
+        if path in targets:
+            first[path] = facts = facts._replace(group=path)
         yield facts
 
 
-def _facts(member: Member, path: bytes, *, group: bytes) -> Expected:
+def _extracted(found: Survey) -> list[Expected]:
+    """Do in memory what tar does on disk: other archives have any order, and names twice."""
+    names: dict[bytes, int] = {}
+    inodes: list[Expected] = []
+    for record in chosen(found):
+        if isinstance(record, More) or record.kind in "gz":
+            continue
+        path = to_bytes(record.path)
+        if record.kind == "h":
+            names[path] = names[relative(to_bytes(record.link))]
+        else:
+            names[path] = len(inodes)
+            inodes.append(_facts(record, path))
+    shared = Counter(names.values())
+    group: dict[int, bytes] = {}
+    result = []
+    for path in sorted(names, key=sort_key):
+        inode = names[path]
+        first = group.setdefault(inode, path) if shared[inode] > 1 else b""
+        result.append(inodes[inode]._replace(path=path, group=first))
+    return result
+
+
+def _facts(member: Member, path: bytes) -> Expected:
     link = to_bytes(member.link) if member.kind == "l" else b""
     return Expected(
         path,
@@ -60,21 +89,16 @@ def _facts(member: Member, path: bytes, *, group: bytes) -> Expected:
         member.size,
         member.mtime_ns,
         link,
-        group,
+        b"",
     )
 
 
 def verify_listing(helper: Helper, path: str, found: Survey) -> None:
     """Compare a volume's listing with the manifest. Raises VerificationFailed naming the paths."""
-    wanted: Iterable[Expected] = expected(found)
-    if found.snapshot.imported or found.moved:
-        wanted = sorted(wanted, key=lambda entry: sort_key(entry.path))
+    wanted = expected(found)
     argv = ["find", path, "-xdev", "-printf", listing.FORMAT]
-    with (
-        tempfile.TemporaryDirectory(prefix="voltar-") as scratch,
-        helper.reading(argv) as stream,
-    ):
-        seen = listing.ordered(listing.parse(stream), directory=Path(scratch))
+    with helper.reading(argv) as stream:
+        seen = listing.ordered(listing.parse(stream), directory=Path(tempfile.gettempdir()))
         differences = listing.compare(wanted, seen, parents=Parents.IMPLIED)
         shown = [_sentence(difference) for difference in islice(differences, _SHOWN)]
     _refuse(shown)
@@ -109,7 +133,11 @@ def verify_contents(helper: Helper, path: str, found: Survey, on_event: OnEvent)
     inside = helper.place("verified", _names(found))
     argv = [*TAR_CREATE, "--directory", path, "--files-from", inside, "--file=-"]
     with helper.reading(argv) as stream:
-        wanted = _files(split(selection(found)))
+        wanted = (
+            entry
+            for ordinal, entry in enumerate(_files(split(selection(found))))
+            if ordinal not in found.shadowed
+        )
         actual = _files(split(stream))
         differences = islice(_contents(wanted, actual, on_event), _SHOWN)
         shown = list(differences)
@@ -118,9 +146,11 @@ def verify_contents(helper: Helper, path: str, found: Survey, on_event: OnEvent)
 
 
 def _names(found: Survey) -> Iterator[bytes]:
-    for record in chosen(found):
-        if isinstance(record, Member) and record.kind not in "gz":
-            yield (to_bytes(record.path) or b".") + b"\0"
+    members = (record for record in chosen(found) if isinstance(record, Member))
+    files = (member for member in members if member.kind not in "gz")
+    for ordinal, member in enumerate(files):
+        if ordinal not in found.shadowed:
+            yield (to_bytes(member.path) or b".") + b"\0"
 
 
 def _files(entries: Iterable[Entry]) -> Iterator[Entry]:
