@@ -23,7 +23,7 @@ from backup.paths import printable, relative
 from backup.recorder import Recorder
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import Extent, Repository, Statistics, Writer
-from backup.tarbuild import end_of_archive, linked
+from backup.tarbuild import end_of_archive, impersonal, linked
 from backup.tarsplit import Entry, split
 
 PATH_MAX: Final = 4096
@@ -48,6 +48,7 @@ TAR_CREATE: Final = (
     "--blocking-factor=512",
 )
 _FILE_CHANGED: Final = 1
+_PERSONAL: Final = b"GNUSparseFile."
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SAID: Final = re.compile(r"(?:\S*/)?tar: (?P<path>(?:\\.|[^\\:])+): (?P<text>.+)")
 _ESCAPED: Final = re.compile(r"\\([0-7]{3}|.)")
@@ -79,8 +80,11 @@ def capture(
     """
     time = _clock(helper)
     recorder = Recorder(*into)
-    with tempfile.TemporaryDirectory(prefix="voltar-") as scratch:
-        listed = _list(helper, path, Path(scratch), subject, on_event)
+    # files without names: a run that is killed leaves none behind
+    with tempfile.TemporaryFile() as records, tempfile.TemporaryFile() as names:
+        listed = _list(helper, path, (records, names), subject, on_event)
+        records.seek(0)
+        names.seek(0)
         _read(helper, listed, recorder, subject, on_event)
     manifest = recorder.finish()
     on_event(Finished("backup", subject))
@@ -95,11 +99,11 @@ def capture(
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """What there is to capture, on disk: records in our order, and the names that tar is given."""
+    """What there is to capture, in files: records in our order, and the names that tar is given."""
 
     directory: str
-    records: Path
-    names: Path
+    records: IO[bytes]
+    names: IO[bytes]
     size: int
     entries: int
     sockets: int
@@ -110,30 +114,28 @@ def _clock(helper: Helper) -> datetime:
     return _EPOCH + timedelta(seconds=int(seconds), microseconds=int(fraction[:6]))
 
 
-def _list(helper: Helper, path: str, scratch: Path, subject: str, on_event: OnEvent) -> _Listing:
+def _list(
+    helper: Helper, path: str, files: tuple[IO[bytes], IO[bytes]], subject: str, on_event: OnEvent
+) -> _Listing:
     on_event(Started("list", subject))
     # A store through a mapping into a page that is already dirty changes no time stamp: only after
     # a sync do stamps tell all that was written, and a later capture relies on what this one saw.
     helper.run(["sync", "-f", path])
     directory, prefix = _frame(helper, path)
-    records_file, names_file = scratch / "records", scratch / "names"
+    records, names = files
     size = entries = sockets = 0
     argv = ["find", path, "-xdev", "-printf", listing.FORMAT]
-    with (
-        helper.reading(argv, ok=(0, 1)) as stream,
-        records_file.open("wb") as records,
-        names_file.open("wb") as names,
-    ):
-        found = listing.ordered(listing.parse(stream), directory=scratch)
-        for record in found:
-            named = record._replace(path=prefix + record.path)
-            marshal.dump(tuple(named), records)
-            if _unfit(named) is None:
-                names.write((named.path or b".") + b"\0")
+    with helper.reading(argv, ok=(0, 1)) as stream:
+        scratch = Path(tempfile.gettempdir())
+        for found in listing.ordered(listing.parse(stream), directory=scratch):
+            record = found._replace(path=prefix + found.path)
+            marshal.dump(tuple(record), records)
+            if _unfit(record) is None:
+                names.write((record.path or b".") + b"\0")
             entries += 1
             size += record.size if record.kind == "f" else 0
             sockets += record.kind == "s"
-    return _Listing(directory, records_file, names_file, size, entries, sockets)
+    return _Listing(directory, records, names, size, entries, sockets)
 
 
 def _frame(helper: Helper, path: str) -> tuple[str, bytes]:
@@ -161,21 +163,19 @@ def _read(
     helper: Helper, listed: _Listing, recorder: Recorder, subject: str, on_event: OnEvent
 ) -> None:
     on_event(Started("backup", subject, listed.size, listed.entries))
-    with listed.names.open("rb") as names:
-        inside = helper.place("names", iter(lambda: names.read(1 << 20), b""))
+    inside = helper.place("names", iter(lambda: listed.names.read(1 << 20), b""))
     argv = [*TAR_CREATE, "--directory", listed.directory, "--files-from", inside, "--file=-"]
     left_out: list[Listed] = []
     specials = _Specials()
-    with (
-        listed.records.open("rb") as file,
-        helper.reading(argv, ok=(0, _FILE_CHANGED)) as stream,
-    ):
-        records = _records(file)
+    with helper.reading(argv, ok=(0, _FILE_CHANGED)) as stream:
+        records = _records(listed.records)
         for entry in split(stream):
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own
             record = _match(entry, records, left_out)
             before = recorder.read
+            if _PERSONAL in entry.head:
+                entry.head = impersonal(entry.head)
             recorder.add(specials.linked(entry, record), record)
             on_event(Advanced(recorder.read - before, 1))
         left_out.extend(records)

@@ -5,6 +5,7 @@ becomes the file: the member's headers are kept as they are, but for the name. A
 and devices with several names as so many of them; the second becomes a hard link here.
 """
 
+import re
 from typing import Final
 
 from backup import tarheader as header
@@ -12,6 +13,7 @@ from backup.tarentry import Entry
 from backup.tarheader import BLOCK
 
 END_SIZE: Final = 2 * BLOCK
+_PROCESS: Final = re.compile(rb"GNUSparseFile\.\d+")
 _EXTENDED: Final = b"xXLK"
 _NAMES: Final = ("path", "GNU.sparse.name")
 
@@ -35,7 +37,8 @@ def renamed(head: bytes, *, path: bytes | None = None, link: bytes | None = None
     block = bytearray(head[at : at + BLOCK])
     if path is not None:
         block[0:100] = path[:100].ljust(100, b"\0")
-        block[345:500] = bytes(155)
+        if block[257:263] == header.POSIX_MAGIC:
+            block[345:500] = bytes(155)  # others have times and sparse maps there
     if link is not None:
         block[157:257] = link[:100].ljust(100, b"\0")
     return _pax(records, bytes(block)) + _summed(block) + head[at + BLOCK :]
@@ -49,6 +52,17 @@ def linked(head: bytes, target: bytes) -> bytes:
     block[124:136] = b"%011o\0" % 0
     block[329:345] = bytes(16)
     return renamed(_pax(records, bytes(block)) + _summed(block), link=target)
+
+
+def impersonal(head: bytes) -> bytes:
+    """Return the raw headers of a sparse member without tar's process id, which each run changes.
+
+    GNU tar writes a made-up name for programs that do not know sparse members, the id in it.
+    """
+    _, at = _extended(head)
+    block = bytearray(head[at : at + BLOCK])
+    block[0:100] = _PROCESS.sub(b"GNUSparseFile.0", block[0:100]).ljust(100, b"\0")[:100]
+    return head[:at] + _summed(block) + head[at + BLOCK :]
 
 
 def _extended(head: bytes) -> tuple[list[tuple[str, bytes]], int]:
