@@ -75,7 +75,8 @@ def write_file(blocks: Iterable[Block], path: Path, form: Form) -> None:
                 os.fsync(file.fileno())
             os.link(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_stream(blocks: Iterable[Block], file: IO[bytes], form: Form) -> None:

@@ -14,6 +14,7 @@ from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
 
 Found = tuple[SnapshotId, Snapshot]
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
+_SHORT_NAME: Final = re.compile(r"(volume:)?[0-9a-f]{12}")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -46,7 +47,13 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
 
 
 def _of_source(every: list[Found], source: str) -> list[Found]:
-    return [item for item in every if item[1].source in (source, f"volume:{source}")]
+    names = (source, f"volume:{source}")
+    found = [item for item in every if item[1].source in names]
+    if found or not _SHORT_NAME.fullmatch(source):
+        return found
+    # as anonymous volumes are shown where there is no room for all of their name
+    long = [item for item in every if item[1].source.startswith(f"volume:{source[-12:]}")]
+    return long if len({item[1].source for item in long}) == 1 else []
 
 
 def _by_prefix(repository: Repository, prefix: str) -> Found | None:

@@ -1,6 +1,7 @@
 """The command tree, the global options, and the one place where errors become exit codes."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from backup import __version__
 from backup.cli import BUG, INTERRUPTED, USAGE, archive, backup, check, doctor, exit_code, restore
@@ -144,7 +144,6 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Exit as leaving:
         code = leaving.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        Console(stderr=True).print("interrupted")
         code = INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has seen enough; Python would complain again at exit
@@ -155,11 +154,19 @@ def run(arguments: Sequence[str]) -> int:
         if code == BUG:
             traceback.print_exc()
             print("voltar: this is a bug; please report what stands above", file=sys.stderr)
+    if code == INTERRUPTED:  # the parser turns some interrupts into exits of its own
+        Voice(as_json=as_json).interrupted()
     return int(code or 0)
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process.
+
+    To be asked to end, by a service manager or a closed terminal, is to be interrupted: what was
+    begun is put back. kill -9 is for the next run to clear up.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from backup import __version__
 from backup.archive import Form, form_of, import_file, write_file, write_stream
-from backup.cli.console import listening, size_text
+from backup.cli.console import listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.errors import UsageError
 from backup.job import new_run
@@ -80,8 +80,7 @@ def import_(
 ) -> None:
     """Make a snapshot of a tar file.
 
-    Examples: voltar import old.tar.gz --as volume:pgdata · zcat x.gz | voltar import - --as
-    volume:x
+    Examples: voltar import old.tar.gz --as volume:pgdata · zcat x.gz | voltar import - --as x
     """
     context: Context = ctx.obj
     kind, _, name = as_source.rpartition(":")
@@ -95,7 +94,7 @@ def import_(
             f"volume:{name}",
             host=socket.gethostname(),
             run=new_run(),
-            program=f"voltar {__version__} import",
+            program=f"voltar {__version__}",
             on_event=listener,
         )
     counts = snapshot.statistics
@@ -113,5 +112,6 @@ def import_(
         return
     context.voice.answer(
         f"{snapshot_id[:SHORT_ID]}  {snapshot.source}  {counts.entries} entries, "
-        f"{size_text(counts.size)}; stored {size_text(counts.stored)}"
+        f"{size_text(counts.size)}; new {size_text(counts.added)}, "
+        f"stored {size_text(counts.stored)}; {seconds_text(counts.seconds)}"
     )

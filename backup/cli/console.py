@@ -1,9 +1,8 @@
 """What a person or a script sees.
 
 A person at a terminal gets a progress bar and colours; a log gets a line for each step; a script
-with
---json gets one event a line and a last line of the type "summary". Names from volumes are shown by
-`paths.printable` only: a file name must not be able to drive a terminal.
+that says --json gets one event a line, and a last line of the type "summary". Names from volumes
+are shown by `paths.printable` only: a file name must not be able to drive a terminal.
 """
 
 import json
@@ -62,22 +61,32 @@ class Voice:
         """Print a line of the answer."""
         self.out.print(Text(text))
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: str = "") -> None:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        right: str = "",
+        elastic: str = "",
+    ) -> None:
         """Print a table, cut to the width of a terminal and whole in a pipe.
 
-        The columns named in `right` (a space between two names) are aligned to the right.
+        The columns named in `right` (a space between two names) are aligned to the right, those in
+        `elastic` are cut where the terminal is narrow.
         """
         if not sys.stdout.isatty():
             for row in (columns, *rows):
                 print("\t".join(row))
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
+        for at, column in enumerate(columns):
+            widest = max(len(row[at]) for row in (columns, *rows))
             table.add_column(
                 column,
                 justify="right" if column in right.split() else "left",
                 overflow="ellipsis",
                 no_wrap=True,
+                min_width=0 if column in elastic.split() else widest,
             )
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
@@ -103,6 +112,16 @@ class Voice:
             self.err.print(Text(f"       {note}"))
         if error.hint:
             self.err.print(Text.assemble(("hint: ", "bold"), error.hint))
+
+    def interrupted(self) -> None:
+        """Tell that the command was ended from outside."""
+        if self.as_json:
+            print(
+                json.dumps({"type": "error", "message": "interrupted", "code": 130}),
+                file=sys.stderr,
+            )
+        else:
+            self.err.print("interrupted")
 
 
 class Listener:

@@ -1,5 +1,6 @@
 """voltar doctor"""
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -64,7 +65,7 @@ def _engine(context: Context) -> Iterator[Finding]:
 
 def _helper(facts: Survey) -> Iterator[Finding]:
     how = "built here" if facts.helper_built else "chosen by you"
-    tools = ", ".join(facts.tools.values())
+    tools = ", ".join(f"{name} {_number(said)}" for name, said in facts.tools.items())
     yield Finding("helper", "ok", f"{facts.helper_image}, {how}: {tools}")
     if facts.sys_admin == "granted":
         yield Finding("attributes", "ok", "trusted.* attributes are seen")
@@ -82,6 +83,12 @@ def _helper(facts: Survey) -> Iterator[Finding]:
         f"{facts.data_plane}: {facts.data_plane_why}",
         None if fast else "it works, at about a fifth of the speed",
     )
+
+
+def _number(said: str) -> str:
+    """Return the version in the first line that a tool prints of itself."""
+    found = re.search(r"\d+(?:\.\d+)+", said)
+    return found[0] if found else "missing"
 
 
 def _store(context: Context) -> Iterator[Finding]:

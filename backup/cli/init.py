@@ -15,7 +15,7 @@ def init(
         bool,
         typer.Option(
             "--no-encryption",
-            help="Store everything readable: tar, zstd and a shell are enough to restore.",
+            help="Store everything readable by anybody: see docs/recovery.md.",
         ),
     ] = False,
 ) -> None:

@@ -1,20 +1,24 @@
 """voltar snapshots, voltar ls"""
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from backup.cli.console import size_text
+from backup.cli.console import Voice, size_text
 from backup.cli.context import Context
-from backup.errors import NoSuchSnapshot, UsageError
+from backup.errors import UsageError
 from backup.lookup import find_snapshot
 from backup.paths import printable, relative, selected
 from backup.repository import SHORT_ID, Member, Note, Repository, Snapshot, SnapshotId
 from backup.repository.manifest import to_bytes
 
+_COLUMNS = ("id", "time", "host", "source", "container", "entries", "size", "stored")
+_WIDE = 120
+_LONG_NAME = re.compile(r"^(volume:[0-9a-f]{12})[0-9a-f]{52}$")
 _TYPES = {"f": "-", "h": "-", "d": "d", "l": "l", "c": "c", "b": "b", "p": "p"}
 
 
@@ -37,19 +41,39 @@ def snapshots(
     if context.voice.as_json:
         context.voice.document([_as_json(*item) for item in found])
     elif found:
-        columns = ("id", "time", "host", "source", "entries", "size", "stored")
-        context.voice.table(columns, [_row(*item) for item in found], right="entries size stored")
+        _print(context.voice, found)
     else:
         context.voice.say(f"no snapshots of {source}" if source else "no snapshots yet")
 
 
-def _row(snapshot_id: SnapshotId, snapshot: Snapshot) -> tuple[str, ...]:
+def _print(voice: Voice, found: list[tuple[SnapshotId, Snapshot]]) -> None:
+    """Print the table; the host only where there are several, the container only for a terminal
+    that is wide or a pipe."""
+    wide = not voice.out.is_terminal or voice.out.width >= _WIDE
+    rows = [_row(*item, whole=wide) for item in found]
+    hosts = {snapshot.host for _, snapshot in found}
+    left_out = {"host"} if len(hosts) == 1 and not wide else set()
+    left_out |= set() if wide else {"container"}
+    shown = [at for at, column in enumerate(_COLUMNS) if column not in left_out]
+    voice.table(
+        [_COLUMNS[at] for at in shown],
+        [[row[at] for at in shown] for row in rows],
+        right="entries size stored",
+        elastic="host source container",
+    )
+
+
+def _row(snapshot_id: SnapshotId, snapshot: Snapshot, *, whole: bool) -> tuple[str, ...]:
     counts = snapshot.statistics
+    source = printable(snapshot.source.encode())
+    if not whole:
+        source = _LONG_NAME.sub(r"\1", source)
     return (
         snapshot_id[:SHORT_ID],
         snapshot.time.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
         snapshot.host,
-        printable(snapshot.source.encode()),
+        source,
+        snapshot.mount.container if snapshot.mount else "",
         str(counts.entries),
         size_text(counts.size),
         size_text(counts.stored),
@@ -187,6 +211,3 @@ def _member_json(member: Member) -> dict[str, Any]:
         "mtime_ns": member.mtime_ns,
         "link": printable(to_bytes(member.link)) or None,
     }
-
-
-__all__ = ["NoSuchSnapshot", "ls", "snapshots"]

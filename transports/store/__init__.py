@@ -3,9 +3,8 @@
 A store is five verbs, the `Store` protocol. Names are like "packs/0a1b…": a kind and an id. What
 all stores promise, and one conformance suite checks:
 
-- `put` is atomic and write-once: a reader sees the whole object or none, and an object that is
-there
-  is never replaced. After a lost reply a retried `put` may find its own object: the same bytes are
+- `put` is atomic and write-once: a reader sees the whole object or none, and one that is there is
+  never replaced. After a lost reply a retried `put` may find its own object: the same bytes are
   success, other bytes are `ObjectExists`.
 - `put` returns only when the object would survive a power failure, as far as the store can tell.
 - `delete` of what is not there is success: a retry after a lost reply finds nothing.
