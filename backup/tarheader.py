@@ -16,6 +16,8 @@ POSIX_MAGIC = b"ustar\0"
 GNU_MAGIC = b"ustar  \0"
 MAX_SIZE = 2**63 - 1
 MAX_ID = 2**32 - 1
+MAX_RECORDS = 200_000
+"""Records of an extended header: a small one may hold millions, and each takes 200 bytes."""
 
 fields = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x").unpack
 """name, mode, uid, gid, size, mtime, sum, type, link, magic, user, group, major, minor, prefix"""
@@ -125,6 +127,8 @@ def records(payload: bytes) -> list[tuple[str, bytes]]:
         if not (equals and key) or key[0] in b" \t" or 0 in key:
             raise HeaderError("a record of the extended header has no proper key")
         result.append((key.decode("utf-8", "surrogateescape"), value))
+        if len(result) > MAX_RECORDS:
+            raise HeaderError(f"an extended header has too many records ({len(payload)} bytes)")
         at = end
     return result
 

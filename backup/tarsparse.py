@@ -14,6 +14,8 @@ header's size.
 from backup.tarheader import BLOCK, MAX_SIZE, HeaderError, decimal, number
 
 _APPARENT = ("GNU.sparse.realsize", "GNU.sparse.size")
+MAX_NUMBERS = 1_000_000
+"""Numbers in a map of version 0.1, which is held in memory."""
 _REGION = 24
 _TOO_LARGE = "the map of a sparse file is larger than its body"
 _IN_HEADER = range(386, 386 + 4 * _REGION, _REGION)
@@ -88,11 +90,17 @@ def _check_regions(found: list[tuple[str, bytes]], size: int) -> None:
         elif key == "GNU.sparse.numblocks":
             count = decimal(key, value, MAX_SIZE)
         elif key == "GNU.sparse.map":
-            sizes = [decimal(key, part, MAX_SIZE) for part in value.split(b",")][1::2]
+            sizes = _numbers(value)[1::2]
     if not sizes or len(sizes) != count:
         raise HeaderError("the map of a sparse file has not as many regions as it says")
     if sum(map(blocks_of, sizes)) > blocks_of(size):
         raise HeaderError(_TOO_LARGE)
+
+
+def _numbers(value: bytes) -> list[int]:
+    if value.count(b",") > MAX_NUMBERS:
+        raise HeaderError("the map of a sparse file has too many regions")
+    return [decimal("GNU.sparse.map", part, MAX_SIZE) for part in value.split(b",")]
 
 
 class BodyMap:

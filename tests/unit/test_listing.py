@@ -294,6 +294,13 @@ def test_ancestors_of_what_is_expected_may_be_implied():
     assert len(found(wanted, there)) == 6
 
 
+def test_a_directory_is_not_implied_by_a_longer_name():
+    there = [listed(b"d", "d"), listed(b"d-x", "d"), listed(b"d-x/e")]
+    differences = found([expected(b"d-x/e")], there, parents=Parents.IMPLIED)
+
+    assert differences == ["d: extra directory"]
+
+
 def test_only_directories_are_implied():
     there = [listed(b"a"), listed(b"a/b")]
 

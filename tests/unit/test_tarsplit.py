@@ -430,7 +430,8 @@ def test_other_types_have_bodies(kind):
 @pytest.mark.parametrize(
     "payload",
     [
-        b"x", b" 10 path=a\n", b"10 path=a", b"11 path=ab", b"99 path=ab\n", b"0 path=ab\n",
+        b"x", b" 10 path=a\n", b"10 path=a", b"11 path=abc",
+        b"11 path=ab", b"99 path=ab\n", b"0 path=ab\n",
         b"3 path=ab\n", b"11  path=a\n", b"8 path \n", b"6 =ab\n", b"-9 path=ab\n",
         b"\xb9 path=ab\n", b"9 path=q\n\0\0\0" + b"15 path=hidden\n", b"10 pa\0h=q\n",
         b"1" * 30 + b" a=b\n",
@@ -480,6 +481,13 @@ def test_extended_headers_have_a_limit():
     assert only(largest + header(b"a") + END).path == b"a"
     assert "16777217 bytes" in refused(larger + END)
     assert "-1 bytes" in refused(header(b"pax", b"x", at={124: b"\xff" * 12}) + END)
+
+
+def test_extended_headers_have_a_limit_of_records():
+    payload = b"5 a=\n" * 200_001
+
+    assert only(extended_raw(payload[5:]) + header(b"a") + END).pax == {"a": b""}
+    assert "too many records" in refused(extended_raw(payload) + header(b"a") + END)
 
 
 def test_a_negative_size_is_refused():
@@ -562,6 +570,15 @@ def test_sparse_files_have_their_apparent_size(stream):
 
 def test_a_sparse_file_has_its_real_name():
     assert read(sparse_1(b"0\n"))[0][0].path == b"real"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_real_name_of_a_sparse_file_comes_before_its_path(order):
+    names = [(b"GNU.sparse.name", b"real/"), (b"path", b"other")][::order]
+    head = extended(*names, (b"GNU.sparse.major", b"1"), (b"GNU.sparse.realsize", b"5"))
+    entry = only(head + header(b"a", size=512) + padded(b"0\n") + END)
+
+    assert (entry.kind, entry.path) == ("f", b"real/")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 24, 25, 26, 46, 47])
@@ -669,6 +686,13 @@ def test_type_s_is_sparse_in_gnu_archives_only(magic):
     )
 
     assert [("f", b"a", bytes(512)), ("f", b"next", b"")] == seen(stream)
+
+
+def test_maps_in_records_have_a_limit():
+    regions = b",".join([b"0,0"] * 500_001)
+    stream = sparse_0(*VERSION_01[:2], (b"GNU.sparse.map", regions), size=512)
+
+    assert "too many regions" in refused(stream)
 
 
 def test_sparse_files_of_star_are_refused():
