@@ -146,7 +146,7 @@ class Voltar:
     def start(self, *words: str | Path, **options: Any) -> "Running":
         """Start without waiting, in a process group of its own."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = subprocess.Popen(
+        process: subprocess.Popen[bytes] = subprocess.Popen(
             [COMMAND, *words],
             env=self.environment,
             process_group=0,
@@ -216,8 +216,8 @@ def assert_json(result: Result) -> None:
         try:
             json.loads(result.out)
         except ValueError:
-            for line in result.out.splitlines():
-                json.loads(line)
+            for event in result.out.splitlines():
+                json.loads(event)
     if result.code not in (0, 3):
         assert result.err.strip(), f"no error was told: {result}"
         for line in result.err.splitlines():

@@ -1,6 +1,6 @@
 """What the acceptance tests share.
 
-voltar      the command on the test's engine (`engine` or `every_engine`), with a repository of its own
+voltar      the command on the test's engine (`engine` or `every_engine`), a repository of its own
 fresh       fresh("hint"): a name for a volume that does not exist yet, removed after the test
 filled      filled({"path": b"content"}): a volume with these files; returns its name
 content     content(volume): what the independent walk sees in it

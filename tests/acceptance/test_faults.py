@@ -1,4 +1,4 @@
-"""Killed, paused, interrupted, full: each ends in a clear error soon, and leaves things as they were."""
+"""Killed, paused, interrupted, full: a clear error soon, and things are left as they were."""
 
 import os
 import re
@@ -146,7 +146,7 @@ class Stage:
     def close(self) -> None:
         """Remove them."""
         for scratch in self.scratches.values():
-            scratch.__exit__()
+            scratch.__exit__(None, None, None)
 
 
 def make_large(scratch: Scratch) -> str:

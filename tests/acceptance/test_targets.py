@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def test_what_a_container_inherits_from_another_is_captured(
 @pytest.fixture(params=["running", "never-ran"])
 def nested(
     scratch: Scratch, image: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[tuple[str, dict[str, set[str]]]]:
+) -> tuple[str, dict[str, set[str]]]:
     """A container with mounts inside mounts, and what each holds."""
     outer, inner, innermost = (scratch.volume() for _ in range(3))
     bound = tmp_path / "bound"
@@ -142,7 +142,7 @@ def nested(
         f"volume:{innermost}": {"in-innermost"},
         f"path:{bound}": {"in-bound"},
     }
-    yield name, held
+    return name, held
 
 
 def test_mounts_inside_mounts_are_each_captured_once_and_alone(

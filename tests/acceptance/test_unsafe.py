@@ -1,4 +1,4 @@
-"""Hostile archives and names: nothing is written outside the target, nothing raw reaches a terminal."""
+"""Hostile archives and names: nothing leaves the target, nothing raw reaches a terminal."""
 
 import io
 import os

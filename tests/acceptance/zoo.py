@@ -10,7 +10,7 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tests.testbed.command import run
 
@@ -334,10 +334,8 @@ class Place:
 
     def enter(self, name: bytes) -> None:
         """Go into a directory below, made if need be."""
-        try:
+        with suppress(FileExistsError):
             os.mkdir(name, dir_fd=self.handle)
-        except FileExistsError:
-            pass
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.handle)
         os.close(self.handle)
         self.handle = below
