@@ -67,7 +67,7 @@ def test_a_time_means_the_newest_up_to_then_and_is_local(repository, ids, when, 
 def test_before_the_oldest_there_is_none(repository, ids):
     with pytest.raises(
         NoSuchSnapshot,
-        match=r"data has no snapshot up to 2026-11-19; the oldest is of 2026-11-20T13:00:00\+01:00",
+        match=r"data has no snapshot so old; the oldest is of 2026-11-20T13:00:00\+01:00",
     ):
         find_snapshot(repository, "data@2026-11-19")
 

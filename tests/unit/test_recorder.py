@@ -241,14 +241,14 @@ def test_the_queue_of_entries_is_bounded(first):
     with repository.writer() as writer:
         recorder = Recorder(repository, writer)
         start = header(b"first", size=len(first)) + padded(first)
-        for entry in split([start, *[header(b"empty")] * 40_000, END]):
+        for entry in split([start, *[header(b"empty")] * 17_500, END]):
             recorder.add(entry)
             longest = max(longest, len(recorder._queue))
         recorder.finish()
         writer.finish()
 
     assert longest <= 16_385
-    assert recorder.entries == 40_001
+    assert recorder.entries == 17_501
 
 
 def test_many_entries_that_wait_come_back_in_their_order():

@@ -33,7 +33,7 @@ def test_entries_and_sizes_are_counted():
     found = look(GOOD)
 
     assert (found.entries, found.size) == (4, 5)
-    assert found.link_targets == {b"d/a"}
+    assert dict(found.links) == {b"l": b"d/a"}
     assert found.moved == {}
 
 
