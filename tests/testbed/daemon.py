@@ -82,6 +82,10 @@ class Daemon:
                 start_new_session=True,
             )
         workspace.record(self.directory / "engine.process", self._process.pid)
+        while self._process.poll() is None and not (init := children(self._process.pid)):
+            time.sleep(0.005)
+        if self._process.poll() is None:
+            workspace.record(self.directory / "init.process", init[0])
 
     def _wait(self, deadline: float) -> None:
         while not answers(self.socket):
@@ -120,12 +124,15 @@ class Daemon:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """End everything at once with SIGKILL, as a power cut does; the data stay."""
+        """End everything at once with SIGKILL, as a power cut does; the data stay.
+
+        The first process of a pid namespace is gone only when all the others are.
+        """
+        for record in sorted(self.directory.glob("*.process")):
+            workspace.end(record)
         if self._process is not None:
-            self._process.kill()
             self._process.wait()
             self._process = None
-            (self.directory / "engine.process").unlink(missing_ok=True)
 
     def inside(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command of this machine in the mount, network and pid namespaces of the engine."""
