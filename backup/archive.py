@@ -9,6 +9,7 @@ import gzip
 import os
 import secrets
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import Enum
@@ -24,10 +25,12 @@ from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import Repository, Snapshot, SnapshotId, Statistics
 from backup.survey import refuse_overriding
 from backup.tarsplit import split
+from transports.store import publish, sync_directory
 
 _BLOCK_SIZE: Final = 1 << 20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE_MAGIC: Final = b"\x2a\x4d\x18"
 
 
 class Form(Enum):
@@ -63,7 +66,7 @@ def write_file(blocks: Iterable[Block], path: Path, form: Form) -> None:
 
     Raises UsageError where the file exists, ArchiveError where it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".voltar-{secrets.token_hex(8)}.tmp")
     try:
         with _written(path):
             if path.exists():
@@ -73,10 +76,23 @@ def write_file(blocks: Iterable[Block], path: Path, form: Form) -> None:
                 write_stream(blocks, file, form)
                 file.flush()
                 os.fsync(file.fileno())
-            os.link(temporary, path)
+            publish(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+            sync_directory(path.parent)
+
+
+def write_stdout(blocks: Iterable[Block], form: Form) -> None:
+    """Write a tar stream to standard output. Raises ArchiveError, BrokenPipeError."""
+    try:
+        with _written("standard output"):
+            write_stream(blocks, sys.stdout.buffer, form)
+            sys.stdout.buffer.flush()
+    except ArchiveError:
+        # what is still in the buffer cannot be written either, at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def write_stream(blocks: Iterable[Block], file: IO[bytes], form: Form) -> None:
@@ -169,13 +185,13 @@ def _decompressed(file: IO[bytes], name: str) -> Iterator[bytes]:
     stream: IO[bytes] = cast(IO[bytes], _Rejoined(first, file))
     if first.startswith(_GZIP_MAGIC):
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=stream))
-    elif first.startswith(_ZSTD_MAGIC):
+    elif first.startswith(_ZSTD_MAGIC) or first[1:4] == _SKIPPABLE_MAGIC:
         reader = zstandard.ZstdDecompressor(max_window_size=1 << 31)
         stream = cast(IO[bytes], reader.stream_reader(stream, read_across_frames=True))
     try:
         while block := stream.read(_BLOCK_SIZE):
             yield block
-    except (OSError, EOFError, zstandard.ZstdError) as error:
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise ArchiveError(f"cannot read {name}: {error}") from error
 
 
@@ -196,9 +212,11 @@ class _Rejoined:
 
 
 @contextlib.contextmanager
-def _written(path: Path) -> Iterator[None]:
+def _written(path: Path | str) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever reads has seen enough
     except FileExistsError as error:
         raise UsageError(f"{path} exists, and an export replaces nothing") from error
     except OSError as error:

@@ -9,6 +9,7 @@
     │  ├─ InUse                 the target is used by something else, or is not empty
     │  └─ HelperFailed          a helper container did not do what it was asked to do
     ├─ RepositoryError
+    │  ├─ RepositoryExists      one cannot be made where there is one
     │  ├─ NotARepository        the store holds no repository
     │  ├─ WrongKey              the password opens none of the repository's keys
     │  ├─ TooLate               a backup took longer than prune's grace period allows
@@ -79,6 +80,10 @@ class HelperFailed(EngineError):
 
 class RepositoryError(BackupError):
     """The repository cannot do what was asked."""
+
+
+class RepositoryExists(RepositoryError):
+    """A repository, or what is left of one, is where a new one was to be made."""
 
 
 class NotARepository(RepositoryError):

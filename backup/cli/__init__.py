@@ -39,6 +39,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     errors.InUse: REFUSED,
     errors.HelperFailed: FAILED,
     errors.RepositoryError: FAILED,
+    errors.RepositoryExists: REFUSED,
     errors.NotARepository: NO_REPOSITORY,
     errors.WrongKey: NO_REPOSITORY,
     errors.TooLate: FAILED,

@@ -110,8 +110,8 @@ def options(  # noqa: PLR0913  one parameter a global option
         raise typer.Exit
 
 
-def hoisted(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with global options in front, wherever they were written.
+def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the global options, wherever they were written, and the rest.
 
     `voltar snapshots --json` means what `voltar --json snapshots` means. Nothing behind "--" moves.
     """
@@ -125,19 +125,19 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
             break
         if word in _VALUED and left:
             front += [word, left.pop(0)]
-        elif word in _FLAGS or word.split("=", 1)[0] in _VALUED:
+        elif word in _FLAGS or word.split("=", 1)[0] in _VALUED or word.startswith("-r"):
             front.append(word)
         else:
             rest.append(word)
-    return front + rest
+    return front, rest
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code. The only broad `except` of the program."""
-    arguments = hoisted(arguments)
-    as_json = "--json" in arguments
+    front, rest = hoisted(arguments)
+    as_json = "--json" in front
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(front + rest, standalone_mode=False)
     except (BackupError, TransportError) as error:
         code = exit_code(error)
         Voice(as_json=as_json).error(error, code)

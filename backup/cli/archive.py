@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from backup import __version__
-from backup.archive import Form, form_of, import_file, write_file, write_stream
+from backup.archive import Form, form_of, import_file, write_file, write_stdout
 from backup.cli.console import listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.errors import UsageError
@@ -57,8 +57,7 @@ def export(
             raise UsageError(
                 "a tar file does not belong on a terminal", hint="say -o FILE, or pipe"
             )
-        write_stream(blocks, sys.stdout.buffer, form or Form.TAR)
-        sys.stdout.buffer.flush()
+        write_stdout(blocks, form or Form.TAR)
         return
     write_file(blocks, output, form or form_of(output))
     if context.voice.as_json:

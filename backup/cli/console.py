@@ -48,18 +48,18 @@ class Voice:
     def say(self, line: str, *, style: str = "") -> None:
         """Tell a person something on the way; not said with --json or --quiet."""
         if not self.as_json and self.level > 0:
-            self.err.print(Text(line, style=style))
+            self.err.print(Text(_harmless(line), style=style))
 
     def warn(self, line: str) -> None:
         """Tell what is not as it should be; said even with --quiet."""
         if self.as_json:
             self.event({"type": "warning", "message": line})
         else:
-            self.err.print(Text(f"warning: {line}", style="yellow"))
+            self.err.print(Text(_harmless(f"warning: {line}"), style="yellow"))
 
     def answer(self, text: str) -> None:
         """Print a line of the answer."""
-        self.out.print(Text(text))
+        self.out.print(Text(_harmless(text)))
 
     def table(
         self,
@@ -76,7 +76,7 @@ class Voice:
         """
         if not sys.stdout.isatty():
             for row in (columns, *rows):
-                print("\t".join(row))
+                print("\t".join(map(_harmless, row)))
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for at, column in enumerate(columns):
@@ -89,7 +89,7 @@ class Voice:
                 min_width=0 if column in elastic.split() else widest,
             )
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(_harmless(cell)) for cell in row))
         Console(highlight=False).print(table)
 
     def document(self, value: Any) -> None:
@@ -107,11 +107,11 @@ class Voice:
             told = {"type": "error", "message": str(error), "hint": error.hint, "code": code}
             print(json.dumps(told | ({"notes": notes} if notes else {})), file=sys.stderr)
             return
-        self.err.print(Text.assemble(("error: ", "bold red"), str(error)))
+        self.err.print(Text.assemble(("error: ", "bold red"), _harmless(str(error))))
         for note in notes:
-            self.err.print(Text(f"       {note}"))
+            self.err.print(Text(_harmless(f"       {note}")))
         if error.hint:
-            self.err.print(Text.assemble(("hint: ", "bold"), error.hint))
+            self.err.print(Text.assemble(("hint: ", "bold"), _harmless(error.hint)))
 
     def interrupted(self) -> None:
         """Tell that the command was ended from outside."""
@@ -163,7 +163,7 @@ class Listener:
         elif self._progress is not None:
             self._clear()
             self._task = self._progress.add_task(
-                f"{event.work} {printable(event.subject.encode())}",
+                _harmless(f"{event.work} {event.subject}"),
                 total=event.size or None,
                 files=f"0/{event.entries}" if event.entries else "",
             )
@@ -228,6 +228,11 @@ def listening(voice: Voice) -> Iterator[Listener]:
 def _start_line(event: Started) -> str:
     amount = f": {event.entries} entries, {size_text(event.size)}" if event.entries else ""
     return f"{event.work} {event.subject}{amount}"
+
+
+def _harmless(text: str) -> str:
+    """Return text in which nothing drives a terminal: names and messages come from anywhere."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def size_text(size: float) -> str:

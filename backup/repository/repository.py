@@ -10,8 +10,8 @@ from backup.errors import (
     NoSuchSnapshot,
     NotARepository,
     RepositoryError,
+    RepositoryExists,
     UnsupportedFormat,
-    UsageError,
     WrongKey,
 )
 from backup.repository import descriptor as descriptors
@@ -102,7 +102,7 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
     """Make a repository on a store that has none; without a password it is not encrypted.
 
     The descriptor is put last: a store without it is no repository, so a run that dies before
-    leaves nothing that a second `create` would stumble over. Raises UsageError where one exists.
+    leaves nothing that a second `create` would stumble over. Raises RepositoryExists.
     """
     store.create()
     try:
@@ -110,7 +110,7 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
     except ObjectNotFound:
         pass
     else:
-        raise UsageError(f"there is a repository at {store.url} already")
+        raise RepositoryExists(f"there is a repository at {store.url} already")
     _refuse_foreign(store)
     now = now or datetime.now(UTC)
     repository_id = os.urandom(32).hex()
@@ -196,7 +196,7 @@ def _intact(store: Store, name: str) -> bytes:
 def _refuse_foreign(store: Store) -> None:
     for kind in ("packs", SNAPSHOTS):
         if any(True for _ in store.list(kind)):
-            raise UsageError(
+            raise RepositoryExists(
                 f"{store.url} holds {kind} but no voltar.json: what is left of a repository",
                 hint="choose an empty place, or put voltar.json back from a copy",
             )

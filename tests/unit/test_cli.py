@@ -128,7 +128,7 @@ def test_subclasses_have_the_code_of_the_nearest_class():
     ],
 )
 def test_global_options_may_stand_anywhere(words, front, rest):
-    assert hoisted(words.split()) == front.split() + rest.split()
+    assert hoisted(words.split()) == (front.split(), rest.split())
 
 
 def test_a_short_option_may_have_its_value_attached(repository, monkeypatch, capsys):

@@ -11,7 +11,8 @@ all stores promise, and one conformance suite checks:
 - Errors are those of `transports.errors`.
 """
 
+from transports.store.file import publish, sync_directory
 from transports.store.location import open_store
 from transports.store.protocol import ObjectInfo, Store, check_name
 
-__all__ = ["ObjectInfo", "Store", "check_name", "open_store"]
+__all__ = ["ObjectInfo", "Store", "check_name", "open_store", "publish", "sync_directory"]

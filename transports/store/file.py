@@ -42,7 +42,7 @@ class FileStore:
             missing = [directory for directory in missing if not directory.exists()]
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             for directory in missing:
-                _sync_directory(directory.parent)
+                sync_directory(directory.parent)
 
     def put(self, name: str, data: Buffer) -> None:
         path = self._path(name)
@@ -55,7 +55,7 @@ class FileStore:
                 self._publish(temporary, path, data)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         with (
@@ -89,7 +89,7 @@ class FileStore:
         with _translated("delete", f"{name} in {self._directory}"):
             path.unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
-                _sync_directory(path.parent)
+                sync_directory(path.parent)
 
     def _path(self, name: str) -> Path:
         return self._directory / check_name(name)
@@ -107,24 +107,13 @@ class FileStore:
         for wanted in (directory, self._directory / _TEMPORARY):
             if not wanted.is_dir():
                 wanted.mkdir(mode=0o700, exist_ok=True)
-                _sync_directory(self._directory)
+                sync_directory(self._directory)
 
     def _publish(self, temporary: Path, path: Path, data: Buffer) -> None:
         try:
-            os.link(temporary, path, follow_symlinks=False)
+            publish(temporary, path)
         except FileExistsError:
             # a retry after a lost reply finds its own object
-            if not _holds(path, data):
-                raise ObjectExists(f"{path} is there already, with other bytes") from None
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            self._rename(temporary, path, data)  # no hard links here: FAT, some network mounts
-
-    def _rename(self, temporary: Path, path: Path, data: Buffer) -> None:
-        try:
-            rename_new(temporary, path)
-        except FileExistsError:
             if not _holds(path, data):
                 raise ObjectExists(f"{path} is there already, with other bytes") from None
 
@@ -140,11 +129,24 @@ class FileStore:
                         path.unlink()
 
 
-def rename_new(source: Path, target: Path) -> None:
+def publish(temporary: Path, path: Path) -> None:
+    """Give a complete file a name that must be free.
+
+    The temporary name may be left, and the directory is not synced. Raises FileExistsError, OSError.
+    """
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _rename_new(temporary, path)  # no hard links here: FAT, some network mounts
+
+
+def _rename_new(source: Path, target: Path) -> None:
     """Rename a file to a name that must be free. Raises FileExistsError, OSError.
 
     Where the system cannot refuse to replace, two writers of one name at the same moment may both
-    succeed; all names but the descriptor's are digests of the bytes, so they wrote the same.
+    succeed; all names of objects but one are digests of the bytes, so they wrote the same.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     names = (os.fsencode(source), os.fsencode(target))
@@ -171,7 +173,8 @@ def _write_synced(path: Path, data: Buffer) -> None:
         os.close(descriptor)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power failure. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
