@@ -230,7 +230,7 @@ def lose_nothing_yet(on: Stage, tell: Teller) -> dict[bytes, object]:
     show(on, tell, "voltar init")
     tell.heading("The first backup stores everything")
     show(on, tell, f"voltar backup {on.container}")
-    tell.heading("The second backup stores what is new since the first: nothing")
+    tell.heading("The second backup stores only what is new since the first")
     show(on, tell, f"voltar backup {on.container}")
     return before
 
