@@ -116,7 +116,7 @@ def restore(
     on_event(Started("restore", source, found.stream, found.entries))
     with _filling(engine, into, run) as writer:
         blocks = _told(selection(found), on_event)
-        writer.writing([*TAR_EXTRACT, "--directory", TARGET], blocks)
+        writer.writing(TAR_EXTRACT, blocks, within=TARGET)
         verify_listing(writer, TARGET, found)
         if verify is Verify.FULL:
             verify_contents(writer, TARGET, found, on_event)

@@ -131,8 +131,8 @@ def verify_contents(helper: Helper, path: str, found: Survey, on_event: OnEvent)
     source = found.snapshot.source
     on_event(Started("verify", source, found.size, found.entries))
     inside = helper.place("verified", _names(found))
-    argv = [*TAR_CREATE, "--directory", path, "--files-from", inside, "--file=-"]
-    with helper.reading(argv) as stream:
+    argv = [*TAR_CREATE, "--files-from", inside, "--file=-"]
+    with helper.reading(argv, within=path) as stream:
         wanted = (
             entry
             for ordinal, entry in enumerate(_files(split(selection(found))))

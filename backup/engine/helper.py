@@ -27,6 +27,7 @@ from backup.errors import EngineError, HelperFailed
 OK = (0,)
 SMALL = 64 << 20
 _NOT_FOUND = 127
+_WITHIN = 'cd "$1" && shift && exec "$@"'
 
 
 class Stream:
@@ -90,20 +91,29 @@ class Helper:
         return b"".join(pieces)
 
     @contextmanager
-    def reading(self, argv: Sequence[str], *, ok: Collection[int] = OK) -> Iterator[Stream]:
-        """Run a command and read what it writes; what is not read is drained at the end.
+    def reading(
+        self, argv: Sequence[str], *, within: str = "/", ok: Collection[int] = OK
+    ) -> Iterator[Stream]:
+        """Run a command in a directory and read what it writes; the rest is drained at the end.
 
         Raises HelperFailed, at the latest on leaving the `with`, unless the status is in `ok`.
         """
-        with self._reading(self._plane, argv, ok) as stream:
+        with self._reading(self._plane, argv, ok, within) as stream:
             yield stream
 
-    def writing(self, argv: Sequence[str], blocks: Blocks, *, ok: Collection[int] = OK) -> Finished:
-        """Run a command that reads `blocks` from its stdin. Raises HelperFailed.
+    def writing(
+        self,
+        argv: Sequence[str],
+        blocks: Blocks,
+        *,
+        within: str = "/",
+        ok: Collection[int] = OK,
+    ) -> Finished:
+        """Run a command in a directory that reads `blocks` from its stdin. Raises HelperFailed.
 
         When `blocks` raises, its error is passed on; the command saw a truncated stream then.
         """
-        return self._judged(argv, self._plane.write(self._argv(argv), blocks), ok)
+        return self._judged(argv, self._plane.write(self._argv(argv, within), blocks), ok)
 
     def place(self, name: str, blocks: Blocks) -> str:
         """Put a file where the helper can read it; returns its path in the helper."""
@@ -118,8 +128,10 @@ class Helper:
         examine(self._cell)
 
     @contextmanager
-    def _reading(self, way: Plane, argv: Sequence[str], ok: Collection[int]) -> Iterator[Stream]:
-        source = way.read(self._argv(argv))
+    def _reading(
+        self, way: Plane, argv: Sequence[str], ok: Collection[int], within: str = "/"
+    ) -> Iterator[Stream]:
+        source = way.read(self._argv(argv, within))
         try:
             stream = Stream(source)
             yield stream
@@ -127,9 +139,12 @@ class Helper:
         finally:
             source.close()
 
-    def _argv(self, argv: Sequence[str]) -> list[str]:
+    def _argv(self, argv: Sequence[str], within: str) -> list[str]:
         name = argv[0]
-        return [name if "/" in name else self._cell.image.program(name), *argv[1:]]
+        full = [name if "/" in name else self._cell.image.program(name), *argv[1:]]
+        if within == "/":
+            return full
+        return [self._cell.image.program("sh"), "-c", _WITHIN, "voltar", within, *full]
 
     def _judged(self, argv: Sequence[str], done: Finished, ok: Collection[int]) -> Finished:
         if done.status in ok:

@@ -132,7 +132,7 @@ class FileStore:
 def publish(temporary: Path, path: Path) -> None:
     """Give a complete file a name that must be free.
 
-    The temporary name may be left, and the directory is not synced. Raises FileExistsError, OSError.
+    The temporary name may be left, the directory is not synced. Raises FileExistsError, OSError.
     """
     try:
         os.link(temporary, path, follow_symlinks=False)
