@@ -145,12 +145,12 @@ class Voltar:
 
     def start(self, *words: str | Path, **options: Any) -> "Running":
         """Start without waiting, in a process group of its own."""
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process: subprocess.Popen[bytes] = subprocess.Popen(
+        pipes: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+        process: Any = subprocess.Popen(
             [COMMAND, *words],
             env=self.environment,
             process_group=0,
-            **(pipes | options),
+            **({"stdin": subprocess.DEVNULL} | pipes | options),
         )
         return Running(tuple(map(str, words)), process, self.password)
 

@@ -20,7 +20,7 @@ from tests.testbed.scratch import Scratch
 from tests.testbed.walk import Facts, diff, snapshot
 
 MIB = 1 << 20
-SIZE = 448 * MIB
+SIZE = 320 * MIB
 GIVEN = os.environ.get("VOLTAR_TEST_ENGINE")
 ATTACH = {"VOLTAR_DATA_PLANE": "attach"}
 WAYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -129,24 +129,58 @@ def await_while(running: Running, true: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stock:
+    """What the tests on one engine share: volumes, and repositories to copy; only to be read."""
+
+    large: str
+    small: str
+    with_small: Path
+    with_large: Path
+
+
 class Stage:
-    """The large volumes, one per engine, made once."""
+    """The stock of each engine, made when first asked for."""
 
-    def __init__(self) -> None:
-        self.scratches: dict[str, Scratch] = {}
-        self.large: dict[str, str] = {}
+    def __init__(self, made: Path, directory: Path) -> None:
+        self.made = made
+        self.directory = directory
+        self.scratches: list[Scratch] = []
+        self.stocks: dict[str, Stock] = {}
 
-    def on(self, engine: Engine) -> str:
-        """The large volume on an engine."""
-        if engine.url not in self.large:
-            scratch = self.scratches[engine.url] = Scratch(engine)
-            self.large[engine.url] = make_large(scratch)
-        return self.large[engine.url]
+    def on(self, engine: Engine) -> Stock:
+        """The stock of an engine."""
+        if engine.url not in self.stocks:
+            self.scratches.append(Scratch(engine))
+            self.stocks[engine.url] = self.stock(engine, self.scratches[-1])
+        return self.stocks[engine.url]
+
+    def stock(self, engine: Engine, scratch: Scratch) -> Stock:
+        """Make volumes and their snapshots."""
+        directory = self.directory / engine.kind
+        directory.mkdir()
+        voltar = on(engine, self.made, directory)
+        assert voltar.repository is not None
+        large, small = make_large(scratch), make_small(scratch)
+        voltar("backup", small)
+        link_tree(voltar.repository, directory / "with-small")
+        voltar("backup", large)
+        return Stock(
+            large=large,
+            small=small,
+            with_small=directory / "with-small",
+            with_large=voltar.repository,
+        )
 
     def close(self) -> None:
-        """Remove them."""
-        for scratch in self.scratches.values():
+        """Remove the volumes."""
+        for scratch in self.scratches:
             scratch.__exit__(None, None, None)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Copy a repository by hard links: its objects are never changed."""
+    run(["cp", "-al", source, target])
 
 
 def make_large(scratch: Scratch) -> str:
@@ -158,39 +192,66 @@ def make_large(scratch: Scratch) -> str:
     return volume
 
 
+def make_small(scratch: Scratch) -> str:
+    """A volume that is backed up at once."""
+    volume = scratch.volume()
+    fill(scratch.engine.volume_directory(volume), {"a": b"1", "b/c": b"2" * 9000})
+    return volume
+
+
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    """Large volumes on shared engines."""
-    stage = Stage()
+def stage(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The stock of shared engines."""
+    stage = Stage(made, tmp_path_factory.mktemp("stage"))
     yield stage
     stage.close()
 
 
 @pytest.fixture
 def scene(
-    pool: Pool, stage: Stage, made: Path, tmp_path: Path, request: pytest.FixtureRequest
+    pool: Pool, stage: Stage, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Scene]:
-    """The large volume and a small one that is backed up; `way` says on what engine and how."""
+    """The small volume has a snapshot; the parameter says on what engine and how."""
     kind, more = WAYS[getattr(request, "param", "20.10")]
-    engine = pool.engine(kind)
-    with Scratch(engine) as scratch:
-        yield make_scene(engine, scratch, stage.on(engine), on(engine, made, tmp_path), more)
+    stock = stage.on(pool.engine(kind))
+    with Scratch(pool.engine(kind)) as scratch:
+        yield set_up(scratch, stock, stock.with_small, tmp_path, more)
 
 
-def make_scene(
-    engine: Engine, scratch: Scratch, large: str, voltar: Voltar, more: Mapping[str, str]
+@pytest.fixture
+def backed_up(
+    pool: Pool, stage: Stage, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Scene]:
+    """The same, and the large volume has a snapshot too."""
+    kind, more = WAYS[getattr(request, "param", "20.10")]
+    stock = stage.on(pool.engine(kind))
+    with Scratch(pool.engine(kind)) as scratch:
+        yield set_up(scratch, stock, stock.with_large, tmp_path, more)
+
+
+def set_up(
+    scratch: Scratch, stock: Stock, repository: Path, directory: Path, more: Mapping[str, str]
 ) -> Scene:
-    """A scene with its small volume backed up."""
-    small = scratch.volume()
-    fill(engine.volume_directory(small), {"a": b"1", "b/c": b"2" * 9000})
-    voltar = voltar.changed(more=more)
-    voltar("backup", small)
-    return Scene(engine=engine, scratch=scratch, voltar=voltar, large=large, small=small)
+    """A scene with a repository of its own."""
+    link_tree(repository, directory / "repository")
+    (directory / "home").mkdir()
+    voltar = Voltar(
+        url=scratch.engine.url,
+        repository=directory / "repository",
+        home=directory / "home",
+        more=more,
+    )
+    return Scene(
+        engine=scratch.engine,
+        scratch=scratch,
+        voltar=voltar,
+        large=stock.large,
+        small=stock.small,
+    )
 
 
-every_way = pytest.mark.parametrize(
-    "scene", ["20.10", "20.10-attach"] if GIVEN else list(WAYS), indirect=True
-)
+HERE = ["20.10", "20.10-attach"] if GIVEN else list(WAYS)
+every_way = pytest.mark.parametrize("scene", HERE, indirect=True)
 both_planes = pytest.mark.parametrize("scene", ["20.10", "20.10-attach"], indirect=True)
 
 
@@ -210,67 +271,46 @@ def test_a_backup_killed_midway_leaves_no_running_helper_and_no_snapshot(scene: 
     scene.assert_sound()
 
 
-@every_way
-def test_a_restore_killed_midway_is_taken_back_by_the_next_run(scene: Scene) -> None:
-    scene.voltar("backup", scene.large)
-    target = scene.name()
-    running = scene.begin_restore(target)
+@pytest.mark.parametrize("backed_up", HERE, indirect=True)
+def test_a_restore_killed_midway_is_taken_back_by_the_next_run(backed_up: Scene) -> None:
+    target = backed_up.name()
+    running = backed_up.begin_restore(target)
 
     running.kill()
 
-    until(lambda: not scene.running(), within_s=15, what="the end of the helper")
-    scene.voltar("backup", scene.small)
-    assert target not in scene.volumes()
-    assert scene.helpers() == []
+    until(lambda: not backed_up.running(), within_s=15, what="the end of the helper")
+    backed_up.voltar("backup", backed_up.small)
+    assert target not in backed_up.volumes()
+    assert backed_up.helpers() == []
 
 
-@both_planes
-def test_an_empty_volume_is_empty_again_after_a_restore_into_it_was_killed(scene: Scene) -> None:
-    scene.voltar("backup", scene.large)
-    target = scene.scratch.volume()
-    root = scene.engine.volume_directory(target)
+@pytest.mark.parametrize("backed_up", ["20.10", "20.10-attach"], indirect=True)
+def test_an_empty_volume_is_empty_again_after_a_restore_into_it_was_killed(
+    backed_up: Scene,
+) -> None:
+    target = backed_up.scratch.volume()
+    root = backed_up.engine.volume_directory(target)
     os.chown(root, 70, 71)
     root.chmod(0o2750)
     os.utime(root, ns=(1, 1_234_567_891))
-    before = scene.content(target)
-    running = scene.begin_restore(target)
+    before = backed_up.content(target)
+    running = backed_up.begin_restore(target)
 
     running.kill()
 
-    until(lambda: not scene.running(), within_s=15, what="the end of the helper")
-    scene.voltar("backup", scene.small)
-    assert diff(before, scene.content(target)) == []
-    assert scene.helpers() == []
+    until(lambda: not backed_up.running(), within_s=15, what="the end of the helper")
+    backed_up.voltar("backup", backed_up.small)
+    assert diff(before, backed_up.content(target)) == []
+    assert backed_up.helpers() == []
 
 
-def test_the_same_restore_run_again_after_a_kill_succeeds(scene: Scene) -> None:
-    scene.voltar("backup", scene.large)
-    target = scene.name()
-    scene.begin_restore(target).kill()
+def test_the_same_restore_run_again_after_a_kill_succeeds(backed_up: Scene) -> None:
+    target = backed_up.name()
+    backed_up.begin_restore(target).kill()
 
-    scene.voltar("restore", f"volume:{scene.large}", "--to", target)
+    backed_up.voltar("restore", f"volume:{backed_up.large}", "--to", target)
 
-    assert scene.content(target) == scene.content(scene.large)
-
-
-def test_what_a_user_made_meanwhile_of_a_dead_restores_volume_is_not_destroyed(
-    scene: Scene,
-) -> None:
-    scene.voltar("backup", scene.large)
-    target = scene.name()
-    scene.begin_restore(target).kill()
-    until(lambda: not scene.running(), within_s=15, what="the end of the helper")
-    for helper in scene.helpers():
-        holds = scene.engine.docker("inspect", "--format", "{{json .Mounts}}", helper)
-        assert target in holds
-    scene.engine.attempt("rm", "--force", *scene.helpers())
-    scene.engine.docker("volume", "rm", target)
-    scene.engine.docker("volume", "create", target)
-    (scene.engine.volume_directory(target) / "mine").write_bytes(b"precious")
-
-    scene.voltar("backup", scene.small)
-
-    assert (scene.engine.volume_directory(target) / "mine").read_bytes() == b"precious"
+    assert backed_up.content(target) == backed_up.content(backed_up.large)
 
 
 def test_a_second_run_leaves_the_helpers_of_a_living_one_alone(scene: Scene) -> None:
@@ -306,18 +346,17 @@ def test_a_backup_whose_helper_is_disturbed_fails_soon_and_makes_no_snapshot(
 
 @pytest.mark.parametrize("disturbance", ["kill", "pause", "rm --force"])
 def test_a_restore_whose_helper_is_disturbed_fails_soon_and_leaves_no_volume(
-    scene: Scene, disturbance: str
+    backed_up: Scene, disturbance: str
 ) -> None:
-    scene.voltar("backup", scene.large)
-    target = scene.name()
-    running = scene.begin_restore(target)
+    target = backed_up.name()
+    running = backed_up.begin_restore(target)
 
-    scene.engine.docker(*disturbance.split(), *scene.running())
+    backed_up.engine.docker(*disturbance.split(), *backed_up.running())
     result = running.end(within_s=40)
 
     assert result.code == 1, result
-    assert target not in scene.volumes()
-    assert scene.helpers() == []
+    assert target not in backed_up.volumes()
+    assert backed_up.helpers() == []
 
 
 @both_planes
@@ -341,7 +380,8 @@ def test_a_backup_whose_engine_is_killed_fails_soon_and_the_next_run_is_sound(
 ) -> None:
     engine = start_engine()
     with Scratch(engine) as scratch:
-        scene = make_scene(engine, scratch, make_large(scratch), on(engine, made, tmp_path), {})
+        stock = Stage(made, tmp_path).stock(engine, scratch)
+        scene = set_up(scratch, stock, stock.with_small, tmp_path, {})
         running = scene.begin_backup()
 
         if whole:
@@ -398,31 +438,29 @@ def bound(scene: Scene, directory: Path) -> str:
 
 
 def test_a_full_target_is_a_clear_error_and_the_target_is_put_back(
-    scene: Scene, small_disk: Path
+    backed_up: Scene, small_disk: Path
 ) -> None:
-    scene.voltar("backup", scene.large)
-    target = bound(scene, small_disk)
+    target = bound(backed_up, small_disk)
     small_disk.chmod(0o750)
     os.utime(small_disk, ns=(1, 1_234_567_891))
     before = snapshot(small_disk)
 
-    failed = scene.voltar("restore", f"volume:{scene.large}", "--to", target, code=(1, 4))
+    failed = backed_up.voltar("restore", f"volume:{backed_up.large}", "--to", target, code=(1, 4))
 
     assert "space" in failed.err.lower() or "full" in failed.err.lower()
     assert diff(before, snapshot(small_disk)) == []
-    assert target in scene.volumes()
-    assert scene.helpers() == []
+    assert target in backed_up.volumes()
+    assert backed_up.helpers() == []
 
 
-def test_a_volume_of_a_driver_option_that_is_too_small_is_a_clear_error(scene: Scene) -> None:
-    scene.voltar("backup", scene.large)
+def test_a_volume_of_a_driver_option_that_is_too_small_is_a_clear_error(backed_up: Scene) -> None:
     options = ["type=tmpfs", "device=tmpfs", "o=size=5m"]
-    target = scene.scratch.volume(*(word for each in options for word in ("--opt", each)))
+    target = backed_up.scratch.volume(*(word for each in options for word in ("--opt", each)))
 
-    failed = scene.voltar("restore", f"volume:{scene.large}", "--to", target, code=(1, 4))
+    failed = backed_up.voltar("restore", f"volume:{backed_up.large}", "--to", target, code=(1, 4))
 
     assert failed.err.strip()
-    assert target in scene.volumes()
+    assert target in backed_up.volumes()
 
 
 def test_a_target_that_is_read_only_is_a_clear_error(scene: Scene, small_disk: Path) -> None:
@@ -462,11 +500,12 @@ def without_nanoseconds(tmp_path: Path) -> Iterator[Path]:
 def test_attributes_that_the_file_system_refuses_are_a_failure_that_names_paths(
     scene: Scene, without_attributes: Path
 ) -> None:
-    os.setxattr(scene.engine.volume_directory(scene.small) / "a", "user.name", b"x" * 2000)
-    scene.voltar("backup", scene.small)
+    volume = make_small(scene.scratch)
+    os.setxattr(scene.engine.volume_directory(volume) / "a", "user.name", b"x" * 2000)
+    scene.voltar("backup", volume)
     target = bound(scene, without_attributes)
 
-    words = ["restore", f"volume:{scene.small}", "--to", target, "--verify=full"]
+    words = ["restore", f"volume:{volume}", "--to", target, "--verify=full"]
     failed = scene.voltar(*words, code=(1, 4))
 
     assert re.search(r"\ba\b", failed.err)
@@ -476,12 +515,13 @@ def test_attributes_that_the_file_system_refuses_are_a_failure_that_names_paths(
 def test_times_that_the_file_system_silently_cuts_are_a_failure_that_names_paths(
     scene: Scene, without_nanoseconds: Path
 ) -> None:
-    path = scene.engine.volume_directory(scene.small) / "b" / "c"
+    volume = make_small(scene.scratch)
+    path = scene.engine.volume_directory(volume) / "b" / "c"
     os.utime(path, ns=(1, 1_700_000_000_123_456_789))
-    scene.voltar("backup", scene.small)
+    scene.voltar("backup", volume)
     target = bound(scene, without_nanoseconds)
 
-    failed = scene.voltar("restore", f"volume:{scene.small}", "--to", target, code=4)
+    failed = scene.voltar("restore", f"volume:{volume}", "--to", target, code=4)
 
     assert "b/c" in failed.err
     assert list(without_nanoseconds.iterdir()) == []
@@ -507,17 +547,16 @@ def test_an_interrupted_backup_ends_soon_and_leaves_nothing(
     assert scene.sources() == {f"volume:{scene.small}"}
 
 
-def test_an_interrupted_restore_leaves_no_volume(scene: Scene) -> None:
-    scene.voltar("backup", scene.large)
-    target = scene.name()
-    running = scene.begin_restore(target)
+def test_an_interrupted_restore_leaves_no_volume(backed_up: Scene) -> None:
+    target = backed_up.name()
+    running = backed_up.begin_restore(target)
 
     running.process.send_signal(signal.SIGINT)
     result = running.end(within_s=30)
 
     assert result.code == 130
-    assert target not in scene.volumes()
-    assert scene.helpers() == []
+    assert target not in backed_up.volumes()
+    assert backed_up.helpers() == []
 
 
 # --- a volume that changes under the backup
