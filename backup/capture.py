@@ -48,6 +48,9 @@ TAR_CREATE: Final = (
     "--blocking-factor=512",
 )
 _FILE_CHANGED: Final = 1
+_BATCH: Final = 500
+_TELL_SIZE: Final = 1 << 20
+_TELL_ENTRIES: Final = 50
 _PERSONAL: Final = b"GNUSparseFile."
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SAID: Final = re.compile(r"(?:\S*/)?tar: (?P<path>(?:\\.|[^\\:])+): (?P<text>.+)")
@@ -124,17 +127,22 @@ def _list(
     directory, prefix = _frame(helper, path)
     records, names = files
     size = entries = sockets = 0
+    batch: list[tuple[object, ...]] = []
     argv = ["find", path, "-xdev", "-printf", listing.FORMAT]
     with helper.reading(argv, ok=(0, 1)) as stream:
         scratch = Path(tempfile.gettempdir())
         for found in listing.ordered(listing.parse(stream), directory=scratch):
             record = found._replace(path=prefix + found.path)
-            marshal.dump(tuple(record), records)
+            batch.append(tuple(record))
+            if len(batch) >= _BATCH:
+                marshal.dump(batch, records)
+                batch.clear()
             if _unfit(record) is None:
                 names.write((record.path or b".") + b"\0")
             entries += 1
             size += record.size if record.kind == "f" else 0
             sockets += record.kind == "s"
+        marshal.dump(batch, records)
     return _Listing(directory, records, names, size, entries, sockets)
 
 
@@ -164,20 +172,24 @@ def _read(
 ) -> None:
     on_event(Started("backup", subject, listed.size, listed.entries))
     inside = helper.place("names", iter(lambda: listed.names.read(1 << 20), b""))
-    argv = [*TAR_CREATE, "--directory", listed.directory, "--files-from", inside, "--file=-"]
+    # In the directory itself: tar looks up attributes below a --directory by a longer path, and
+    # then some paths are too long that are not.
+    argv = [*TAR_CREATE, "--files-from", inside, "--file=-"]
     left_out: list[Listed] = []
     specials = _Specials()
-    with helper.reading(argv, ok=(0, _FILE_CHANGED)) as stream:
+    told = (0, 0)
+    with helper.reading(argv, within=listed.directory, ok=(0, _FILE_CHANGED)) as stream:
         records = _records(listed.records)
         for entry in split(stream):
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own
             record = _match(entry, records, left_out)
-            before = recorder.read
             if _PERSONAL in entry.head:
                 entry.head = impersonal(entry.head)
             recorder.add(specials.linked(entry, record), record)
-            on_event(Advanced(recorder.read - before, 1))
+            if recorder.read - told[0] >= _TELL_SIZE or recorder.entries - told[1] >= _TELL_ENTRIES:
+                told = _advanced(recorder, told, on_event)
+        _advanced(recorder, told, on_event)
         left_out.extend(records)
     for path, text in sorted(_reasons(left_out, stream.stderr).items()):
         recorder.note(path, text)
@@ -185,12 +197,20 @@ def _read(
     recorder.add(end_of_archive())
 
 
+def _advanced(recorder: Recorder, told: tuple[int, int], on_event: OnEvent) -> tuple[int, int]:
+    """Tell how far the work is; an event for each small file would cost more than it shows."""
+    size, entries = told
+    on_event(Advanced(recorder.read - size, recorder.entries - entries))
+    return recorder.read, recorder.entries
+
+
 def _records(file: IO[bytes]) -> Iterator[Listed]:
     while True:
         try:
-            yield Listed(*marshal.load(file))  # noqa: S302  written by this process, just now
+            batch = marshal.load(file)  # noqa: S302  written by this process, just now
         except EOFError:
             return
+        yield from map(Listed._make, batch)
 
 
 def _match(entry: Entry, records: Iterator[Listed], left_out: list[Listed]) -> Listed:

@@ -28,6 +28,7 @@ BUNDLED_BELOW: Final = 256 << 10
 
 _LONGEST_WAIT: Final = 4096
 _LONGEST_QUEUE: Final = 16384
+_LINES_AT_ONCE: Final = 64
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class _Draft:
     def member(self) -> tuple[Member, list[Extent]]:
         """Return the record, and the extents that did not fit into it."""
         entry, listed = self.entry, self.listed
-        extents = [Extent(chunk.id.hex(), at, length) for chunk, at, length in self.pieces]
+        extents = [Extent(chunk.hex, at, length) for chunk, at, length in self.pieces]
         return Member(
             path=to_text(relative(entry.path)),
             kind=entry.kind,
@@ -81,6 +82,7 @@ class Recorder:
         self._unfilled: deque[_Draft] = deque()
         self._waiting = 0
         self._notes: list[Note] = []
+        self._unfed: list[bytes] = []
         self._manifest: list[Pending] = []
         self.entries = 0
         self.files = 0
@@ -119,6 +121,7 @@ class Recorder:
             self._write(self._queue.popleft())
         for note in self._notes:
             self._write_line(note)
+        self._feed_lines()
         self._store_lines(self._lines.end())
         return [Extent(chunk.id.hex(), 0, chunk.size) for chunk in self._manifest]
 
@@ -146,7 +149,8 @@ class Recorder:
         self._unfilled.append(draft)
         for block in draft.entry.body:
             self.read += len(block)
-            self._spread(self._bundle.feed(block))
+            if chunks := self._bundle.feed(block):
+                self._spread(chunks)
 
     def _end_bundle(self) -> None:
         self._spread(self._bundle.end())
@@ -181,7 +185,13 @@ class Recorder:
             self._write_line(More(rest[start : start + EXTENTS_PER_RECORD]))
 
     def _write_line(self, line: Member | More | Note) -> None:
-        self._store_lines(self._lines.feed(encode_line(line)))
+        self._unfed.append(encode_line(line))
+        if len(self._unfed) >= _LINES_AT_ONCE:
+            self._feed_lines()
+
+    def _feed_lines(self) -> None:
+        self._store_lines(self._lines.feed(b"".join(self._unfed)))
+        self._unfed.clear()
 
     def _store_lines(self, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:

@@ -41,11 +41,12 @@ class Group(Enum):
 class Pending:
     """A chunk that was handed in; its id is known once the pool has hashed it."""
 
-    __slots__ = ("_future", "_id", "group", "size")
+    __slots__ = ("_future", "_hex", "_id", "group", "size")
 
     def __init__(self, future: "Future[tuple[ChunkId, bytes | None]]", group: Group, size: int):
         self._future: Future[tuple[ChunkId, bytes | None]] | None = future
         self._id: ChunkId | None = None
+        self._hex: str | None = None
         self.group = group
         self.size = size
 
@@ -56,6 +57,13 @@ class Pending:
             return self._id
         assert self._future is not None  # noqa: S101  cannot happen: one of the two is set
         return self._future.result()[0]
+
+    @property
+    def hex(self) -> str:
+        """The chunk's id as text: made once, for all entries that lie in a chunk name it."""
+        if self._hex is None:
+            self._hex = self.id.hex()
+        return self._hex
 
     @property
     def settled(self) -> bool:
