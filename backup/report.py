@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A piece of work began. `size` in bytes and `entries` are what lies ahead, 0 if not known."""
+    """A piece of work began. `size` in bytes and `entries` are what lies ahead, 0 if not known.
+
+    `unit` says what the entries are.
+    """
 
     work: str
     subject: str
     size: int = 0
     entries: int = 0
+    unit: str = "entries"
 
 
 @dataclass(frozen=True, slots=True)

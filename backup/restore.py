@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from backup.capture import TAR_CREATE
 from backup.engine import (
     Access,
     Attached,
@@ -36,13 +37,15 @@ from backup.members import selection
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import Snapshot, VolumeFacts
 from backup.survey import Survey
-from backup.verify import verify_contents, verify_listing
+from backup.tarsplit import split
+from backup.verify import ATTRIBUTES, verify_contents, verify_listing
 
 TARGET: Final = "/voltar-target"
 _VOLUME: Final = "voltar.restore"
 _MADE: Final = "voltar.restore-made"
 _ROOT: Final = "voltar.restore-root"
 _PROVEN: Final = "voltar-restored-"
+_LABEL: Final = "security.selinux"  # the system's own, which the restored root is given anew
 TAR_EXTRACT: Final = (
     "tar",
     "--extract",
@@ -94,15 +97,29 @@ def target(engine: Engine, name: str, facts: VolumeFacts | None, run: str) -> Ta
             f"volume {name!r} is used by the running container {running[0]!r}",
             hint=f"stop it first (docker stop {running[0]}), or restore into a new volume",
         )
+    return Target(name, None, _root_of_empty(engine, name, run))
+
+
+def _root_of_empty(engine: Engine, name: str, run: str) -> str:
+    """Return what an empty volume's root directory is like. Raises InUse where it is not empty."""
     with helper(engine, (Attached(name, TARGET),), access=Access.READ, run=run) as reader:
         root = reader.run(["find", TARGET, "-maxdepth", "0", "-printf", "%U %G %m %T@"]).decode()
         found = reader.run(["find", TARGET, "-mindepth", "1", "-printf", "%P", "-quit"])
+        with reader.reading([*TAR_CREATE, "--file=-", "."], within=TARGET) as stream:
+            keys = [key for entry in split(stream) for key in entry.pax]
     if found:
         raise InUse(
             f"volume {name!r} is not empty, and a restore never mixes or overwrites",
             hint="restore into a new volume: --to NEWNAME",
         )
-    return Target(name, None, root)
+    own = [key for key in keys if key.startswith(ATTRIBUTES) and not key.endswith(_LABEL)]
+    if own:
+        raise InUse(
+            f"the root directory of volume {name!r} has {own[0].split('.', 1)[1]} of its own, "
+            "which a restore could not take away",
+            hint="restore into a new volume: --to NEWNAME",
+        )
+    return root
 
 
 def restore(
@@ -113,7 +130,7 @@ def restore(
     Raises VerificationFailed, EngineError, IntegrityError, TransportError.
     """
     source = found.snapshot.source
-    on_event(Started("restore", source, found.stream, found.entries))
+    on_event(Started("restore", source, found.size, found.entries))
     with _filling(engine, into, run) as writer:
         blocks = _told(selection(found), on_event)
         writer.writing(TAR_EXTRACT, blocks, within=TARGET)
@@ -126,12 +143,9 @@ def restore(
 @contextmanager
 def _filling(engine: Engine, into: Target, run: str) -> Iterator[Helper]:
     """A helper that may write the target; the target is as it was unless the `with` ends well."""
-    made = into.make
-    if made is not None:
-        create_volume(
-            engine, into.name, driver=made.driver, options=made.options, labels=made.labels
-        )
-    labels = {_VOLUME: into.name, _MADE: "1" if made else "0", _ROOT: into.root}
+    if into.make is not None:
+        _make(engine, into.name, into.make, run)
+    labels = {_VOLUME: into.name, _MADE: "1" if into.make else "0", _ROOT: into.root}
     mounts = (Attached(into.name, TARGET),)
     try:
         with helper(engine, mounts, access=Access.WRITE, run=run, labels=labels) as writer:
@@ -139,6 +153,20 @@ def _filling(engine: Engine, into: Target, run: str) -> Iterator[Helper]:
             writer.rename(_PROVEN + run)
     except BaseException as error:
         _undo(engine, labels, run, error)
+        raise
+
+
+def _make(engine: Engine, name: str, like: VolumeFacts, run: str) -> None:
+    """Make a volume like one that was captured. Raises InUse, and makes none, where it has data.
+
+    A driver's options may lead to where the captured volume's own data are: a server, a device.
+    """
+    create_volume(engine, name, driver=like.driver, options=like.options, labels=like.labels)
+    try:
+        if like.options or like.driver != "local":
+            _root_of_empty(engine, name, run)
+    except BaseException:
+        remove_volume(engine, name)
         raise
 
 

@@ -16,7 +16,6 @@ from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_tex
 from backup.tarsplit import Entry, padding_of, split
 
 _SHOWN: Final = 5
-_HEAD_SIZE: Final = 3 * 512
 _OVERRIDING: Final = {"path", "linkpath", "size"}
 
 
@@ -51,10 +50,10 @@ class Selection:
 class Survey:
     """A snapshot, or a selection of it, that was looked at.
 
-    `size` is what its files will have, `stream` about what its tar stream has, in bytes. `links`
-    are all hard links and what they lead to. `moved` gives, for each target of a link that is not
-    selected itself, the first selected link: it becomes the file. `shadowed` holds the ordinals of
-    members that a later member of the same name replaces.
+    `size` is what its files will have, in bytes. `links` are all hard links and what they lead to.
+    `moved` gives, for each target of a link that is not selected itself, the first selected link:
+    it becomes the file. `shadowed` holds the ordinals of members that a later member of the same
+    name replaces.
     """
 
     repository: Repository
@@ -62,7 +61,6 @@ class Survey:
     selection: Selection
     entries: int
     size: int
-    stream: int
     links: Mapping[bytes, bytes]
     moved: Mapping[bytes, bytes]
     shadowed: frozenset[int]
@@ -77,7 +75,7 @@ class _View:
         self._matched: set[bytes] = set()
         self._entries = 0
         self._size = 0
-        self._stream = 0
+        self._lacking: dict[bytes, str] = {}
         self._links: dict[bytes, bytes] = {}
         self._moved: dict[bytes, bytes] = {}
         self._last: dict[bytes, int] = {}
@@ -102,7 +100,6 @@ class _View:
             return
         self._entries += 1
         self._size += member.size if member.kind == "f" else 0
-        self._stream += _HEAD_SIZE + member.body_size + padding_of(member.body_size)
         self._matched.update(p for p in self._selection.patterns if selected(path, (p,)))
 
     def _take_link(self, member: Member, path: bytes, *, wanted: bool) -> None:
@@ -112,6 +109,13 @@ class _View:
         if wanted and not self._selection.wants(target):
             self._moved.setdefault(target, path)
 
+    def lack(self, member: Member, chunk: str) -> None:
+        """Take note that a member's body cannot be read. Raises IntegrityError if it is wanted."""
+        path = to_bytes(member.path)
+        if member.kind != "z" and self._selection.wants(path):
+            raise _incomplete(path, chunk)
+        self._lacking.setdefault(path, chunk)
+
     def survey(self, repository: Repository, snapshot: Snapshot) -> Survey:
         unmatched = [p for p in self._selection.patterns if p not in self._matched]
         if unmatched:
@@ -119,6 +123,9 @@ class _View:
                 f"the snapshot holds no {printable(unmatched[0])}",
                 hint="`voltar ls SNAPSHOT` shows what it holds",
             )
+        for target in self._moved:
+            if target in self._lacking:
+                raise _incomplete(target, self._lacking[target])
         if self._shadowed and self._selection.patterns:
             raise UsageError(
                 "the archive that was imported holds a name twice, so no part of it can be chosen",
@@ -130,7 +137,6 @@ class _View:
             self._selection,
             self._entries,
             self._size,
-            self._stream,
             self._links,
             self._moved,
             frozenset(self._shadowed),
@@ -172,9 +178,20 @@ def _watched(
                 yield entry.path, entry.kind, entry.link
         if member is None:
             raise IntegrityError("a manifest begins in the middle of a member")
-        _demand_chunks(repository, line.extents, member)
-        missing -= sum(extent.length for extent in line.extents)
+        missing -= _see_extents(repository, line.extents, member, view)
     _demand_whole(member, missing)
+
+
+def _see_extents(
+    repository: Repository, extents: Sequence[Extent], member: Member, view: _View
+) -> int:
+    """Tell the view which chunks are lacking; return how many bytes the extents have."""
+    for extent in extents:
+        if extent.length < 0:
+            raise IntegrityError(f"a piece of {_shown(member)} has less than no bytes")
+        if chunk_of(extent) not in repository.index:
+            view.lack(member, extent.chunk)
+    return sum(extent.length for extent in extents)
 
 
 def _demand_whole(member: Member | None, missing: int) -> None:
@@ -218,10 +235,8 @@ def refuse_overriding(entry: Entry) -> None:
             raise UnsafeArchive(f"a global header of the archive sets {key!r} for all files")
 
 
-def _demand_chunks(repository: Repository, extents: Sequence[Extent], member: Member) -> None:
-    for extent in extents:
-        if extent.length < 0 or chunk_of(extent) not in repository.index:
-            raise IntegrityError(
-                f"{_shown(member)} needs chunk {extent.chunk[:16]}, which no pack holds",
-                hint="`voltar check` says what else is damaged",
-            )
+def _incomplete(path: bytes, chunk: str) -> IntegrityError:
+    return IntegrityError(
+        f"{printable(path)} needs chunk {chunk[:16]}, which no pack holds",
+        hint="`voltar check` says what else is damaged; what is not can be restored by naming it",
+    )

@@ -28,7 +28,7 @@ from backup.survey import Survey
 from backup.tarsplit import Entry, split
 
 _SHOWN: Final = 20
-_ATTRIBUTES: Final = ("SCHILY.xattr.", "SCHILY.acl.")
+ATTRIBUTES: Final = ("SCHILY.xattr.", "SCHILY.acl.")
 
 
 def expected(found: Survey) -> Iterable[Expected]:
@@ -177,5 +177,5 @@ def _attributes(path: bytes, want: Entry, have: Entry) -> Iterator[str]:
     if want.kind == have.kind and (want.major, want.minor) != (have.major, have.minor):
         yield f"{_name(path)}: the device number is not what was stored"
     for key in sorted({*want.pax, *have.pax}):
-        if key.startswith(_ATTRIBUTES) and want.pax.get(key) != have.pax.get(key):
+        if key.startswith(ATTRIBUTES) and want.pax.get(key) != have.pax.get(key):
             yield f"{_name(path)}: {printable(key.encode())} is not what was stored"

@@ -20,7 +20,7 @@ def backup(
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TARGET…", help="volume:NAME, container:NAME, or a NAME that is one of both."
+            metavar="TARGET", help="volume:NAME, container:NAME, or a NAME that is one of both."
         ),
     ] = None,
     *,

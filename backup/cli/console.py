@@ -226,7 +226,8 @@ def listening(voice: Voice) -> Iterator[Listener]:
 
 
 def _start_line(event: Started) -> str:
-    amount = f": {event.entries} entries, {size_text(event.size)}" if event.entries else ""
+    amount = f": {event.entries} {event.unit}" if event.entries else ""
+    amount += f", {size_text(event.size)}" if event.entries and event.size else ""
     return f"{event.work} {event.subject}{amount}"
 
 

@@ -23,7 +23,7 @@ def restore(
     ],
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH…", help="Only these, and what is below them."),
+        typer.Argument(metavar="PATH", help="Only these, and what is below them."),
     ] = None,
     *,
     to: Annotated[

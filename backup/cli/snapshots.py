@@ -26,7 +26,7 @@ _TYPES = {"f": "-", "h": "-", "d": "d", "l": "l", "c": "c", "b": "b", "p": "p"}
 def snapshots(
     ctx: typer.Context,
     source: Annotated[
-        str | None, typer.Argument(metavar="[SOURCE]", help="Only of this source: volume:NAME.")
+        str | None, typer.Argument(metavar="SOURCE", help="Only of this source: volume:NAME.")
     ] = None,
 ) -> None:
     """List snapshots, the oldest first.
@@ -131,7 +131,7 @@ def ls(
         str, typer.Argument(metavar="SNAPSHOT", help="An id, volume:NAME, or volume:NAME@TIME.")
     ],
     path: Annotated[
-        str | None, typer.Argument(metavar="[PATH]", help="Only this, and what is below it.")
+        str | None, typer.Argument(metavar="PATH", help="Only this, and what is below it.")
     ] = None,
     *,
     notes: Annotated[

@@ -6,19 +6,23 @@ within a chunk that is there. What is found is reported, not raised: one damaged
 hide another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
+from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import sealed
 from backup.repository.crypto import digest
 from backup.repository.index import IndexObject
-from backup.repository.manifest import Note, chunk_of
+from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
 from backup.repository.names import INDEX, KEYS, PACKS, ChunkId, PackId, SnapshotId, id_of
 from backup.repository.pack import PackReader, PackTable
 from backup.repository.repository import SHORT_ID, Repository
 from transports.errors import ObjectNotFound
+
+_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def _check_packs(
 ) -> dict[ChunkId, int]:
     """Return the sizes of all chunks that are whole, by id."""
     infos = list(repository.store.list(PACKS))
-    on_event(Started("check", "packs", sum(info.size for info in infos), len(infos)))
+    on_event(Started("check", "packs", sum(info.size for info in infos), len(infos), unit="packs"))
     whole: dict[ChunkId, int] = {}
     for info in infos:
         pack = PackId(id_of(info.name))
@@ -141,7 +145,7 @@ def _check_snapshots(
     whole: dict[ChunkId, int],
     on_event: OnEvent,
 ) -> None:
-    on_event(Started("check", "snapshots", 0, len(ids)))
+    on_event(Started("check", "snapshots", 0, len(ids), unit="snapshots"))
     for snapshot_id in ids:
         found.snapshots += 1
         for text in _faults(repository, snapshot_id, whole):
@@ -155,25 +159,38 @@ def _check_snapshots(
 def _faults(
     repository: Repository, snapshot_id: SnapshotId, whole: dict[ChunkId, int]
 ) -> Iterator[str]:
-    """Yield what is wrong with a snapshot: once that its manifest cannot be read, or each file."""
-    path = ""
+    """Yield what is wrong with a snapshot: that its manifest cannot be read, or the first files."""
     try:
         snapshot = repository.snapshot(snapshot_id)
-        source = snapshot.source
         missing = [extent for extent in snapshot.manifest if chunk_of(extent) not in whole]
         if missing:
-            yield f"{source}: its manifest is damaged: chunk {missing[0].chunk[:16]} is not whole"
+            chunk = missing[0].chunk[:16]
+            yield f"{snapshot.source}: its manifest is damaged: chunk {chunk} is not whole"
             return
-        for line in repository.manifest(snapshot):
-            if isinstance(line, Note):
-                continue
-            path = getattr(line, "path", path)
-            for extent in line.extents:
-                size = whole.get(chunk_of(extent), -1)
-                if extent.offset + extent.length > size:
-                    yield f"{source}: {path.encode('latin-1')!r} needs chunk {extent.chunk[:16]}"
-                    break
+        suffering = list(_suffering(repository.manifest(snapshot), whole))
     except NoSuchSnapshot:
         return  # forgotten since it was listed
     except RepositoryError as error:
         yield str(error)
+        return
+    for path in suffering[:_SHOWN]:
+        shown = printable(path) or "the end of the archive"
+        yield f"{snapshot.source}: {shown} cannot be read whole"
+    if len(suffering) > _SHOWN:
+        more = len(suffering) - _SHOWN
+        yield f"{snapshot.source}: and {more} more files cannot be read whole"
+
+
+def _suffering(lines: Iterable[Line], whole: dict[ChunkId, int]) -> Iterator[bytes]:
+    """Yield the paths whose bodies need a chunk that is not whole."""
+    path = b""
+    for line in lines:
+        if isinstance(line, Note):
+            continue
+        path = to_bytes(line.path) if isinstance(line, Member) else path
+        if not all(_within(extent, whole) for extent in line.extents):
+            yield path
+
+
+def _within(extent: Extent, whole: dict[ChunkId, int]) -> bool:
+    return 0 <= extent.offset <= extent.offset + extent.length <= whole.get(chunk_of(extent), -1)

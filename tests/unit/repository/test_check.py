@@ -25,9 +25,9 @@ def test_progress_is_told():
 
     found = check(reopened(repository), events.append)
 
-    assert events[0] == Started("check", "packs", found.size, 2)
+    assert events[0] == Started("check", "packs", found.size, 2, unit="packs")
     assert sum(event.size for event in events if isinstance(event, Advanced)) == found.size
-    assert Started("check", "snapshots", 0, 1) in events
+    assert Started("check", "snapshots", 0, 1, unit="snapshots") in events
     assert events[-1] == Finished("check", "snapshots")
 
 
