@@ -165,8 +165,15 @@ def _make(engine: Engine, name: str, like: VolumeFacts, run: str) -> None:
     try:
         if like.options or like.driver != "local":
             _root_of_empty(engine, name, run)
-    except BaseException:
+    except BaseException as error:
         remove_volume(engine, name)
+        if isinstance(error, InUse):
+            options = ", ".join(f"{key}={value}" for key, value in like.options.items())
+            raise InUse(
+                f"a volume like {like.name!r} (driver {like.driver}, {options}) is not empty: its "
+                "options lead to where data are",
+                hint=f"make an empty one (docker volume create {name}) and restore into that",
+            ) from error
         raise
 
 

@@ -840,3 +840,22 @@ def test_every_other_damaged_object_is_found(
     flip(victim)
 
     assert voltar("check", code=(4, 6)).err.strip()
+
+
+def test_a_volume_whose_options_lead_to_the_captured_data_is_not_restored_into(
+    voltar: Voltar, scratch: Scratch, run_directory: Path
+) -> None:
+    """A new volume with the options of the old one is the old one's data under another name."""
+    place = run_directory / "precious"
+    place.mkdir()
+    (place / "only-copy").write_bytes(b"data")
+    options = ("--opt", "type=none", "--opt", "o=bind", "--opt", f"device={place}")
+    volume, again = scratch.volume(*options), scratch.name("again")
+
+    voltar("backup", f"volume:{volume}")
+    done = voltar("restore", f"volume:{volume}", "--to", again, code=5)
+
+    assert "not empty" in done.err
+    assert [path.name for path in place.iterdir()] == ["only-copy"]
+    assert (place / "only-copy").read_bytes() == b"data"
+    assert again not in scratch.engine.docker("volume", "ls", "--quiet").split()
