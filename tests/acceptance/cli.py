@@ -211,17 +211,17 @@ def judge(result: Result, password: str | None) -> None:
 
 
 def assert_json(result: Result) -> None:
-    """Demand that stdout is a document or events, and that a failure is JSON on stderr."""
+    """Demand that stdout is a document or events, stderr JSON too, and a failure told in either."""
     if result.out.strip():
         try:
             json.loads(result.out)
         except ValueError:
             for event in result.out.splitlines():
                 json.loads(event)
-    if result.code not in (0, 3):
-        assert result.err.strip(), f"no error was told: {result}"
-        for line in result.err.splitlines():
-            json.loads(line)
+    for line in result.err.splitlines():
+        json.loads(line)
+    if result.code:
+        assert result.said.strip(), f"no error was told: {result}"
 
 
 def until(true: Callable[[], Any], *, within_s: float = 30, what: str = "it") -> Any:
