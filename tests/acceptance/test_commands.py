@@ -1,11 +1,14 @@
 """The commands as scripts and people use them: words, output, exit codes."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -705,6 +708,7 @@ def test_on_a_terminal_there_is_a_progress_bar_and_plain_lines_without_one(
     if pid == 0:
         environment = voltar.environment | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
         os.execve(COMMAND, [str(COMMAND), "backup", volume], environment)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     said = read_until(terminal, b"never", within_s=60)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     os.close(terminal)

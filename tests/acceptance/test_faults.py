@@ -365,7 +365,7 @@ def test_a_backup_whose_tar_is_killed_fails_and_makes_no_snapshot(scene: Scene) 
 
     (helper,) = scene.running()
     top = scene.engine.docker("top", helper, "-eo", "pid,comm")
-    (tar,) = re.findall(r"(\d+) tar", top)
+    (tar,) = re.findall(r"(\d+)\s+tar\b", top)
     os.kill(int(tar), signal.SIGKILL)
     result = running.end(within_s=30)
 
