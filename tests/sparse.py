@@ -23,14 +23,14 @@ def sparse_file(path: Path, regions: list[tuple[int, bytes]], size: int) -> None
 
 def tar_of(directory: Path, options: list[str], *names: str) -> bytes:
     """Return what GNU tar makes of these names below a directory, in this order."""
-    command = ["tar", "--create", *options, "--no-recursion", "--directory", directory, *names]
+    command = ["tar", "--create", *options, "--no-recursion", "--directory", str(directory), *names]
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def extracted(tar: bytes, into: Path) -> Path:
     """Extract a tar with GNU tar, which must not complain."""
     into.mkdir()
-    command = ["tar", "--extract", "--preserve-permissions", "--directory", into]
+    command = ["tar", "--extract", "--preserve-permissions", "--directory", str(into)]
     done = subprocess.run(command, input=tar, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     return into

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.errors import UsageError
+from backup.errors import RepositoryExists
 from backup.repository import create, open_repository
 from tests.faults import Fault, FaultyStore
 from tests.memory_store import MemoryStore
@@ -83,7 +83,7 @@ def test_making_a_repository(tmp_path, fault, password):
 
 def made_again(directory: Path, password: str | None) -> None:
     """The same again makes the repository, or finds it made by the call whose reply was lost."""
-    with contextlib.suppress(UsageError):
+    with contextlib.suppress(RepositoryExists):
         create(FileStore(directory), password)
     repository = open_repository(FileStore(directory), password)
     assert content(repository) == {}

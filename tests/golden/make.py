@@ -107,7 +107,7 @@ def read(repository: Repository) -> dict[str, dict[str, Any]]:
 
     What later versions add to a record is left out.
     """
-    said = {}
+    said: dict[str, dict[str, Any]] = {}
     for snapshot_id, snapshot in repository.snapshots():
         stream = hashlib.sha256(b"".join(archive(repository, snapshot))).hexdigest()
         lines = [msgspec.to_builtins(line)[:17] for line in repository.manifest(snapshot)]

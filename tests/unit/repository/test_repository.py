@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backup.errors import NoSuchSnapshot, UsageError
+from backup.errors import NoSuchSnapshot, RepositoryExists
 from backup.repository import (
     MountFacts,
     Snapshot,
@@ -56,7 +56,7 @@ def test_a_repository_is_not_made_over_another():
     create(store, None)
     before = dict(store.objects)
 
-    with pytest.raises(UsageError, match="there is a repository at memory: already"):
+    with pytest.raises(RepositoryExists, match="there is a repository at memory: already"):
         create(store, PASSWORD)
 
     assert store.objects == before
@@ -68,7 +68,7 @@ def test_a_repository_is_not_made_over_the_rest_of_one(kind):
     store.create()
     store.put(f"{kind}/00", b"x")
 
-    with pytest.raises(UsageError, match=f"holds {kind} but no voltar") as refused:
+    with pytest.raises(RepositoryExists, match=f"holds {kind} but no voltar") as refused:
         create(store, None)
 
     assert "voltar.json" in str(refused.value.hint)
