@@ -28,6 +28,9 @@ from backup.tarsplit import split
 from transports.store import publish, sync_directory
 
 _BLOCK_SIZE: Final = 1 << 20
+_ZSTD_STEP: Final = 4 << 10
+"""Bytes decompressed at once: 4 KiB can be a thousand runs, and so 128 MiB, and no more."""
+
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_MAGIC: Final = b"\x2a\x4d\x18"
@@ -182,17 +185,40 @@ def _opened(path: Path | None) -> Iterator[IO[bytes]]:
 def _decompressed(file: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield the tar stream in a file, whichever way it is compressed."""
     first = file.read(_BLOCK_SIZE)
-    stream: IO[bytes] = cast(IO[bytes], _Rejoined(first, file))
+    rejoined = cast(IO[bytes], _Rejoined(first, file))
     if first.startswith(_GZIP_MAGIC):
-        stream = cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+        stream = _blocks(cast(IO[bytes], gzip.GzipFile(fileobj=rejoined)), _BLOCK_SIZE)
     elif first.startswith(_ZSTD_MAGIC) or first[1:4] == _SKIPPABLE_MAGIC:
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-        stream = cast(IO[bytes], reader.stream_reader(stream, read_across_frames=True))
+        stream = _unzstd(_blocks(rejoined, _ZSTD_STEP))
+    else:
+        stream = _blocks(rejoined, _BLOCK_SIZE)
     try:
-        while block := stream.read(_BLOCK_SIZE):
-            yield block
+        yield from stream
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise ArchiveError(f"cannot read {name}: {error}") from error
+
+
+def _blocks(file: IO[bytes], size: int) -> Iterator[bytes]:
+    while block := file.read(size):
+        yield block
+
+
+def _unzstd(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompress frame after frame. Raises EOFError where the last one is cut off.
+
+    The library's own file reader takes a cut frame for the end.
+    """
+    frames = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+    frame = None
+    for block in blocks:
+        left = block
+        while left:
+            frame = frame or frames.decompressobj()
+            yield frame.decompress(left)
+            left = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+    if frame is not None:
+        raise EOFError("the compressed data end too early")
 
 
 class _Rejoined:

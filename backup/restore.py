@@ -8,6 +8,7 @@ killed, and what it did is taken back (`take_back`) by the next run. So a target
 completely restored.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ _VOLUME: Final = "voltar.restore"
 _MADE: Final = "voltar.restore-made"
 _ROOT: Final = "voltar.restore-root"
 _PROVEN: Final = "voltar-restored-"
+_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _LABEL: Final = "security.selinux"  # the system's own, which the restored root is given anew
 TAR_EXTRACT: Final = (
     "tar",
@@ -268,12 +270,14 @@ def target_name(engine: Engine, text: str, snapshot: Snapshot) -> str:
     container mounts where the snapshot's was mounted. Raises UsageError, NotOnEngine.
     """
     kind, colon, name = text.partition(":")
-    if colon and kind == "volume":
-        return name
-    if colon and kind != "container":
+    if (colon and kind not in ("volume", "container")) or not _NAME.fullmatch(
+        name if colon else text
+    ):
         raise UsageError(f"{text!r} is no target", hint="write volume:NAME or container:NAME")
     if not colon:
         return _unambiguous(engine, text)
+    if kind == "volume":
+        return name
     mounts = [mount for mount in container(engine, name).mounts if mount.kind == "volume"]
     place = snapshot.mount.destination if snapshot.mount else None
     fitting = [mount for mount in mounts if mount.destination == place] or mounts

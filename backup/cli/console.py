@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from backup.errors import BackupError
+from backup.errors import BackupError, VerificationFailed
 from backup.paths import printable
 from backup.report import Advanced, Event, Finished, Noted, Started
 from transports.errors import TransportError
@@ -103,6 +103,8 @@ class Voice:
     def error(self, error: BackupError | TransportError, code: int) -> None:
         """Tell why the command failed."""
         notes = list(getattr(error, "__notes__", []))
+        if isinstance(error, VerificationFailed):
+            notes += error.differences[1:]
         if self.as_json:
             told = {"type": "error", "message": str(error), "hint": error.hint, "code": code}
             print(json.dumps(told | ({"notes": notes} if notes else {})), file=sys.stderr)

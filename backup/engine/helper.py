@@ -202,12 +202,13 @@ def _require_gnu(engine: Engine, ready: Helper) -> None:
 
 def _how(done: Finished) -> str:
     """The end of the sentence: why a command did not end well."""
-    said = done.stderr.strip().splitlines()
-    last = f": {said[-1]}" if said else ""
+    said = list(dict.fromkeys(done.stderr.strip().splitlines()))
+    more = f" (and {len(said) - 1} lines more)" if len(said) > 1 else ""
+    first = f": {said[0]}{more}" if said else ""
     if done.status == _NOT_FOUND:
-        return f"was not found{last}"
+        return f"was not found{first}"
     if done.status > 128:
         number = done.status - 128
         name = signal.strsignal(number) or f"signal {number}"
         return f"was killed ({name.lower()}, signal {number})"
-    return f"failed with status {done.status}{last}"
+    return f"failed with status {done.status}{first}"
