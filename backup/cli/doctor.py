@@ -27,7 +27,9 @@ class Finding:
 
 
 def doctor(ctx: typer.Context) -> None:
-    """Look at the engine, the helper, the data plane and the store: what works here, and what not.
+    """Say what works on this machine, what does not, and what to do.
+
+    It looks at the engine, the helper, the data plane, the store and the repository.
 
     Example: voltar doctor
     """
