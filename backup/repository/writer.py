@@ -8,6 +8,7 @@ the volume. Order on the store is packs, then their index (docs/format.md, secti
 that needs them is put after `finish` has returned.
 """
 
+import gc
 import os
 import sys
 import time
@@ -29,6 +30,8 @@ _UPLOADS_IN_FLIGHT: Final = 2
 _SWITCH_S: Final = 0.0002
 """How long a thread that is back from hashing or compressing waits for the interpreter, at most.
 The default, 5 ms, is longer than the work: the pool would idle behind a caller that computes."""
+_COLLECT: Final = (50_000, 20, 50)
+"""Thresholds of the collector of cycles: entries in a queue make none, and are many."""
 
 
 class Group(Enum):
@@ -97,18 +100,21 @@ class Writer:
         self._listed_at = time.monotonic()
         self._seen: set[ChunkId] = set()
         self._buffers: list[bytearray] = []
-        self._switch_s = sys.getswitchinterval()
+        self._process = sys.getswitchinterval(), gc.get_threshold()
         self.added = 0
         self.stored = 0
 
     def __enter__(self) -> "Writer":
         sys.setswitchinterval(_SWITCH_S)
+        gc.set_threshold(*_COLLECT)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._uploader.shutdown(cancel_futures=True)
-        sys.setswitchinterval(self._switch_s)
+        switch_s, collect = self._process
+        sys.setswitchinterval(switch_s)
+        gc.set_threshold(*collect)
 
     def add(self, chunk: bytes, group: Group) -> Pending:
         """Take a chunk. Raises what storing an earlier one raised."""
