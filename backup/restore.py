@@ -4,26 +4,23 @@ A target is a new volume or an empty one. Before anything is written the whole m
 and the target looked at. The helper that writes is the journal: its labels say which volume it
 fills, whether it made it, and how the root directory was. Once the volume was read back and
 compared, the helper is renamed; one that is found dead and not renamed belonged to a run that was
-killed, and what it did is taken back (`take_back`) by the next run. So a target is as it was, or
+killed, and what it did is taken back by the next run. So a target is as it was, or
 completely restored.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from backup.capture import TAR_CREATE
+from backup.destination import PLACE, Target, make
 from backup.engine import (
     Access,
     Attached,
     Engine,
     Helper,
     Orphan,
-    container,
-    create_volume,
     ended_at,
     helper,
     orphans,
@@ -33,21 +30,16 @@ from backup.engine import (
     users,
     volume,
 )
-from backup.errors import BackupError, InUse, NotOnEngine, UsageError
+from backup.errors import BackupError, NotOnEngine
 from backup.members import selection
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import Snapshot, VolumeFacts
 from backup.survey import Survey
-from backup.tarsplit import split
-from backup.verify import ATTRIBUTES, verify_contents, verify_listing
+from backup.verify import verify_contents, verify_listing
 
-TARGET: Final = "/voltar-target"
 _VOLUME: Final = "voltar.restore"
 _MADE: Final = "voltar.restore-made"
 _ROOT: Final = "voltar.restore-root"
 _PROVEN: Final = "voltar-restored-"
-_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_LABEL: Final = "security.selinux"  # the system's own, which the restored root is given anew
 TAR_EXTRACT: Final = (
     "tar",
     "--extract",
@@ -72,58 +64,6 @@ class Verify(Enum):
     FULL = "full"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A volume to restore into. `make` says how to make it; None where it exists and is empty.
-
-    `root` is then what its root directory is like, as `_empty` reads it.
-    """
-
-    name: str
-    make: VolumeFacts | None
-    root: str = ""
-
-
-def target(engine: Engine, name: str, facts: VolumeFacts | None, run: str) -> Target:
-    """Look at a volume before anything is restored into it.
-
-    Raises InUse where a running container uses it, or where it is not empty.
-    """
-    try:
-        volume(engine, name)
-    except NotOnEngine:
-        return Target(name, facts or VolumeFacts(name=name))
-    running = [user.name for user in users(engine, name) if user.running]
-    if running:
-        raise InUse(
-            f"volume {name!r} is used by the running container {running[0]!r}",
-            hint=f"stop it first (docker stop {running[0]}), or restore into a new volume",
-        )
-    return Target(name, None, _root_of_empty(engine, name, run))
-
-
-def _root_of_empty(engine: Engine, name: str, run: str) -> str:
-    """Return what an empty volume's root directory is like. Raises InUse where it is not empty."""
-    with helper(engine, (Attached(name, TARGET),), access=Access.READ, run=run) as reader:
-        root = reader.run(["find", TARGET, "-maxdepth", "0", "-printf", "%U %G %m %T@"]).decode()
-        found = reader.run(["find", TARGET, "-mindepth", "1", "-printf", "%P", "-quit"])
-        with reader.reading([*TAR_CREATE, "--file=-", "."], within=TARGET) as stream:
-            keys = [key for entry in split(stream) for key in entry.pax]
-    if found:
-        raise InUse(
-            f"volume {name!r} is not empty, and a restore never mixes or overwrites",
-            hint="restore into a new volume: --to NEWNAME",
-        )
-    own = [key for key in keys if key.startswith(ATTRIBUTES) and not key.endswith(_LABEL)]
-    if own:
-        raise InUse(
-            f"the root directory of volume {name!r} has {own[0].split('.', 1)[1]} of its own, "
-            "which a restore could not take away",
-            hint="restore into a new volume: --to NEWNAME",
-        )
-    return root
-
-
 def restore(
     engine: Engine, found: Survey, into: Target, *, run: str, verify: Verify, on_event: OnEvent
 ) -> None:
@@ -135,10 +75,10 @@ def restore(
     on_event(Started("restore", source, found.size, found.entries))
     with _filling(engine, into, run) as writer:
         blocks = _told(selection(found), on_event)
-        writer.writing(TAR_EXTRACT, blocks, within=TARGET)
-        verify_listing(writer, TARGET, found)
+        writer.writing(TAR_EXTRACT, blocks, within=PLACE)
+        verify_listing(writer, PLACE, found)
         if verify is Verify.FULL:
-            verify_contents(writer, TARGET, found, on_event)
+            verify_contents(writer, PLACE, found, on_event)
     on_event(Finished("restore", source))
 
 
@@ -146,36 +86,15 @@ def restore(
 def _filling(engine: Engine, into: Target, run: str) -> Iterator[Helper]:
     """A helper that may write the target; the target is as it was unless the `with` ends well."""
     if into.make is not None:
-        _make(engine, into.name, into.make, run)
+        make(engine, into.name, into.make, run)
     labels = {_VOLUME: into.name, _MADE: "1" if into.make else "0", _ROOT: into.root}
-    mounts = (Attached(into.name, TARGET),)
+    mounts = (Attached(into.name, PLACE),)
     try:
         with helper(engine, mounts, access=Access.WRITE, run=run, labels=labels) as writer:
             yield writer
             writer.rename(_PROVEN + run)
     except BaseException as error:
         _undo(engine, labels, run, error)
-        raise
-
-
-def _make(engine: Engine, name: str, like: VolumeFacts, run: str) -> None:
-    """Make a volume like one that was captured. Raises InUse, and makes none, where it has data.
-
-    A driver's options may lead to where the captured volume's own data are: a server, a device.
-    """
-    create_volume(engine, name, driver=like.driver, options=like.options, labels=like.labels)
-    try:
-        if like.options or like.driver != "local":
-            _root_of_empty(engine, name, run)
-    except BaseException as error:
-        remove_volume(engine, name)
-        if isinstance(error, InUse):
-            options = ", ".join(f"{key}={value}" for key, value in like.options.items())
-            raise InUse(
-                f"a volume like {like.name!r} (driver {like.driver}, {options}) is not empty: its "
-                "options lead to where data are",
-                hint=f"make an empty one (docker volume create {name}) and restore into that",
-            ) from error
         raise
 
 
@@ -195,15 +114,15 @@ def _empty(engine: Engine, labels: dict[str, str], run: str) -> None:
 
     The helper has the labels of the one before it, so a run that is killed here is found again.
     """
-    mounts = (Attached(labels[_VOLUME], TARGET),)
+    mounts = (Attached(labels[_VOLUME], PLACE),)
     with helper(engine, mounts, access=Access.WRITE, run=run, labels=labels) as writer:
-        writer.run(["find", TARGET, "-mindepth", "1", "-delete"])
+        writer.run(["find", PLACE, "-mindepth", "1", "-delete"])
         if labels[_MADE] == "1":
             return  # it will be removed
         uid, gid, mode, mtime = labels[_ROOT].split()
-        writer.run(["chown", f"{uid}:{gid}", TARGET])
-        writer.run(["chmod", mode, TARGET])
-        writer.run(["touch", "--date", f"@{mtime}", TARGET])
+        writer.run(["chown", f"{uid}:{gid}", PLACE])
+        writer.run(["chmod", mode, PLACE])
+        writer.run(["touch", "--date", f"@{mtime}", PLACE])
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +171,8 @@ def _claimed(engine: Engine, orphan: Orphan, name: str, run: str) -> str | None:
         return f"container {using[0].name!r} has it now"
     # a volume that was made anew is newer in its root directory, which is looked at as well
     since = ended_at(engine, orphan)
-    with helper(engine, (Attached(name, TARGET),), access=Access.READ, run=run) as reader:
-        changed = reader.run(["find", TARGET, "-newerct", since, "-printf", "%P", "-quit"])
+    with helper(engine, (Attached(name, PLACE),), access=Access.READ, run=run) as reader:
+        changed = reader.run(["find", PLACE, "-newerct", since, "-printf", "%P", "-quit"])
     return "it was changed since" if changed else None
 
 
@@ -261,44 +180,3 @@ def _told(blocks: Iterator[memoryview], on_event: OnEvent) -> Iterator[memoryvie
     for block in blocks:
         on_event(Advanced(len(block)))
         yield block
-
-
-def target_name(engine: Engine, text: str, snapshot: Snapshot) -> str:
-    """Return the volume that a restore's target names.
-
-    volume:NAME or NAME is that volume, there or not; container:NAME is the volume that the
-    container mounts where the snapshot's was mounted. Raises UsageError, NotOnEngine.
-    """
-    kind, colon, name = text.partition(":")
-    if (colon and kind not in ("volume", "container")) or not _NAME.fullmatch(
-        name if colon else text
-    ):
-        raise UsageError(f"{text!r} is no target", hint="write volume:NAME or container:NAME")
-    if not colon:
-        return _unambiguous(engine, text)
-    if kind == "volume":
-        return name
-    mounts = [mount for mount in container(engine, name).mounts if mount.kind == "volume"]
-    place = snapshot.mount.destination if snapshot.mount else None
-    fitting = [mount for mount in mounts if mount.destination == place] or mounts
-    if len(fitting) != 1:
-        raise UsageError(
-            f"container {name!r} has {len(mounts)} volumes, none of them at {place}",
-            hint="name the volume: --to volume:NAME",
-        )
-    return fitting[0].source
-
-
-def _unambiguous(engine: Engine, name: str) -> str:
-    try:
-        container(engine, name)
-    except NotOnEngine:
-        return name
-    try:
-        volume(engine, name)
-    except NotOnEngine:
-        hint = f"write container:{name} for its volume, or volume:{name} for a new one"
-        raise UsageError(f"{name!r} is a container, and not a volume", hint=hint) from None
-    raise UsageError(
-        f"{name!r} is a volume and a container", hint=f"write volume:{name} or container:{name}"
-    )

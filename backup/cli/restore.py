@@ -8,10 +8,11 @@ import typer
 
 from backup.cli.console import listening, seconds_text, size_text
 from backup.cli.context import Context
+from backup.destination import target, target_name
 from backup.job import new_run
 from backup.lookup import find_snapshot
 from backup.repository import SHORT_ID
-from backup.restore import Verify, target, target_name
+from backup.restore import Verify
 from backup.restore import restore as restore_into
 from backup.survey import Selection, survey
 
