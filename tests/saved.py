@@ -67,6 +67,12 @@ def password_of(repository: Repository) -> str | None:
     return PASSWORD if repository.descriptor.sealed else None
 
 
+def memory(repository: Repository) -> MemoryStore:
+    """Return the store of a repository made here, for tests that look into it or spoil it."""
+    assert isinstance(repository.store, MemoryStore)
+    return repository.store
+
+
 def cheap_key(repository: Repository, password: str, **changes: Any) -> bytes:
     """Return a key object by docs/format.md; `changes` are made to it at the end."""
     derivation = {

@@ -216,7 +216,7 @@ def test_of_many_writers_of_one_name_one_wins(store):
 
 def test_readers_see_whole_objects_only(store):
     content = bytes(range(256)) * 2000
-    seen = set()
+    seen: set[int] = set()
     done = threading.Event()
 
     def watch():

@@ -162,6 +162,7 @@ def test_reading_gives_everything_or_an_error(kind, fault):
             break
         assert read is None
 
+    assert read is not None
     assert set(read.values()) == {EARLIER, TAR}
     assert fail_at > 8
 
@@ -186,7 +187,7 @@ def test_the_process_is_killed_while_it_saves(tmp_path):
 
 def killed_at(fail_at: int, directory: Path) -> int:
     """Run this file as a program that saves TAR; return its exit status."""
-    command = [sys.executable, "-m", "tests.fault.test_repository", str(fail_at), directory]
+    command = [sys.executable, "-m", "tests.fault.test_repository", str(fail_at), str(directory)]
     done = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True)
     assert (done.returncode, done.stderr) in ((0, b""), (-signal.SIGKILL, b""))
     return done.returncode

@@ -12,7 +12,7 @@ import zstandard
 from backup.archive import ArchiveError, Form, form_of, import_file, write_file, write_stream
 from backup.errors import BackupError, IntegrityError, UnsafeArchive, UsageError
 from backup.members import archive
-from backup.report import Advanced, Finished, Started, ignore
+from backup.report import Advanced, Event, Finished, Started, ignore
 from backup.tarsplit import MalformedArchive, TruncatedArchive
 from tests.memory_store import MemoryStore
 from tests.saved import plain, reopened
@@ -178,7 +178,7 @@ def test_a_tar_file_becomes_a_snapshot(tmp_path, form):
 
 def test_progress_is_told(tmp_path):
     (tmp_path / "x").write_bytes(TAR)
-    events = []
+    events: list[Event] = []
 
     imported(tmp_path / "x", on_event=events.append)
 

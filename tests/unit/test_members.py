@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+from typing import Any
 
 import pytest
 
 from backup.errors import UsageError
 from backup.members import archive, selection
+from backup.repository import Repository, Snapshot
 from backup.survey import Selection, survey
 from tests.memory_store import MemoryStore
 from tests.saved import plain, reopened, save
@@ -15,7 +17,7 @@ from tests.tars import END, extended, header, padded
 from tests.unit.repository.test_chunker import noise
 
 
-def stored(*blocks, **facts):
+def stored(*blocks: bytes, **facts: Any) -> tuple[Repository, Snapshot]:
     repository = plain(MemoryStore())
     saved = save(repository, blocks, **facts)
     again = reopened(repository)

@@ -182,7 +182,9 @@ def test_notes_come_last_and_any_text_is_kept(text):
 
     assert recorder.notes == 1
     assert [type(line) for line in lines] == [Member, Member, Note]
-    assert lines[-1].path == "sock\xff"
+    note = lines[-1]
+    assert isinstance(note, Note)
+    assert note.path == "sock\xff"
 
 
 def test_counts_are_those_of_what_was_added():

@@ -1,11 +1,14 @@
 """What a survey refuses, and what it counts."""
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 import pytest
 
 from backup.errors import IntegrityError, UnsafeArchive, UsageError
 from backup.recorder import Recorder
-from backup.repository import Group, Snapshot
+from backup.repository import Group, Repository, Snapshot
 from backup.repository.manifest import Extent, encode_line
 from backup.survey import Selection, survey
 from backup.tarsplit import split
@@ -99,7 +102,7 @@ def test_global_headers_that_rename_are_refused(key):
         look(shared + header(b"a", size=5) + padded(b"hello") + END)
 
 
-def rewritten(change):
+def rewritten(change: Callable[[Any], dict[str, Any]]) -> tuple[Repository, Snapshot]:
     """A snapshot of GOOD whose first file's record was changed."""
     repository = plain(MemoryStore())
     with repository.writer() as writer:
@@ -118,7 +121,7 @@ def rewritten(change):
     return reopened(first), snapshot([Extent(chunk.id.hex(), 0, len(text))])
 
 
-def snapshot(manifest):
+def snapshot(manifest: list[Extent]) -> Snapshot:
     return Snapshot(time=NOW, host="h", source="volume:v", run="r", manifest=manifest)
 
 

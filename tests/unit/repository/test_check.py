@@ -1,11 +1,11 @@
 """What a check tells, and what it must not take for damage. Damage itself is in test_damage.py."""
 
 from backup.recorder import Recorder
-from backup.report import Advanced, Finished, Started, ignore
-from backup.repository import Group, Snapshot
+from backup.report import Advanced, Event, Finished, Started, ignore
+from backup.repository import Group, Snapshot, SnapshotId
 from backup.repository.check import check
 from tests.memory_store import MemoryStore
-from tests.saved import NOW, checked, plain, reopened, save
+from tests.saved import NOW, checked, memory, plain, reopened, save
 from tests.tars import END, header, padded
 from transports.errors import ObjectNotFound
 
@@ -21,7 +21,7 @@ def test_an_empty_repository_is_right():
 def test_progress_is_told():
     repository = plain(MemoryStore())
     save(repository, [TAR])
-    events = []
+    events: list[Event] = []
 
     found = check(reopened(repository), events.append)
 
@@ -37,7 +37,7 @@ def test_packs_of_an_interrupted_backup_are_no_damage():
     with repository.writer() as writer:
         writer.add(b"chunk that no index lists", Group.DATA)
         writer.finish()
-    store = repository.store
+    store = memory(repository)
     latest = [name for name in store.objects if name.startswith("index/")][-1]
     store.delete(latest)
 
@@ -50,7 +50,7 @@ def test_a_snapshot_that_is_committed_during_the_check_is_no_damage():
     """A check of a large repository takes hours; backups go on meanwhile."""
     repository = plain(MemoryStore())
     save(repository, [TAR])
-    added = []
+    added: list[SnapshotId] = []
 
     def backup_meanwhile(event):
         if isinstance(event, Advanced) and not added:
@@ -63,7 +63,7 @@ def test_a_snapshot_that_is_committed_during_the_check_is_no_damage():
     assert found.damages == []
 
 
-def test_an_index_that_is_replaced_during_the_check_is_no_damage():
+def test_an_index_that_is_replaced_during_the_check_is_no_damage(monkeypatch):
     store = MemoryStore()
     repository = plain(store)
     save(repository, [TAR])
@@ -75,7 +75,7 @@ def test_an_index_that_is_replaced_during_the_check_is_no_damage():
         return get(name, offset, length)
 
     store.put("index/0000", b"x")
-    store.get = vanishing
+    monkeypatch.setattr(store, "get", vanishing)
 
     assert check(reopened(repository), ignore).damages == []
 

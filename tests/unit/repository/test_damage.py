@@ -4,14 +4,14 @@ import msgspec
 import pytest
 
 from backup.errors import IntegrityError, WrongKey
-from backup.repository import Repository, open_repository
+from backup.repository import Member, Repository, SnapshotId, codec, open_repository
 from backup.repository import sealed as sealed_objects
 from backup.repository.check import Checked
 from backup.repository.crypto import Keys, digest
 from backup.repository.index import IndexObject
 from backup.repository.names import id_of
 from tests.memory_store import MemoryStore
-from tests.saved import MAKERS, PASSWORD, checked, content, reopened, save, sealed
+from tests.saved import MAKERS, PASSWORD, checked, content, memory, reopened, save, sealed
 from tests.tars import END, header, padded
 
 TAR = header(b"d/", b"5") + header(b"d/file", size=700) + padded(bytes(range(175)) * 4) + END
@@ -27,7 +27,7 @@ def filled(kind: str, tar: bytes = TAR, number: int = 0) -> Repository:
     return reopened(repository)
 
 
-def outcome(repository: Repository) -> tuple[dict[str, bytes] | None, Checked | None]:
+def outcome(repository: Repository) -> tuple[dict[SnapshotId, bytes] | None, Checked | None]:
     """What reading everything gives, and what a check finds; None for an IntegrityError."""
     try:
         read = content(reopened(repository))
@@ -40,7 +40,7 @@ def outcome(repository: Repository) -> tuple[dict[str, bytes] | None, Checked | 
     return read, found
 
 
-def noticed(repository: Repository, good: dict[str, bytes]) -> bool:
+def noticed(repository: Repository, good: dict[SnapshotId, bytes]) -> bool:
     """Whether a check reports damage; reading must fail or give what is right."""
     read, found = outcome(repository)
     assert read is None or read.items() <= good.items()
@@ -49,7 +49,9 @@ def noticed(repository: Repository, good: dict[str, bytes]) -> bool:
 
 def objects(repository: Repository, kinds: tuple[str, ...] = KINDS) -> dict[str, bytes]:
     return {
-        name: data for name, data in repository.store.objects.items() if name.split("/")[0] in kinds
+        name: data
+        for name, data in memory(repository).objects.items()
+        if name.split("/")[0] in kinds
     }
 
 
@@ -75,17 +77,17 @@ def test_every_flipped_byte_is_noticed(repository, kind):
     for name, data in objects(repository, (kind,)).items():
         for at in range(len(data)):
             flipped = data[at] ^ (1 << at % 8)
-            repository.store.objects[name] = data[:at] + bytes([flipped]) + data[at + 1 :]
+            memory(repository).objects[name] = data[:at] + bytes([flipped]) + data[at + 1 :]
             if not noticed(repository, good):
                 unnoticed.append((name, at))
-        repository.store.objects[name] = data
+        memory(repository).objects[name] = data
 
     assert unnoticed == []
     assert not noticed(repository, good)
 
 
 def test_every_flipped_byte_of_the_key_is_noticed():
-    store = filled("sealed").store
+    store = memory(filled("sealed"))
     ((name, data),) = [item for item in store.objects.items() if item[0].startswith("keys/")]
 
     for at in range(len(data)):
@@ -99,9 +101,9 @@ def test_every_cut_off_object_is_noticed(repository):
 
     for name, data in objects(repository).items():
         for length in {0, 1, 8, 45, 46, 47, len(data) // 2, len(data) - 5, len(data) - 1}:
-            repository.store.objects[name] = data[:length]
+            memory(repository).objects[name] = data[:length]
             assert noticed(repository, good), (name, length)
-        repository.store.objects[name] = data
+        memory(repository).objects[name] = data
 
 
 def test_every_lengthened_object_is_noticed(repository):
@@ -109,9 +111,9 @@ def test_every_lengthened_object_is_noticed(repository):
 
     for name, data in objects(repository).items():
         for more in (b"\0", data):
-            repository.store.objects[name] = data + more
+            memory(repository).objects[name] = data + more
             assert noticed(repository, good), name
-        repository.store.objects[name] = data
+        memory(repository).objects[name] = data
 
 
 def test_objects_that_changed_places_are_noticed(repository):
@@ -138,11 +140,11 @@ def test_renamed_objects_are_noticed(repository):
 
     for name, data in objects(repository).items():
         renamed = name[:-1] + ("0" if name[-1] != "0" else "1")
-        del repository.store.objects[name]
-        repository.store.objects[renamed] = data
+        del memory(repository).objects[name]
+        memory(repository).objects[renamed] = data
         assert noticed(repository, good), name
-        del repository.store.objects[renamed]
-        repository.store.objects[name] = data
+        del memory(repository).objects[renamed]
+        memory(repository).objects[name] = data
 
 
 @pytest.mark.parametrize("kind", ["packs", "index"])
@@ -150,9 +152,9 @@ def test_missing_objects_are_noticed(repository, kind):
     good = content(repository)
 
     for name, data in objects(repository, (kind,)).items():
-        del repository.store.objects[name]
+        del memory(repository).objects[name]
         assert noticed(repository, good), name
-        repository.store.objects[name] = data
+        memory(repository).objects[name] = data
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,7 +162,7 @@ def test_objects_of_another_repository_are_refused(kind):
     repository, other = filled("sealed"), filled("sealed", OTHER, 1)
     good = content(repository)
 
-    repository.store.objects |= objects(other, (kind,))
+    memory(repository).objects |= objects(other, (kind,))
 
     assert noticed(repository, good)
 
@@ -171,14 +173,14 @@ def test_objects_that_are_not_encrypted_are_refused_where_others_are(kind):
     repository, forger = filled("sealed"), filled("plain", OTHER)
     good = content(repository)
 
-    repository.store.objects |= objects(forger, (kind,))
+    memory(repository).objects |= objects(forger, (kind,))
 
     assert noticed(repository, good)
 
 
 def test_a_forged_snapshot_is_refused_when_it_is_read():
     repository, forger = filled("sealed"), filled("plain", OTHER)
-    repository.store.objects |= objects(forger)
+    memory(repository).objects |= objects(forger)
     (forged,) = forger.snapshot_ids()
 
     with pytest.raises(
@@ -202,7 +204,7 @@ def test_an_object_in_the_place_of_another_kind_is_refused():
 def test_objects_that_say_the_impossible_are_damaged(text):
     keys = Keys(bytes(32), sealed=False)
     seal = keys.new_seal("index")
-    data = seal.envelope + sealed_objects.codec.compress(text)
+    data = seal.envelope + codec.compress(text)
 
     with pytest.raises(IntegrityError, match=r"index/.{16} is damaged"):
         sealed_objects.decode(keys, "index", digest(data), data, IndexObject)
@@ -212,7 +214,7 @@ def test_a_damaged_object_hides_no_other(repository):
     save(repository, [OTHER], number=1)
     packs = list(objects(repository, ("packs",)))
     for name in packs:
-        repository.store.objects[name] = repository.store.objects[name][:60]
+        memory(repository).objects[name] = memory(repository).objects[name][:60]
 
     found = checked(repository)
 
@@ -226,9 +228,9 @@ def test_a_damaged_chunk_is_named_with_the_file_that_suffers(repository):
     save(repository, [OTHER], number=1)
     line = list(repository.manifest(repository.snapshot(snapshot)))[1]
     pack, blob = repository.index.find(bytes.fromhex(line.extents[0].chunk))
-    data = bytearray(repository.store.objects[f"packs/{pack.id}"])
+    data = bytearray(memory(repository).objects[f"packs/{pack.id}"])
     data[blob.offset + 20] ^= 1
-    repository.store.objects[f"packs/{pack.id}"] = bytes(data)
+    memory(repository).objects[f"packs/{pack.id}"] = bytes(data)
 
     found = checked(repository)
 
@@ -244,7 +246,7 @@ def test_a_damaged_pack_that_no_index_lists_hides_no_other(repository, byte):
     good = content(repository)
     stray = filled("plain" if not repository.keys.sealed else "sealed", OTHER)
     name, data = next(iter(objects(stray, ("packs",)).items()))
-    repository.store.objects[name] = data[:byte] + bytes([data[byte] ^ 4]) + data[byte + 1 :]
+    memory(repository).objects[name] = data[:byte] + bytes([data[byte] ^ 4]) + data[byte + 1 :]
 
     found = checked(repository)
 
@@ -257,7 +259,7 @@ def test_a_damaged_pack_that_no_index_lists_hides_no_other(repository, byte):
 def test_an_object_of_a_later_version_hides_no_other(repository, kind):
     data = next(iter(objects(repository, (kind,)).values()))
     later = data[:12] + b"\x02" + data[13:]
-    repository.store.objects[f"{kind}/{digest(later)}"] = later
+    memory(repository).objects[f"{kind}/{digest(later)}"] = later
 
     found = checked(repository)
 
@@ -268,10 +270,11 @@ def test_an_object_of_a_later_version_hides_no_other(repository, kind):
 def test_one_damaged_snapshot_leaves_the_others_readable_by_their_ids(repository):
     other = save(repository, [OTHER], number=1)
     (name,) = [n for n in objects(repository, ("snapshots",)) if id_of(n) != other]
-    repository.store.objects[name] = repository.store.objects[name][:-1]
+    memory(repository).objects[name] = memory(repository).objects[name][:-1]
     again = reopened(repository)
 
-    assert [line.path for line in again.manifest(again.snapshot(other))] == ["other", ""]
+    lines = list(again.manifest(again.snapshot(other)))
+    assert [isinstance(line, Member) and line.path for line in lines] == ["other", ""]
     assert {damage.snapshot for damage in checked(repository).damages} == {id_of(name)}
 
 
@@ -289,7 +292,7 @@ def test_an_index_that_contradicts_a_pack_is_damage(repository):
     object_id, forged = sealed_objects.encode(
         repository.keys, "index", IndexObject([changed, *said.tables[1:]])
     )
-    del repository.store.objects[name]
+    del memory(repository).objects[name]
     repository.store.put(f"index/{object_id}", forged)
 
     texts = [damage.text for damage in checked(repository).damages]

@@ -8,6 +8,7 @@ from backup.errors import IntegrityError
 from backup.repository.manifest import (
     EXTENTS_PER_RECORD,
     Extent,
+    Line,
     Member,
     More,
     Note,
@@ -67,7 +68,8 @@ def test_records_are_read_as_they_were_written(records, step):
 
 def test_a_body_of_very_many_extents_is_read_as_it_was_written():
     many = [Extent(CHUNK, n, 1) for n in range(EXTENTS_PER_RECORD)]
-    records = [MEMBER.__class__(**{**fields(MEMBER), "extents": many}), More(many), More(many[:1])]
+    member = MEMBER.__class__(**{**fields(MEMBER), "extents": many})
+    records: list[Line] = [member, More(many), More(many[:1])]
     text = b"".join(map(encode_line, records))
 
     assert list(decode_lines([text])) == records

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from backup.errors import IntegrityError, UnsupportedFormat
 from backup.repository import codec
 from backup.repository.crypto import ENVELOPE_SIZE, Keys, digest
+from backup.repository.names import PackId
 from backup.repository.pack import PackBuilder, PackReader
 
 KEYS = {
@@ -173,7 +174,7 @@ def test_a_table_made_by_the_book_is_read():
     ids=range(17),
 )
 def test_tables_that_do_not_fit_their_pack_are_refused(data):
-    reader = PackReader.of_envelope(KEYS["plain"], "p", build(KEYS["plain"])[0], LARGEST)
+    reader = PackReader.of_envelope(KEYS["plain"], PackId("p"), build(KEYS["plain"])[0], LARGEST)
 
     with pytest.raises(IntegrityError):
         reader.table(data)

@@ -75,7 +75,7 @@ def test_a_repository_is_not_made_over_the_rest_of_one(kind):
     assert list(store.objects) == [f"{kind}/00"]
 
 
-def test_a_key_left_by_a_dead_init_with_the_same_password_does_no_harm():
+def test_a_key_left_by_a_dead_init_with_the_same_password_does_no_harm(monkeypatch):
     store = MemoryStore()
     refused = ConnectionLost("gone")
     put = store.put
@@ -85,10 +85,10 @@ def test_a_key_left_by_a_dead_init_with_the_same_password_does_no_harm():
             raise refused
         put(name, data)
 
-    store.put = put_no_descriptor
-    with pytest.raises(ConnectionLost):
-        create(store, PASSWORD)
-    store.put = put
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put", put_no_descriptor)
+        with pytest.raises(ConnectionLost):
+            create(store, PASSWORD)
 
     create(store, PASSWORD)
 

@@ -4,13 +4,16 @@ import hashlib
 import threading
 import tracemalloc
 from collections import Counter
+from collections.abc import Generator
 
 import pytest
 
 from backup.errors import IntegrityError
-from backup.repository import Group, index
+from backup.repository import Group, Repository, index
+from backup.repository.index import IndexedPack
 from backup.repository.manifest import Extent
-from backup.repository.pack import TARGET_SIZE
+from backup.repository.names import ChunkId
+from backup.repository.pack import TARGET_SIZE, Blob, PackTable
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, plain, reopened, save, sealed
 from tests.tars import END, header
@@ -63,6 +66,13 @@ def write(repository, chunks, group=Group.DATA):
     return [one.id for one in pending], writer
 
 
+def place(repository: Repository, chunk: ChunkId) -> tuple[IndexedPack, Blob]:
+    """Where a chunk lies, which must be known."""
+    found = repository.index.find(chunk)
+    assert found is not None
+    return found
+
+
 def extents(ids, chunks):
     return [Extent(i.hex(), 0, len(chunk)) for i, chunk in zip(ids, chunks, strict=True)]
 
@@ -113,8 +123,8 @@ def test_groups_have_packs_of_their_own(repository):
         manifest = writer.add(noise(2), Group.MANIFEST)
         writer.finish()
 
-    found = reopened(repository).index
-    assert found.find(data.id)[0] != found.find(manifest.id)[0]
+    again = reopened(repository)
+    assert place(again, data.id)[0] != place(again, manifest.id)[0]
 
 
 def test_packs_are_closed_when_they_are_full(repository, monkeypatch):
@@ -290,6 +300,7 @@ def test_reading_may_be_left_in_the_middle(repository, monkeypatch):
     reading = reopened(repository).read(extents(ids, chunks))
 
     assert next(reading) == chunks[0]
+    assert isinstance(reading, Generator)
     reading.close()
 
     assert [t.name for t in threading.enumerate() if t.name.startswith("voltar")] == []
@@ -332,7 +343,8 @@ def test_an_id_in_another_spelling_is_damage_or_the_same_chunk(repository, spell
     (chunk,), _ = write(repository, [noise(1)])
 
     try:
-        read = list(reopened(repository).read([Extent(spell(chunk.hex()), 0, 2000)]))
+        pieces = reopened(repository).read([Extent(spell(chunk.hex()), 0, 2000)])
+        read = [bytes(piece) for piece in pieces]
     except IntegrityError:
         read = [noise(1)]
 
@@ -342,7 +354,7 @@ def test_an_id_in_another_spelling_is_damage_or_the_same_chunk(repository, spell
 def test_a_pack_that_vanished_is_damage(repository, store):
     (chunk,), _ = write(repository, [noise(1)])
     again = reopened(repository)
-    pack, _ = again.index.find(chunk)
+    pack, _ = place(again, chunk)
     store.delete(f"packs/{pack.id}")
 
     with pytest.raises(IntegrityError, match=f"pack {pack.id[:16]} is missing"):
@@ -352,7 +364,7 @@ def test_a_pack_that_vanished_is_damage(repository, store):
 def test_a_pack_that_was_cut_off_is_damage(repository, store):
     (chunk,), _ = write(repository, [noise(1)])
     again = reopened(repository)
-    pack, _ = again.index.find(chunk)
+    pack, _ = place(again, chunk)
     store.objects[f"packs/{pack.id}"] = store.objects[f"packs/{pack.id}"][:1500]
 
     with pytest.raises(IntegrityError, match=f"pack {pack.id[:16]} is shorter than"):
@@ -361,7 +373,7 @@ def test_a_pack_that_was_cut_off_is_damage(repository, store):
 
 def test_packs_that_are_not_there_do_not_count(repository, store):
     (chunk,), _ = write(repository, [noise(1)])
-    pack, _ = reopened(repository).index.find(chunk)
+    pack, _ = place(reopened(repository), chunk)
     store.delete(f"packs/{pack.id}")
 
     assert chunk not in reopened(repository).index
@@ -385,13 +397,13 @@ def test_an_index_that_vanishes_between_listing_and_reading_is_passed_over(repos
 
 def test_two_indexes_may_list_the_same_pack(repository, store):
     (chunk,), _ = write(repository, [noise(1)])
-    pack, blob = reopened(repository).index.find(chunk)
-    table = index.PackTable(pack.id, pack.envelope.hex(), pack.size, [blob])
+    pack, blob = place(reopened(repository), chunk)
+    table = PackTable(pack.id, pack.envelope.hex(), pack.size, [blob])
 
     index.save(store, repository.keys, [table])
 
     assert len(reopened(repository).index.packs) == 1
-    assert reopened(repository).index.find(chunk) == (pack, blob)
+    assert place(reopened(repository), chunk) == (pack, blob)
 
 
 def test_a_chunk_in_two_packs_is_found_once(repository):
