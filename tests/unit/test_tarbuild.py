@@ -1,10 +1,13 @@
 """Headers of our own making are what GNU tar and our own reader take them for."""
 
+import os
+import stat
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup.tarbuild import end_of_archive, renamed
+from backup.tarbuild import end_of_archive, impersonal, linked, renamed
 from backup.tarsplit import join, split
 from tests.sparse import WAYS, extracted, sparse_file, tar_of
 from tests.strategies import paths, tars
@@ -108,3 +111,67 @@ def test_the_end_is_two_blocks_of_zeros():
     assert b"".join(join([end])) == END
     member = next(split([header(b"a", size=1) + padded(b"a") + END]))
     assert member.kind == "f"
+
+
+@pytest.mark.parametrize("first", ["a", "d" * 90 + "/" + "n" * 200], ids=len)
+@pytest.mark.parametrize("form", ["gnu", "posix", "ustar"])
+def test_gnu_tar_extracts_the_second_name_of_a_fifo_as_a_hard_link(tmp_path, form, first):
+    """GNU tar itself makes two FIFOs of one that has two names."""
+    source = tmp_path / "source"
+    (source / first).parent.mkdir(parents=True)
+    os.mkfifo(source / first, 0o640)
+    (source / "z").hardlink_to(source / first)
+    one = tar_of(source, ["--format=gnu"], first)
+    two = tar_of(source, [f"--format={form}"], "z")
+    entries = [next(split([one])), next(split([two]))]
+    assert [entry.kind for entry in entries] == ["p", "p"]
+
+    entries[1].head = linked(entries[1].head, first.encode())
+
+    made = b"".join(join([*entries, end_of_archive()]))
+    into = extracted(made, tmp_path / "into")
+    assert stat.S_ISFIFO((into / "z").stat().st_mode)
+    assert (into / "z").samefile(into / first)
+    assert (into / "z").stat().st_mode & 0o7777 == 0o640
+
+
+@pytest.mark.parametrize("kind", [b"3", b"4", b"6"])
+def test_a_hard_link_says_all_that_the_special_file_said_but_its_numbers(kind):
+    numbers = {100: b"0004711\0", 329: b"0000010\0", 337: b"0000007\0"}
+    start = extended((b"SCHILY.xattr.user.a", b"\0=\n\xff"), (b"mtime", b"5.25"))
+    old = decoded(start + header(b"name", kind, at=numbers))
+
+    new = decoded(linked(old.head, LONG))
+
+    assert (new.kind, new.path, new.link) == ("h", b"name", LONG)
+    assert (new.size, new.body_size, new.head[-512:][329:345]) == (0, 0, bytes(16))
+    assert (new.mode, new.uid, new.gid, new.mtime_ns) == (0o4711, 0, 0, 5_250_000_000)
+    assert new.pax["SCHILY.xattr.user.a"] == b"\0=\n\xff"
+
+
+@pytest.mark.parametrize("way", ["pax 0.1", "pax 1.0"])
+def test_two_runs_of_gnu_tar_give_a_sparse_file_the_same_headers(tmp_path, way):
+    source = tmp_path / "source"
+    source.mkdir()
+    sparse_file(source / "file", [(0, b"first"), (65_536, b"second")], 1 << 20)
+    options = [*WAYS[way], "--pax-option=delete=atime"]
+    runs = [tar_of(source, options, "file") for _ in range(2)]
+    heads = [decoded(tar).head for tar in runs]
+
+    same, again = map(impersonal, heads)
+
+    assert heads[0] != heads[1]
+    assert same == again
+    assert facts(decoded(same)) == facts(decoded(heads[0]))
+    result = extracted(same + runs[0][len(same) :], tmp_path / "into") / "file"
+    assert result.read_bytes() == (source / "file").read_bytes()
+
+
+@pytest.mark.parametrize("rest", [b"a", b"n" * 81, b"GNUSparseFile.12"], ids=len)
+def test_the_process_id_goes_and_the_checksum_is_right(rest):
+    start = extended((b"GNU.sparse.name", b"GNUSparseFile.34"))
+
+    head = impersonal(start + header(b"GNUSparseFile.4711/" + rest, at={345: b"prefix"}))
+
+    rest = rest.replace(b"12", b"0")
+    assert head == start + header(b"GNUSparseFile.0/" + rest, at={345: b"prefix"})
