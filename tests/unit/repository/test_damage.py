@@ -9,6 +9,7 @@ from backup.repository import sealed as sealed_objects
 from backup.repository.check import Checked
 from backup.repository.crypto import Keys, digest
 from backup.repository.index import IndexObject
+from backup.repository.manifest import Extent, chunk_of
 from backup.repository.names import id_of
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, PASSWORD, checked, content, memory, reopened, save, sealed
@@ -223,14 +224,21 @@ def test_a_damaged_object_hides_no_other(repository):
     assert {damage.snapshot for damage in found.damages} > {None}
 
 
+def spoil(repository: Repository, extent: Extent) -> None:
+    """Flip a bit of the chunk that a piece of a file lies in."""
+    found = repository.index.find(chunk_of(extent))
+    assert found is not None
+    pack, blob = found
+    data = bytearray(memory(repository).objects[f"packs/{pack.id}"])
+    data[blob.offset + 20] ^= 1
+    memory(repository).objects[f"packs/{pack.id}"] = bytes(data)
+
+
 def test_a_damaged_chunk_is_named_with_the_file_that_suffers(repository):
     (snapshot,) = repository.snapshot_ids()
     save(repository, [OTHER], number=1)
     line = list(repository.manifest(repository.snapshot(snapshot)))[1]
-    pack, blob = repository.index.find(bytes.fromhex(line.extents[0].chunk))
-    data = bytearray(memory(repository).objects[f"packs/{pack.id}"])
-    data[blob.offset + 20] ^= 1
-    memory(repository).objects[f"packs/{pack.id}"] = bytes(data)
+    spoil(repository, line.extents[0])
 
     found = checked(repository)
 
@@ -238,6 +246,26 @@ def test_a_damaged_chunk_is_named_with_the_file_that_suffers(repository):
     assert [damage.snapshot for damage in about] == [snapshot]
     assert "d/file" in about[0].text
     assert "volume:data" in about[0].text
+
+
+@pytest.mark.parametrize(
+    ("files", "more"),
+    [(10, []), (13, ["volume:data: and 3 more files cannot be read whole"])],
+    ids=str,
+)
+def test_of_many_files_that_suffer_ten_are_named_and_the_rest_counted(files, more):
+    names = [b"%02d" % number for number in range(files)]
+    tar = b"".join(header(name, size=5) + padded(b"hello") for name in names) + END
+    repository = filled("plain", tar)
+    (snapshot,) = repository.snapshot_ids()
+    line = next(repository.manifest(repository.snapshot(snapshot)))
+    assert isinstance(line, Member)
+    spoil(repository, line.extents[0])
+
+    texts = [damage.text for damage in checked(repository).damages if damage.snapshot == snapshot]
+
+    named = [f"volume:data: {name.decode()} cannot be read whole" for name in names[:10]]
+    assert texts == named + more
 
 
 @pytest.mark.parametrize("byte", [12, 13, 0, 8, 20])
