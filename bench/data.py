@@ -1,9 +1,9 @@
 """What is backed up: mixed data of this machine, and made-up data that is the same everywhere.
 
 `mixed` is what a server's volumes hold: programs and libraries, text, sources and byte code,
-archives and pictures, many small files. It is copied from /usr and, where there is one, a pyenv,
-path by path in alphabetical order until there is enough, so it is the same in every run on one
-machine; 8 % is made up: random bytes, which do not compress, and 10,000 files of some kilobytes.
+archives and pictures, many small files. It is copied from /usr and, where that is not enough, from
+a pyenv, path by path in alphabetical order, so it is the same in every run on one machine; 8 % is
+made up: random bytes, which do not compress, and 10,000 files of some kilobytes.
 """
 
 import os
@@ -86,11 +86,10 @@ def warm(directory: Path) -> None:
 
 
 def _sources() -> Iterator[Path]:
-    yield from (Path("/usr/bin"), Path("/usr/share"))
+    yield from (Path("/usr/bin"), Path("/usr/share"), Path("/usr/lib"), Path("/usr/local"))
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     if pyenv.is_dir():
         yield from sorted(path for path in pyenv.iterdir() if path.is_dir())
-    yield Path("/usr/lib")
 
 
 def _copy(source: Path, target: Path, limit: int) -> int:

@@ -69,7 +69,8 @@ def run(*, size: int | None = None, rounds: int) -> table.Report:
             f"data: {content}, in a volume of Docker {where.engine.kind}; the bytes are "
             "counted and thrown away, or come from a tar in the page cache",
             f"{version(need('docker'))}, {version('tar')}; voltar's helper is made before the "
-            f"clock starts ({start.median():.2f} s to make and remove one), `docker run` makes its own",
+            f"clock starts (making and removing one takes {start.median():.2f} s); `docker run` "
+            "makes its own",
             f"{rounds} rounds, A B C A B C …; medians, (least..greatest); the page cache is warm, "
             "the target is empty and the disk synced before each execution",
         ]
