@@ -13,6 +13,7 @@ from backup.engine import (
     Access,
     Attached,
     Engine,
+    Helper,
     container,
     create_volume,
     helper,
@@ -95,13 +96,27 @@ def target(engine: Engine, name: str, facts: VolumeFacts | None, run: str) -> Ta
         volume(engine, name)
     except NotOnEngine:
         return Target(name, facts or VolumeFacts(name=name))
+    demand_unused(engine, name)
+    return Target(name, None, _root_of_empty(engine, name, run))
+
+
+def demand_unused(engine: Engine, name: str) -> None:
+    """Raise InUse where a running container uses a volume."""
     running = [user.name for user in users(engine, name) if user.running]
     if running:
         raise InUse(
             f"volume {name!r} is used by the running container {running[0]!r}",
             hint=f"stop it first (docker stop {running[0]}), or restore into a new volume",
         )
-    return Target(name, None, _root_of_empty(engine, name, run))
+
+
+def demand_empty(reader: Helper, name: str) -> None:
+    """Raise InUse where the volume that a helper has at PLACE is not empty."""
+    if reader.run(["find", PLACE, "-mindepth", "1", "-printf", "x", "-quit"]):
+        raise InUse(
+            f"volume {name!r} is not empty, and a restore never mixes or overwrites",
+            hint="restore into a new volume: --to NEWNAME",
+        )
 
 
 def make(engine: Engine, name: str, like: VolumeFacts, run: str) -> None:
@@ -129,14 +144,9 @@ def _root_of_empty(engine: Engine, name: str, run: str) -> str:
     """Return what an empty volume's root directory is like. Raises InUse where it is not empty."""
     with helper(engine, (Attached(name, PLACE),), access=Access.READ, run=run) as reader:
         root = reader.run(["find", PLACE, "-maxdepth", "0", "-printf", "%U %G %m %T@"]).decode()
-        found = reader.run(["find", PLACE, "-mindepth", "1", "-printf", "%P", "-quit"])
+        demand_empty(reader, name)
         with reader.reading([*TAR_CREATE, "--file=-", "."], within=PLACE) as stream:
             keys = [key for entry in split(stream) for key in entry.pax]
-    if found:
-        raise InUse(
-            f"volume {name!r} is not empty, and a restore never mixes or overwrites",
-            hint="restore into a new volume: --to NEWNAME",
-        )
     own = [key for key in keys if key.startswith(ATTRIBUTES) and not key.endswith(_LABEL)]
     if own:
         raise InUse(

@@ -9,12 +9,12 @@ completely restored.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from backup.destination import PLACE, Target, make
+from backup.destination import PLACE, Target, demand_empty, demand_unused, make
 from backup.engine import (
     Access,
     Attached,
@@ -23,6 +23,7 @@ from backup.engine import (
     Orphan,
     ended_at,
     helper,
+    labelled,
     orphans,
     remove,
     remove_volume,
@@ -30,7 +31,7 @@ from backup.engine import (
     users,
     volume,
 )
-from backup.errors import BackupError, NotOnEngine
+from backup.errors import BackupError, EngineError, InUse, NotOnEngine
 from backup.members import selection
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.survey import Survey
@@ -89,17 +90,37 @@ def _filling(engine: Engine, into: Target, run: str) -> Iterator[Helper]:
         make(engine, into.name, into.make, run)
     labels = {_VOLUME: into.name, _MADE: "1" if into.make else "0", _ROOT: into.root}
     mounts = (Attached(into.name, PLACE),)
+    alone = False
     try:
         with helper(engine, mounts, access=Access.WRITE, run=run, labels=labels) as writer:
+            _demand_alone(engine, writer, into.name)
+            alone = True
             yield writer
             writer.rename(_PROVEN + run)
     except BaseException as error:
-        _undo(engine, labels, run, error)
+        if alone:
+            _undo(engine, labels, run, error)
+        elif into.make is not None:
+            with suppress(EngineError):  # somebody else has it now
+                remove_volume(engine, into.name)
         raise
+
+
+def _demand_alone(engine: Engine, writer: Helper, name: str) -> None:
+    """Look at the target once more, when every other run can see that this one is about to fill it.
+
+    Raises InUse; nothing was written then.
+    """
+    others = [one for one in labelled(engine, _VOLUME, name) if one != writer.id]
+    if others:
+        raise InUse(f"another restore fills volume {name!r}", hint="wait until it has ended")
+    demand_unused(engine, name)
+    demand_empty(writer, name)
 
 
 def _undo(engine: Engine, labels: dict[str, str], run: str, because: BaseException) -> None:
     try:
+        demand_unused(engine, labels[_VOLUME])
         _empty(engine, labels, run)
         if labels[_MADE] == "1":
             remove_volume(engine, labels[_VOLUME])
@@ -172,7 +193,7 @@ def _claimed(engine: Engine, orphan: Orphan, name: str, run: str) -> str | None:
     # a volume that was made anew is newer in its root directory, which is looked at as well
     since = ended_at(engine, orphan)
     with helper(engine, (Attached(name, PLACE),), access=Access.READ, run=run) as reader:
-        changed = reader.run(["find", PLACE, "-newerct", since, "-printf", "%P", "-quit"])
+        changed = reader.run(["find", PLACE, "-newerct", since, "-printf", "x", "-quit"])
     return "it was changed since" if changed else None
 
 

@@ -12,7 +12,7 @@ from backup.engine.containers import Container, Mount, container, containers
 from backup.engine.helper import Helper, Stream, helper
 from backup.engine.lifetime import RUN_LABEL, Access
 from backup.engine.mounts import Attached, Mounts, VolumesFrom
-from backup.engine.orphans import Orphan, ended_at, orphans, remove, sweep
+from backup.engine.orphans import Orphan, ended_at, labelled, orphans, remove, sweep
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
 from backup.engine.volumes import (
@@ -48,6 +48,7 @@ __all__ = [
     "create_volume",
     "ended_at",
     "helper",
+    "labelled",
     "orphans",
     "remove",
     "remove_volume",

@@ -32,6 +32,12 @@ class Orphan:
         return self.labels.get(lifetime.RUN_LABEL, "")
 
 
+def labelled(engine: Engine, label: str, value: str) -> tuple[str, ...]:
+    """The ids of the helpers, living or dead, that have a label with this value."""
+    wanted = json.dumps({"label": [lifetime.LABEL, f"{label}={value}"]})
+    return tuple(str(one["Id"]) for one in engine.get("/containers/json", all=1, filters=wanted))
+
+
 def orphans(engine: Engine) -> list[Orphan]:
     """Helpers without a living owner, the oldest first."""
     found: list[dict[str, Any]] = engine.get(

@@ -304,6 +304,51 @@ def test_an_empty_volume_is_empty_again_after_a_restore_into_it_was_killed(
     assert backed_up.helpers() == []
 
 
+def write_at_the_top(root: Path) -> None:
+    (root / "mine").write_bytes(b"precious")
+
+
+def delete_at_the_top(root: Path) -> None:
+    """Somebody who tidies up uses the volume, too."""
+    next(path for path in files(root)).unlink()
+
+
+def change_in_place(root: Path) -> None:
+    path = next(path for path in files(root) if path.is_file() and not path.is_symlink())
+    path.write_bytes(b"precious")
+
+
+@pytest.mark.parametrize(
+    ("is_new", "use"),
+    [
+        (True, write_at_the_top),
+        (True, change_in_place),
+        (False, write_at_the_top),
+        (False, delete_at_the_top),
+    ],
+)
+def test_what_somebody_has_used_since_the_kill_is_left_alone(
+    backed_up: Scene, use: Callable[[Path], None], is_new: bool
+) -> None:
+    target = backed_up.name() if is_new else backed_up.scratch.volume()
+    running = backed_up.begin_restore(target)
+    root = backed_up.engine.volume_directory(target)
+    until(
+        lambda: any(path.is_file() for path in files(root)), within_s=30, what="files in the target"
+    )
+    running.kill()
+    until(lambda: not backed_up.running(), within_s=15, what="the end of the helper")
+    use(root)
+    before = backed_up.content(target)
+
+    done = backed_up.voltar("backup", backed_up.small)
+
+    assert f"{target!r} was killed" in done.err
+    assert "left as it is" in done.err
+    assert diff(before, backed_up.content(target)) == []
+    assert backed_up.helpers() == []
+
+
 def test_the_same_restore_run_again_after_a_kill_succeeds(backed_up: Scene) -> None:
     target = backed_up.name()
     backed_up.begin_restore(target).kill()
