@@ -8,6 +8,8 @@ killed, and what it did is taken back by the next run. So a target is as it was,
 completely restored.
 """
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -90,18 +92,19 @@ def _filling(engine: Engine, into: Target, run: str) -> Iterator[Helper]:
         make(engine, into.name, into.make, run)
     labels = {_VOLUME: into.name, _MADE: "1" if into.make else "0", _ROOT: into.root}
     mounts = (Attached(into.name, PLACE),)
-    alone = False
     try:
         with helper(engine, mounts, access=Access.WRITE, run=run, labels=labels) as writer:
             _demand_alone(engine, writer, into.name)
-            alone = True
-            yield writer
-            writer.rename(_PROVEN + run)
-    except BaseException as error:
-        if alone:
-            _undo(engine, labels, run, error)
-        elif into.make is not None:
-            with suppress(EngineError):  # somebody else has it now
+            try:
+                yield writer
+                writer.rename(_PROVEN + run)
+            except BaseException as error:
+                with uninterrupted():
+                    _undo(engine, writer, labels, run, error)
+                raise
+    except BaseException:
+        if into.make is not None:
+            with uninterrupted(), suppress(EngineError):  # somebody else may have it now
                 remove_volume(engine, into.name)
         raise
 
@@ -118,16 +121,34 @@ def _demand_alone(engine: Engine, writer: Helper, name: str) -> None:
     demand_empty(writer, name)
 
 
-def _undo(engine: Engine, labels: dict[str, str], run: str, because: BaseException) -> None:
+def _undo(
+    engine: Engine, writer: Helper, labels: dict[str, str], run: str, because: BaseException
+) -> None:
+    """Put a target back. The writer is ended first, but stays until that is done: it is the journal
+    by which the next run finds what a run left that is killed in here."""
     try:
+        writer.kill()
         demand_unused(engine, labels[_VOLUME])
         _empty(engine, labels, run)
-        if labels[_MADE] == "1":
-            remove_volume(engine, labels[_VOLUME])
     except BackupError as error:
         because.add_note(
             f"volume {labels[_VOLUME]!r} is not complete, and could not be put back: {error}"
         )
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let no signal end what must not stay half done; kill -9 does, and the next run goes on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _empty(engine: Engine, labels: dict[str, str], run: str) -> None:
@@ -187,6 +208,8 @@ def _claimed(engine: Engine, orphan: Orphan, name: str, run: str) -> str | None:
         volume(engine, name)
     except NotOnEngine:
         return "it was removed since"
+    if orphan.state == "created":
+        return _claimed_unstarted(engine, name, run)
     using = users(engine, name)
     if using:
         return f"container {using[0].name!r} has it now"
@@ -195,6 +218,16 @@ def _claimed(engine: Engine, orphan: Orphan, name: str, run: str) -> str | None:
     with helper(engine, (Attached(name, PLACE),), access=Access.READ, run=run) as reader:
         changed = reader.run(["find", PLACE, "-newerct", since, "-printf", "x", "-quit"])
     return "it was changed since" if changed else None
+
+
+def _claimed_unstarted(engine: Engine, name: str, run: str) -> str | None:
+    """Return why a volume stays whose restore never began to write: because there is data in it."""
+    with helper(engine, (Attached(name, PLACE),), access=Access.READ, run=run) as reader:
+        try:
+            demand_empty(reader, name)
+        except InUse:
+            return "it has data"
+    return None
 
 
 def _told(blocks: Iterator[memoryview], on_event: OnEvent) -> Iterator[memoryview]:

@@ -1,5 +1,6 @@
 """The command tree, the global options, and the one place where errors become exit codes."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,7 +12,18 @@ from typing import Annotated, Final
 import typer
 
 from backup import __version__
-from backup.cli import BUG, INTERRUPTED, USAGE, archive, backup, check, doctor, exit_code, restore
+from backup.cli import (
+    BUG,
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    archive,
+    backup,
+    check,
+    doctor,
+    exit_code,
+    restore,
+)
 from backup.cli import init as init_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
@@ -137,18 +149,12 @@ def run(arguments: Sequence[str]) -> int:
     front, rest = hoisted(arguments)
     as_json = "--json" in front
     try:
-        code = app(front + rest, standalone_mode=False)
+        code = _obeyed(front + rest)
     except (BackupError, TransportError) as error:
         code = exit_code(error)
         Voice(as_json=as_json).error(error, code)
-    except typer.Exit as leaving:
-        code = leaving.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # whoever read our output has seen enough; Python would complain again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    except OSError as error:
+        code = _unwritable(error, as_json=as_json)
     except Exception as error:  # noqa: BLE001  the boundary: what arrives here is a bug
         code = _usage(error, as_json=as_json)
         if code == BUG:
@@ -156,7 +162,27 @@ def run(arguments: Sequence[str]) -> int:
             print("voltar: this is a bug; please report what stands above", file=sys.stderr)
     if code == INTERRUPTED:  # the parser turns some interrupts into exits of its own
         Voice(as_json=as_json).interrupted()
-    return int(code or 0)
+    return code
+
+
+def _obeyed(arguments: list[str]) -> int:
+    try:
+        return int(app(arguments, standalone_mode=False) or 0)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+
+
+def _unwritable(error: OSError, *, as_json: bool) -> int:
+    """Tell of an output that cannot be written; a reader that has seen enough is no error."""
+    # what is still in the buffer cannot be written either, and Python would complain at exit
+    with contextlib.suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    Voice(as_json=as_json).error(BackupError(f"the system refused: {error}"), FAILED)
+    return FAILED
 
 
 def main() -> None:

@@ -53,9 +53,9 @@ def export(
     blocks = archive(repository, found)
     to_stdout = output is None or str(output) == "-"
     if output is None or to_stdout:
-        if sys.stdout.isatty():
+        if sys.stdout is None or sys.stdout.isatty():
             raise UsageError(
-                "a tar file does not belong on a terminal", hint="say -o FILE, or pipe"
+                "a tar file needs a pipe or a file to go to", hint="say -o FILE, or pipe"
             )
         write_stdout(blocks, form or Form.TAR)
         return

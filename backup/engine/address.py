@@ -70,7 +70,7 @@ def _checked(url: str, origin: str, tls: Tls | None) -> Address:
     if "://" not in url:
         url = f"unix://{url}" if url.startswith("/") else f"tcp://{url}"
     url = url.rstrip("/")
-    scheme = urlsplit(url).scheme
+    scheme = url.partition(":")[0].lower()
     if scheme in ("http", "https"):
         url, scheme = f"tcp://{url.split('://', 1)[1]}", "tcp"
     if scheme == "unix":

@@ -11,12 +11,13 @@ Leaving the inner `with` raises HelperFailed unless the command's status is one 
 
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from backup.blocks import Blocks
 from backup.engine.attach import AttachPlane
 from backup.engine.connect import Engine
 from backup.engine.dataplane import Plane, Source, choose, plane
+from backup.engine.door import Declined
 from backup.engine.lifetime import Access, Wanted, running
 from backup.engine.mounts import Mounts
 from backup.engine.private import private_directory
@@ -122,6 +123,11 @@ class Helper:
     def rename(self, name: str) -> None:
         """Give the container another name, at once and for good: a note that outlives this run."""
         self._cell.engine.post(f"/containers/{self.id}/rename", name=name)
+
+    def kill(self) -> None:
+        """End all that runs in the helper; its container stays until the `with` is left."""
+        with suppress(Declined):  # it has ended already
+            self._cell.engine.post(f"/containers/{self.id}/kill")
 
     def examine(self) -> None:
         """Raise HelperFailed when the helper is paused, stopped or gone."""

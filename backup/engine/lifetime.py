@@ -10,6 +10,7 @@ if its owner was removed in the meantime without its volumes.
 
 import enum
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -61,7 +62,11 @@ def running(engine: Engine, wanted: Wanted, scratch: Path | None) -> Iterator[Ce
     name = f"voltar-{secrets.token_hex(6)}"
     with ExitStack() as stack:
         stack.callback(remove, engine, name)
-        used, identity = _create(engine, name, wanted, scratch)
+        try:
+            used, identity = _create(engine, name, wanted, scratch)
+        except BaseException:
+            _remove_late(engine, name)
+            raise
         stack.callback(remove, engine, identity)  # it may get another name
         lifeline = engine.stream(f"/containers/{identity}/attach", stdin=1, stream=1)
         stack.callback(lifeline.close)
@@ -76,6 +81,19 @@ def remove(engine: Engine, reference: str) -> None:
     except Declined as err:
         if err.status not in (404, 409):  # 409: its removal is already in progress
             raise
+
+
+def _remove_late(engine: Engine, name: str) -> None:
+    """Remove a container whose creation was interrupted: the engine may be about to make it."""
+    for _ in range(10):
+        try:
+            engine.delete(f"/containers/{name}", force=1)
+        except Declined as err:
+            if err.status != 404:
+                return
+        else:
+            return
+        time.sleep(0.1)
 
 
 def _create(engine: Engine, name: str, wanted: Wanted, scratch: Path | None) -> tuple[Image, str]:

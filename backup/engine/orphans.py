@@ -5,6 +5,7 @@ owner and is left alone; one that has ended, was never started, or stands paused
 """
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from backup.engine.connect import Engine
 from backup.engine.door import Declined
 
 STARTING_S = 300
+_ENDS_WITHIN_S = 5.0
 _ENDED = ("exited", "dead", "paused")
 
 
@@ -58,18 +60,28 @@ def orphans(engine: Engine) -> list[Orphan]:
 
 def ended_at(engine: Engine, orphan: Orphan) -> str:
     """When the orphan's processes ended, by the engine's clock, as it writes it (RFC 3339)."""
-    found = engine.find("container", orphan.name, f"/containers/{orphan.id}/json")
-    return str(found["State"]["FinishedAt"])
+    if orphan.state == "paused":
+        _unpause(engine, orphan)  # then its first process finds its stdin closed, and ends
+    limit = time.monotonic() + _ENDS_WITHIN_S
+    while True:
+        state = engine.find("container", orphan.name, f"/containers/{orphan.id}/json")["State"]
+        if not state["Running"] or time.monotonic() > limit:
+            return str(state["FinishedAt"])
+        time.sleep(0.05)
+
+
+def _unpause(engine: Engine, orphan: Orphan) -> None:
+    try:
+        engine.post(f"/containers/{orphan.id}/unpause")
+    except Declined as err:
+        if err.status not in (404, 409, 500):  # gone, or not paused any more
+            raise
 
 
 def remove(engine: Engine, orphan: Orphan) -> None:
     """Remove an orphan; its volumes stay. One that is gone already is no error."""
     if orphan.state == "paused":
-        try:
-            engine.post(f"/containers/{orphan.id}/unpause")
-        except Declined as err:
-            if err.status not in (404, 409, 500):  # gone, or not paused any more
-                raise
+        _unpause(engine, orphan)
     lifetime.remove(engine, orphan.id)
 
 
