@@ -26,7 +26,11 @@ from backup.repository.pack import TARGET_SIZE, PackBuilder, PackTable
 from transports.store import Store
 
 _INDEX_EVERY_S: Final = 300.0
-_UPLOADS_IN_FLIGHT: Final = 2
+_UPLOADS_IN_FLIGHT: Final = 1
+_FEWEST_IN_FLIGHT: Final = 24
+_SIZE_IN_FLIGHT: Final = 12 << 20
+"""Chunks, and bytes of them for each thread, that the pool may have. A cutter gives many at once,
+then none for a while: with less, the pool runs dry in between."""
 _SWITCH_S: Final = 0.0002
 """How long a thread that is back from hashing or compressing waits for the interpreter, at most.
 The default, 5 ms, is longer than the work: the pool would idle behind a caller that computes."""
@@ -92,7 +96,9 @@ class Writer:
         workers = max(2, os.cpu_count() or 2)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-chunk")
         self._uploader = ThreadPoolExecutor(1, thread_name_prefix="voltar-put")
-        self._in_flight = 3 * workers
+        self._most = max(_FEWEST_IN_FLIGHT, 3 * workers)
+        self._largest = workers * _SIZE_IN_FLIGHT
+        self._in_flight = 0
         self._pending: deque[Pending] = deque()
         self._packs: dict[Group, PackBuilder] = {}
         self._uploads: deque[Future[PackTable]] = deque()
@@ -120,7 +126,8 @@ class Writer:
         """Take a chunk. Raises what storing an earlier one raised."""
         pending = Pending(self._pool.submit(self._prepare, chunk), group, len(chunk))
         self._pending.append(pending)
-        while len(self._pending) > self._in_flight:
+        self._in_flight += pending.size
+        while len(self._pending) > self._most or self._in_flight > self._largest:
             self._pack_next()
         return pending
 
@@ -142,6 +149,7 @@ class Writer:
 
     def _pack_next(self) -> None:
         pending = self._pending.popleft()
+        self._in_flight -= pending.size
         chunk_id, frame = pending.settle()
         if frame is None or chunk_id in self._seen:
             return
