@@ -12,7 +12,7 @@ cannot even be mounted where the container never ran and its place does not exis
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from backup.engine import (
@@ -139,9 +139,12 @@ class _Planner:
         path = PurePosixPath(mount.source)
         if any(path.is_relative_to(kernel) for kernel in _KERNEL):
             return "belongs to the running system of the host"
-        for inner in self.keep_out:
-            if PurePosixPath(inner).is_relative_to(path):
-                return f"holds {inner}, which is the engine's or the repository's own"
+        for place in (path, PurePosixPath(Path(mount.source).resolve())):
+            for own in map(PurePosixPath, self.keep_out):
+                if own.is_relative_to(place):
+                    return f"holds {own}, which is the engine's or the repository's own"
+                if place.is_relative_to(own) and str(own) != self.engine.data_root:
+                    return f"is in {own}, which is the repository's own"
         return None
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from backup.repository import sealed
 from backup.repository.crypto import Keys
-from backup.repository.names import INDEX, ChunkId, PackId, id_of, object_name
+from backup.repository.names import INDEX, PACKS, ChunkId, PackId, id_of, object_name
 from backup.repository.pack import Blob, PackTable
 from transports.errors import ObjectNotFound
 from transports.store import Store
@@ -74,9 +74,11 @@ class Index:
 
 
 def load(store: Store, keys: Keys) -> Index:
-    """Read all index objects, then list the packs; only packs that exist count.
+    """Read all index objects, then list the packs; only packs that are there and whole count.
 
-    Raises IntegrityError where an index object is damaged.
+    A pack of another size than its table says is what a crash of a disk, or half a copy, left: its
+    chunks are stored again by the next backup that has them. Raises IntegrityError where an index
+    object is damaged.
     """
     tables: dict[PackId, PackTable] = {}
     for info in list(store.list(INDEX)):
@@ -86,10 +88,10 @@ def load(store: Store, keys: Keys) -> Index:
             continue  # another run replaced it between the listing and now
         for table in sealed.decode(keys, INDEX, id_of(info.name), data, IndexObject).tables:
             tables[table.pack] = table
-    present = {id_of(info.name) for info in store.list("packs")}
+    sizes = {id_of(info.name): info.size for info in store.list(PACKS)}
     index = Index()
     for pack, table in tables.items():
-        if pack in present:
+        if sizes.get(pack) == table.size:
             index.add(table)
     return index
 

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,12 +59,14 @@ class FileStore:
             sync_directory(path.parent)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        with (
-            _translated("read", f"{name} in {self._directory}"),
-            self._path(name).open("rb") as file,
-        ):
-            file.seek(offset)
-            return file.read(-1 if length is None else length)
+        with _translated("read", f"{name} in {self._directory}"):
+            # whatever was put in an object's place must not block: a FIFO, say
+            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise Refused(f"{self._path(name)} is not a file")
+                file.seek(offset)
+                return file.read(-1 if length is None else length)
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:
         directory = self._directory / kind

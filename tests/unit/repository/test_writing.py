@@ -437,3 +437,18 @@ def test_a_second_run_of_a_repository_knows_what_the_first_stored(repository, st
     _, writer = write(repository, [noise(1)])
 
     assert writer.added == 0
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_chunks_of_a_pack_that_lost_bytes_are_stored_again(repository, store, size):
+    """Empty files are what a crash of a disk leaves; a backup must not rely on them."""
+    chunks = [noise(n) for n in range(5)]
+    write(repository, chunks)
+    for name in [name for name in store.objects if name.startswith("packs/")]:
+        store.objects[name] = store.objects[name][:size]
+
+    again = reopened(repository)
+    ids, writer = write(again, chunks)
+
+    assert writer.added == sum(map(len, chunks))
+    assert b"".join(reopened(repository).read(extents(ids, chunks))) == b"".join(chunks)
