@@ -113,7 +113,7 @@ def _row(each: Series, size: int, ours: Series) -> list[str]:
         f"({table.spread(each.seconds)})",
         f"{size / each.median() / 1e6:.0f}",
         f"{each.median(lambda cost: cost.cpu_s):.1f}",
-        f"{each.median(lambda cost: cost.helpers_s):.1f}" if each is ours else "..",
+        f"{each.median(lambda cost: cost.helpers_s):.1f}" if each is ours else "-",
         f"{each.median(lambda cost: cost.peak) / 1e6:.0f}",
         f"{each.median(lambda cost: cost.stored) / 1e6:.0f}",
         "" if each is ours else f"{each.median() / ours.median():.2f} x as fast",

@@ -31,7 +31,8 @@ class Table:
     def markdown(self) -> str:
         """A table of GitHub's kind."""
         rule = ["---", *["--:"] * (len(self.head) - 1)]
-        lines = [f"| {' | '.join(row)} |" for row in (self.head, rule, *self.rows)]
+        cells = [[cell.replace("|", r"\|") for cell in row] for row in (self.head, *self.rows)]
+        lines = [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
         return "\n".join([f"**{self.title}**", "", *lines])
 
 
