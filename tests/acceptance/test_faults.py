@@ -6,7 +6,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,17 @@ class Scene:
     voltar: Voltar
     large: str
     small: str
+    runs: list[Running] = field(default_factory=list)
+
+    def start(self, *words: str) -> Running:
+        """Start the command; `close` ends it if the test did not."""
+        self.runs.append(self.voltar.start("--json", *words))
+        return self.runs[-1]
+
+    def close(self) -> None:
+        """End what still runs."""
+        for running in self.runs:
+            running.__exit__()
 
     def helpers(self, *options: str) -> list[str]:
         """Helper containers, all of them or only those of a status."""
@@ -69,13 +81,13 @@ class Scene:
     def begin_backup(self) -> Running:
         """Start a backup of the large volume, and wait until data flow."""
         packs = self.stored()
-        running = self.voltar.start("--json", "backup", self.large)
+        running = self.start("backup", self.large)
         await_while(running, lambda: self.stored() > packs + 4 * MIB and self.running())
         return running
 
     def begin_restore(self, target: str, *, at_least: int = 8 * MIB) -> Running:
         """Start a restore of the large volume, and wait until data are in the target."""
-        running = self.voltar.start("--json", "restore", f"volume:{self.large}", "--to", target)
+        running = self.start("restore", f"volume:{self.large}", "--to", target)
         await_while(running, lambda: self.filled(target) > at_least)
         return running
 
@@ -214,8 +226,11 @@ def scene(
     """The small volume has a snapshot; the parameter says on what engine and how."""
     kind, more = WAYS[getattr(request, "param", "20.10")]
     stock = stage.on(pool.engine(kind))
-    with Scratch(pool.engine(kind)) as scratch:
-        yield set_up(scratch, stock, stock.with_small, tmp_path, more)
+    with (
+        Scratch(pool.engine(kind)) as scratch,
+        closing(set_up(scratch, stock, stock.with_small, tmp_path, more)) as scene,
+    ):
+        yield scene
 
 
 @pytest.fixture
@@ -225,8 +240,11 @@ def backed_up(
     """The same, and the large volume has a snapshot too."""
     kind, more = WAYS[getattr(request, "param", "20.10")]
     stock = stage.on(pool.engine(kind))
-    with Scratch(pool.engine(kind)) as scratch:
-        yield set_up(scratch, stock, stock.with_large, tmp_path, more)
+    with (
+        Scratch(pool.engine(kind)) as scratch,
+        closing(set_up(scratch, stock, stock.with_large, tmp_path, more)) as scene,
+    ):
+        yield scene
 
 
 def set_up(
@@ -411,7 +429,7 @@ def test_a_backup_whose_tar_is_killed_fails_and_makes_no_snapshot(scene: Scene) 
     (helper,) = scene.running()
     top = scene.engine.docker("top", helper, "-eo", "pid,comm")
     (tar,) = re.findall(r"(\d+)\s+tar\b", top)
-    os.kill(int(tar), signal.SIGKILL)
+    scene.engine.daemon.inside("kill", "-KILL", tar)
     result = running.end(within_s=30)
 
     assert result.code == 1, result
@@ -619,7 +637,7 @@ def test_files_that_vanish_or_grow_during_the_backup_end_with_3_and_all_others_a
     before = scene.content(volume)
     ended = threading.Event()
     packs = scene.stored()
-    running = scene.voltar.start("--json", "backup", volume)
+    running = scene.start("backup", volume)
     await_while(running, lambda: scene.stored() > packs + 4 * MIB)
 
     writer = threading.Thread(target=grow, args=(root / "a-grows", ended))
