@@ -123,8 +123,10 @@ def _list(
     on_event(Started("list", subject))
     # A store through a mapping into a page that is already dirty changes no time stamp: only after
     # a sync do stamps tell all that was written, and a later capture relies on what this one saw.
-    helper.run(["sync", "-f", path])
-    directory, prefix = _frame(helper, path)
+    kind = helper.run(["find", path, "-maxdepth", "0", "-printf", "%y"]).decode()
+    if kind in "df":  # opening a FIFO would wait, opening a socket fails
+        helper.run(["sync", "-f", path])
+    directory, prefix = _frame(path, kind)
     records, names = files
     size = entries = sockets = 0
     batch: list[tuple[object, ...]] = []
@@ -146,13 +148,12 @@ def _list(
     return _Listing(directory, records, names, size, entries, sockets)
 
 
-def _frame(helper: Helper, path: str) -> tuple[str, bytes]:
+def _frame(path: str, kind: str) -> tuple[str, bytes]:
     """Return the directory that tar works in, and what comes before the listing's paths.
 
     A bind-mounted file is captured as one entry of the directory that it is in.
     """
-    kind = helper.run(["find", path, "-maxdepth", "0", "-printf", "%y"])
-    if kind == b"d":
+    if kind == "d":
         return path, b""
     parent, _, name = path.rpartition("/")
     return parent or "/", name.encode("utf-8", "surrogateescape")

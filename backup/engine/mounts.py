@@ -6,7 +6,7 @@ from typing import Any
 
 from backup.engine.connect import Engine, segment
 
-_INHERITABLE = ("volume", "bind")
+_SAVED = ("volume", "bind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,17 @@ def mount(one: Attached, *, read_only: bool) -> dict[str, Any]:
 
 
 def _inherited(engine: Engine, name: str, *, read_only: bool) -> dict[str, Any]:
-    """Engines cannot inherit from a container that has a `--mount type=tmpfs` or an image mount
-    ("get: no such volume"): what it has besides is asked for one by one then."""
+    """Volumes are inherited. What else there is makes that unfit, and all is asked for one by one:
+    an engine cannot inherit from a container that has a `--mount type=tmpfs` or an image mount
+    ("get: no such volume"), and it *makes* the host's directory of a bind mount that is gone."""
     found = engine.find("container", name, f"/containers/{segment('container', name)}/json")
     listed = found.get("Mounts") or []
-    if all(one["Type"] in _INHERITABLE for one in listed):
+    if all(one["Type"] == "volume" for one in listed):
         return {"VolumesFrom": [f"{found['Id']}:{'ro' if read_only else 'rw'}"], "Mounts": []}
     wanted = found["HostConfig"].get("Mounts") or []
     return {
         "Mounts": [
-            _again(one, wanted, read_only=read_only)
-            for one in listed
-            if one["Type"] in _INHERITABLE
+            _again(one, wanted, read_only=read_only) for one in listed if one["Type"] in _SAVED
         ]
     }
 
