@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -364,6 +365,29 @@ def test_what_somebody_has_used_since_the_kill_is_left_alone(
     assert f"{target!r} was killed" in done.err
     assert "left as it is" in done.err
     assert diff(before, backed_up.content(target)) == []
+    assert backed_up.helpers() == []
+
+
+def test_of_two_restores_into_one_volume_none_touches_what_the_other_wrote(
+    backed_up: Scene,
+) -> None:
+    target = backed_up.scratch.volume()
+    sources = (backed_up.large, backed_up.small)
+
+    with ThreadPoolExecutor(2) as both:
+        done = list(
+            both.map(
+                lambda source: backed_up.voltar(
+                    "restore", f"volume:{source}", "--to", target, code=(0, 5)
+                ),
+                sources,
+            )
+        )
+
+    restored = [source for source, one in zip(sources, done, strict=True) if one.code == 0]
+    assert len(restored) <= 1
+    content = backed_up.content(target)
+    assert content == backed_up.content(restored[0]) if restored else set(content) == {b""}
     assert backed_up.helpers() == []
 
 
