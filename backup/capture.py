@@ -51,7 +51,6 @@ _FILE_CHANGED: Final = 1
 _BATCH: Final = 500
 _TELL_SIZE: Final = 1 << 20
 _TELL_ENTRIES: Final = 50
-_PERSONAL: Final = b"GNUSparseFile."
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SAID: Final = re.compile(r"(?:\S*/)?tar: (?P<path>(?:\\.|[^\\:])+): (?P<text>.+)")
 _ESCAPED: Final = re.compile(r"\\([0-7]{3}|.)")
@@ -185,8 +184,7 @@ def _read(
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own
             record = _match(entry, records, left_out)
-            if _PERSONAL in entry.head:
-                entry.head = impersonal(entry.head)
+            entry.head = impersonal(entry.head)
             recorder.add(specials.linked(entry, record), record)
             if recorder.read - told[0] >= _TELL_SIZE or recorder.entries - told[1] >= _TELL_ENTRIES:
                 told = _advanced(recorder, told, on_event)

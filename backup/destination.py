@@ -12,6 +12,7 @@ from backup.capture import TAR_CREATE
 from backup.engine import (
     Access,
     Attached,
+    Container,
     Engine,
     Helper,
     container,
@@ -23,6 +24,7 @@ from backup.engine import (
 )
 from backup.errors import InUse, NotOnEngine, UsageError
 from backup.repository import Snapshot, VolumeFacts
+from backup.targets import named
 from backup.tarsplit import split
 from backup.verify import ATTRIBUTES
 
@@ -58,7 +60,10 @@ def target_name(engine: Engine, text: str, snapshot: Snapshot) -> str:
     ):
         raise UsageError(f"{text!r} is no target", hint="write volume:NAME or container:NAME")
     if not colon:
-        return _unambiguous(engine, text)
+        if isinstance(named(engine, text), Container):
+            hint = f"write container:{text} for its volume, or volume:{text} for a new one"
+            raise UsageError(f"{text!r} is a container, and not a volume", hint=hint)
+        return text
     if kind == "volume":
         return name
     mounts = [mount for mount in container(engine, name).mounts if mount.kind == "volume"]
@@ -70,21 +75,6 @@ def target_name(engine: Engine, text: str, snapshot: Snapshot) -> str:
             hint="name the volume: --to volume:NAME",
         )
     return fitting[0].source
-
-
-def _unambiguous(engine: Engine, name: str) -> str:
-    try:
-        container(engine, name)
-    except NotOnEngine:
-        return name
-    try:
-        volume(engine, name)
-    except NotOnEngine:
-        hint = f"write container:{name} for its volume, or volume:{name} for a new one"
-        raise UsageError(f"{name!r} is a container, and not a volume", hint=hint) from None
-    raise UsageError(
-        f"{name!r} is a volume and a container", hint=f"write volume:{name} or container:{name}"
-    )
 
 
 def target(engine: Engine, name: str, facts: VolumeFacts | None, run: str) -> Target:

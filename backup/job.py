@@ -16,7 +16,7 @@ from backup.capture import Captured, capture
 from backup.engine import Access, Engine, Helper, VolumesFrom, helper
 from backup.errors import BackupError, IntegrityError
 from backup.report import OnEvent
-from backup.repository import Repository, Snapshot, SnapshotId, Writer
+from backup.repository import Repository, Snapshot, SnapshotId, Statistics, Writer
 from backup.targets import Group, Plan, Source, alone
 from transports.errors import TransportError
 
@@ -109,18 +109,19 @@ def _back_up_source(
     added_before, stored_before = writer.added, writer.stored
     captured = capture(reader, source.path, source.name, into=into, on_event=on_event)
     writer.finish()
-    snapshot = _record(engine, source, captured, run)
     statistics = msgspec.structs.replace(
         captured.statistics,
         added=writer.added - added_before,
         stored=writer.stored - stored_before,
         seconds=round(time.monotonic() - started, 3),
     )
-    snapshot = msgspec.structs.replace(snapshot, statistics=statistics)
+    snapshot = _record(engine, source, captured, statistics, run)
     return Saved(repository.commit(snapshot), snapshot, captured.warnings)
 
 
-def _record(engine: Engine, source: Source, captured: Captured, run: str) -> Snapshot:
+def _record(
+    engine: Engine, source: Source, captured: Captured, statistics: Statistics, run: str
+) -> Snapshot:
     return Snapshot(
         time=captured.time,
         host=engine.name,
@@ -131,5 +132,6 @@ def _record(engine: Engine, source: Source, captured: Captured, run: str) -> Sna
         definition=source.definition,
         program=f"voltar {__version__}",
         notes=captured.notes,
+        statistics=statistics,
         manifest=captured.manifest,
     )

@@ -2,7 +2,8 @@
 
 3fa9c1…              an id, or a prefix of at least four characters
 volume:NAME          the newest snapshot of a source
-volume:NAME@TIME     the newest up to then; a time without a zone is local
+volume:NAME@TIME     the newest up to then; a time without a zone is local, and a date
+                     without a time is the end of that day
 """
 
 import re

@@ -13,6 +13,7 @@ from backup.tarentry import Entry
 from backup.tarheader import BLOCK
 
 END_SIZE: Final = 2 * BLOCK
+_MADE_UP: Final = b"GNUSparseFile."
 _PROCESS: Final = re.compile(rb"GNUSparseFile\.\d+")
 _EXTENDED: Final = b"xXLK"
 _NAMES: Final = ("path", "GNU.sparse.name")
@@ -26,7 +27,7 @@ def end_of_archive() -> Entry:
 
 def renamed(head: bytes, *, path: bytes | None = None, link: bytes | None = None) -> bytes:
     """Return a member's raw headers with another name, or another link target, or both."""
-    records, at = _extended(head)
+    records, at = extended(head)
     if path is not None:
         sparse = any(key == "GNU.sparse.name" for key, _ in records)
         records = [(key, value) for key, value in records if key not in _NAMES]
@@ -46,7 +47,7 @@ def renamed(head: bytes, *, path: bytes | None = None, link: bytes | None = None
 
 def linked(head: bytes, target: bytes) -> bytes:
     """Return a member's raw headers as those of a hard link to `target`."""
-    records, at = _extended(head)
+    records, at = extended(head)
     block = bytearray(head[at : at + BLOCK])
     block[156:157] = b"1"
     block[124:136] = b"%011o\0" % 0
@@ -55,17 +56,19 @@ def linked(head: bytes, target: bytes) -> bytes:
 
 
 def impersonal(head: bytes) -> bytes:
-    """Return the raw headers of a sparse member without tar's process id, which each run changes.
+    """Return raw headers without tar's process id, which each run changes in sparse members.
 
     GNU tar writes a made-up name for programs that do not know sparse members, the id in it.
     """
-    _, at = _extended(head)
+    if _MADE_UP not in head:
+        return head
+    _, at = extended(head)
     block = bytearray(head[at : at + BLOCK])
     block[0:100] = _PROCESS.sub(b"GNUSparseFile.0", block[0:100]).ljust(100, b"\0")[:100]
     return head[:at] + _summed(block) + head[at + BLOCK :]
 
 
-def _extended(head: bytes) -> tuple[list[tuple[str, bytes]], int]:
+def extended(head: bytes) -> tuple[list[tuple[str, bytes]], int]:
     """Return what the extended headers say, as pax records, and where the header itself begins."""
     records: list[tuple[str, bytes]] = []
     at = 0

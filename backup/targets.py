@@ -183,17 +183,22 @@ def resolve(engine: Engine, text: str) -> Volume | Container:
             f"{text!r} is not a target of this version",
             hint="write volume:NAME, container:NAME, or a NAME",
         )
-    found_volume = _volume_or_none(engine, text)
-    found_container = _container_or_none(engine, text)
-    if found_volume and found_container:
-        raise UsageError(
-            f"{text!r} is a volume and a container",
-            hint=f"write volume:{text} or container:{text}",
-        )
-    found = found_volume or found_container
+    found = named(engine, text)
     if found is None:
         raise NotOnEngine("volume or container", text, hint="`docker volume ls` and `docker ps -a`")
     return found
+
+
+def named(engine: Engine, name: str) -> Volume | Container | None:
+    """Return what has a name without a kind before it. Raises UsageError where two things have."""
+    found_volume = _volume_or_none(engine, name)
+    found_container = _container_or_none(engine, name)
+    if found_volume and found_container:
+        raise UsageError(
+            f"{name!r} is a volume and a container",
+            hint=f"write volume:{name} or container:{name}",
+        )
+    return found_volume or found_container
 
 
 def volume_facts(found: Volume) -> VolumeFacts:

@@ -10,13 +10,13 @@ from itertools import pairwise
 
 from backup import tarheader as header
 from backup.blocks import Block
+from backup.tarbuild import extended
 from backup.tarentry import Entry
 from backup.tarheader import BLOCK
 
 Region = tuple[int, int]
 """(offset, size) in the file, in bytes."""
 
-_EXTENDED = b"xXLK"
 _REGION = 24
 
 
@@ -83,13 +83,7 @@ def _body_map(body: _Body) -> list[Region]:
 
 def _header_map(entry: Entry) -> list[Region] | None:
     """Return the map that an entry's headers give, None where they give none."""
-    at = 0
-    records: list[tuple[str, bytes]] = []
-    while entry.head[at + 156] in _EXTENDED:
-        size = header.number(entry.head[at + 124 : at + 136])
-        if entry.head[at + 156] in b"xX":
-            records += header.records(entry.head[at + BLOCK : at + BLOCK + size])
-        at += BLOCK + size + -size % BLOCK
+    records, at = extended(entry.head)
     if entry.head[at + 156 : at + 157] == b"S":
         return _old_map(entry.head, at)
     return _pax_map(records)
