@@ -4,30 +4,29 @@
 and its stream is paired again with the list: so every entry has the facts that tar does not tell
 (inode, ctime), and an entry that is in the list and not in the stream is known to be missing and is
 noted. What tar cannot carry is noted as well: sockets, and paths too long to be opened in one call.
+
+With a parent, only what changed since is named to tar (`delta` decides); the parent's lines for the
+rest go into the new manifest as they are. Where nothing changed, tar does not run at all.
 """
 
-import marshal
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-from backup import listing
+from backup.delta import compared
 from backup.engine import Helper
-from backup.errors import HelperFailed
+from backup.errors import HelperFailed, IntegrityError
+from backup.exclusion import CACHE_SIGNATURE, CACHE_TAG, NOTHING, Exclusion, Sieve
 from backup.listing import Listed
 from backup.paths import printable, relative
 from backup.recorder import Recorder
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
-from backup.repository import Extent, Repository, Statistics, Writer
+from backup.repository import Extent, Repository, Snapshot, Statistics, Writer
+from backup.scan import Place, Scan, Spool, place, unfit
 from backup.tarbuild import end_of_archive, impersonal, linked
 from backup.tarsplit import Entry, split
-
-PATH_MAX: Final = 4096
-"""Linux opens no path of so many bytes, its closing zero included."""
 
 TAR_CREATE: Final = (
     "tar",
@@ -48,7 +47,6 @@ TAR_CREATE: Final = (
     "--blocking-factor=512",
 )
 _FILE_CHANGED: Final = 1
-_BATCH: Final = 500
 _TELL_SIZE: Final = 1 << 20
 _TELL_ENTRIES: Final = 50
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,8 +70,22 @@ class Captured:
     statistics: Statistics
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a source is to be captured: against which parent, and without what."""
+
+    parent: Snapshot | None = None
+    exclusion: Exclusion = NOTHING
+
+
 def capture(
-    helper: Helper, path: str, subject: str, *, into: tuple[Repository, Writer], on_event: OnEvent
+    helper: Helper,
+    path: str,
+    subject: str,
+    wish: Wish,
+    *,
+    into: tuple[Repository, Writer],
+    on_event: OnEvent,
 ) -> Captured:
     """Store everything below `path` of a helper, or the one file that it is.
 
@@ -82,12 +94,13 @@ def capture(
     """
     time = _clock(helper)
     recorder = Recorder(*into)
-    # files without names: a run that is killed leaves none behind
-    with tempfile.TemporaryFile() as records, tempfile.TemporaryFile() as names:
-        listed = _list(helper, path, (records, names), subject, on_event)
-        records.seek(0)
-        names.seek(0)
-        _read(helper, listed, recorder, subject, on_event)
+    with Spool() as spool:
+        on_event(Started("list", subject))
+        where = place(helper, path)
+        sieve = Sieve(wish.exclusion, _caches(helper, where) if wish.exclusion.caches else ())
+        scan = _scan(helper, spool, (where, sieve), wish.parent, recorder, on_event)
+        on_event(Started("backup", subject, scan.size, scan.entries))
+        _read(helper, (spool, scan, where), recorder, subject, on_event)
     manifest = recorder.finish()
     on_event(Finished("backup", subject))
     statistics = Statistics(
@@ -95,20 +108,12 @@ def capture(
         files=recorder.files,
         size=recorder.size,
         read=recorder.read,
+        unchanged=recorder.unchanged,
+        deleted=scan.deleted,
+        excluded=sieve.entries,
+        excluded_size=sieve.size,
     )
-    return Captured(time, manifest, recorder.notes, recorder.notes - listed.sockets, statistics)
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """What there is to capture, in files: records in our order, and the names that tar is given."""
-
-    directory: str
-    records: IO[bytes]
-    names: IO[bytes]
-    size: int
-    entries: int
-    sockets: int
+    return Captured(time, manifest, recorder.notes, recorder.notes - scan.sockets, statistics)
 
 
 def _clock(helper: Helper) -> datetime:
@@ -116,70 +121,94 @@ def _clock(helper: Helper) -> datetime:
     return _EPOCH + timedelta(seconds=int(seconds), microseconds=int(fraction[:6]))
 
 
-def _list(
-    helper: Helper, path: str, files: tuple[IO[bytes], IO[bytes]], subject: str, on_event: OnEvent
-) -> _Listing:
-    on_event(Started("list", subject))
-    # A store through a mapping into a page that is already dirty changes no time stamp: only after
-    # a sync do stamps tell all that was written, and a later capture relies on what this one saw.
-    kind = helper.run(["find", path, "-maxdepth", "0", "-printf", "%y"]).decode()
-    if kind in "df":  # opening a FIFO would wait, opening a socket fails
-        helper.run(["sync", "-f", path])
-    directory, prefix = _frame(path, kind)
-    records, names = files
-    size = entries = sockets = 0
-    batch: list[tuple[object, ...]] = []
-    argv = ["find", path, "-xdev", "-printf", listing.FORMAT]
-    with helper.reading(argv, ok=(0, 1)) as stream:
-        scratch = Path(tempfile.gettempdir())
-        for found in listing.ordered(listing.parse(stream), directory=scratch):
-            record = found._replace(path=prefix + found.path)
-            batch.append(tuple(record))
-            if len(batch) >= _BATCH:
-                marshal.dump(batch, records)
-                batch.clear()
-            if _unfit(record) is None:
-                names.write((record.path or b".") + b"\0")
-            entries += 1
-            size += record.size if record.kind == "f" else 0
-            sockets += record.kind == "s"
-        marshal.dump(batch, records)
-    return _Listing(directory, records, names, size, entries, sockets)
+def _scan(
+    helper: Helper,
+    spool: Spool,
+    what: tuple[Place, Sieve],
+    parent: Snapshot | None,
+    recorder: Recorder,
+    on_event: OnEvent,
+) -> Scan:
+    """List everything; where the parent turns out to be damaged, everything is to be read."""
+    where, sieve = what
+    if parent is None:
+        return spool.fill(helper, where, sieve, None)
+    try:
+        return spool.fill(helper, where, sieve, compared(recorder.repository, parent, where.margin))
+    except IntegrityError as error:
+        text = f"the parent cannot be read, so everything was read again: {error}"
+        recorder.note(b"", text)
+        on_event(Noted(parent.source, b"", text))
+    sieve.entries = sieve.size = 0
+    return spool.fill(helper, where, sieve, None)
 
 
-def _frame(path: str, kind: str) -> tuple[str, bytes]:
-    """Return the directory that tar works in, and what comes before the listing's paths.
-
-    A bind-mounted file is captured as one entry of the directory that it is in.
-    """
-    if kind == "d":
-        return path, b""
-    parent, _, name = path.rpartition("/")
-    return parent or "/", name.encode("utf-8", "surrogateescape")
-
-
-def _unfit(record: Listed) -> str | None:
-    """Return why tar cannot carry an entry, or None."""
-    if record.kind == "s":
-        return "a socket, which exists only while its program runs"
-    if len(record.path) >= PATH_MAX:
-        return f"its path has {len(record.path)} bytes, and no program can open more than 4095"
-    return None
+def _caches(helper: Helper, where: Place) -> set[bytes]:
+    """Return the directories that say of themselves that they are caches."""
+    argv = ["find", where.path, "-xdev", "-type", "f", "-name", CACHE_TAG.decode()]
+    with helper.reading([*argv, "-printf", r"%P\0"], ok=(0, 1)) as stream:
+        names = b"".join(stream)
+    if not names:
+        return set()
+    inside = helper.place("tags", (names,))
+    argv = [*TAR_CREATE, "--files-from", inside, "--file=-"]
+    found: set[bytes] = set()
+    with helper.reading(argv, within=where.directory, ok=(0, _FILE_CHANGED)) as stream:
+        for entry in split(stream):
+            start = b""
+            for block in entry.body:
+                start += bytes(block[: len(CACHE_SIGNATURE) - len(start)])
+            if entry.kind == "f" and start == CACHE_SIGNATURE:
+                found.add(relative(entry.path).rpartition(b"/")[0])
+    return found
 
 
 def _read(
-    helper: Helper, listed: _Listing, recorder: Recorder, subject: str, on_event: OnEvent
+    helper: Helper,
+    scanned: tuple[Spool, Scan, Place],
+    recorder: Recorder,
+    subject: str,
+    on_event: OnEvent,
 ) -> None:
-    on_event(Started("backup", subject, listed.size, listed.entries))
-    inside = helper.place("names", iter(lambda: listed.names.read(1 << 20), b""))
+    spool, scan, where = scanned
+    left_out: list[Listed] = []
+    said = ""
+    records = _keeping(spool.entries(), recorder)
+    if scan.to_read:
+        said = _read_changed(helper, (spool, where), records, left_out, recorder, on_event)
+    left_out.extend(records)
+    for path, text in sorted(_reasons(left_out, said).items()):
+        recorder.note(path, text)
+        on_event(Noted(subject, path, text))
+    recorder.add(end_of_archive())
+
+
+def _keeping(entries: Iterable[tuple[Listed, bytes]], recorder: Recorder) -> Iterator[Listed]:
+    """Take over what the parent has; yield what is to be read."""
+    for record, lines in entries:
+        if lines:
+            recorder.keep(lines, size=record.size if record.kind == "f" else None)
+        else:
+            yield record
+
+
+def _read_changed(
+    helper: Helper,
+    scanned: tuple[Spool, Place],
+    records: Iterator[Listed],
+    left_out: list[Listed],
+    recorder: Recorder,
+    on_event: OnEvent,
+) -> str:
+    """Read what changed; return what tar said."""
+    spool, where = scanned
+    inside = helper.place("names", spool.names())
     # In the directory itself: tar looks up attributes below a --directory by a longer path, and
     # then some paths are too long that are not.
     argv = [*TAR_CREATE, "--files-from", inside, "--file=-"]
-    left_out: list[Listed] = []
     specials = _Specials()
     told = (0, 0)
-    with helper.reading(argv, within=listed.directory, ok=(0, _FILE_CHANGED)) as stream:
-        records = _records(listed.records)
+    with helper.reading(argv, within=where.directory, ok=(0, _FILE_CHANGED)) as stream:
         for entry in split(stream):
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own
@@ -189,11 +218,7 @@ def _read(
             if recorder.read - told[0] >= _TELL_SIZE or recorder.entries - told[1] >= _TELL_ENTRIES:
                 told = _advanced(recorder, told, on_event)
         _advanced(recorder, told, on_event)
-        left_out.extend(records)
-    for path, text in sorted(_reasons(left_out, stream.stderr).items()):
-        recorder.note(path, text)
-        on_event(Noted(subject, path, text))
-    recorder.add(end_of_archive())
+    return stream.stderr
 
 
 def _advanced(recorder: Recorder, told: tuple[int, int], on_event: OnEvent) -> tuple[int, int]:
@@ -201,15 +226,6 @@ def _advanced(recorder: Recorder, told: tuple[int, int], on_event: OnEvent) -> t
     size, entries = told
     on_event(Advanced(recorder.read - size, recorder.entries - entries))
     return recorder.read, recorder.entries
-
-
-def _records(file: IO[bytes]) -> Iterator[Listed]:
-    while True:
-        try:
-            batch = marshal.load(file)  # noqa: S302  written by this process, just now
-        except EOFError:
-            return
-        yield from map(Listed._make, batch)
 
 
 def _match(entry: Entry, records: Iterator[Listed], left_out: list[Listed]) -> Listed:
@@ -240,7 +256,7 @@ class _Specials:
 
 def _reasons(left_out: Iterable[Listed], stderr: str) -> dict[bytes, str]:
     """Return why entries are missing, or are not as they should be, by path."""
-    reasons = {record.path: _unfit(record) or _GONE for record in left_out}
+    reasons = {record.path: unfit(record) or _GONE for record in left_out}
     for line in stderr.splitlines():
         said = _SAID.match(line)
         if said and "socket ignored" not in line:

@@ -6,15 +6,16 @@ the exit code tells. A snapshot is committed by the statement after its helper h
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from backup import __version__
-from backup.capture import Captured, capture
+from backup.capture import Captured, Wish, capture
 from backup.engine import Access, Engine, Helper, VolumesFrom, helper
 from backup.errors import BackupError, IntegrityError
+from backup.exclusion import NOTHING, Exclusion
 from backup.report import OnEvent
 from backup.repository import Repository, Snapshot, SnapshotId, Statistics, Writer
 from backup.targets import Group, Plan, Source, alone
@@ -46,92 +47,129 @@ def new_run() -> str:
     return secrets.token_hex(8)
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How a run captures its sources.
+
+    Each is compared with its own newest snapshot of the same host, unless `parent` names one, or
+    `full` says that nothing is to be trusted. `tags` go into every snapshot.
+    """
+
+    full: bool = False
+    parent: tuple[SnapshotId, Snapshot] | None = None
+    exclusion: Exclusion = NOTHING
+    tags: Sequence[str] = ()
+
+
 def back_up(
-    engine: Engine, repository: Repository, plan: Plan, *, run: str, on_event: OnEvent
+    engine: Engine,
+    repository: Repository,
+    plan: Plan,
+    wishes: Wishes,
+    *,
+    run: str,
+    on_event: OnEvent,
 ) -> Iterator[Outcome]:
     """Capture a plan's sources; yield what became of each.
 
     A source's own failure is yielded. What concerns all of them is raised: TransportError (the
     store is gone), IntegrityError.
     """
+    newest = {} if wishes.full or wishes.parent else _newest(repository, engine.name)
     with repository.writer() as writer:
+        work = _Run(engine, repository, writer, wishes, newest, run, on_event)
         for group in plan.groups:
-            yield from _back_up_group(engine, (repository, writer), group, run, on_event)
+            yield from work.back_up_group(group)
 
 
-def _back_up_group(
-    engine: Engine, into: tuple[Repository, Writer], group: Group, run: str, on_event: OnEvent
-) -> Iterator[Outcome]:
-    waiting = list(group.sources)
-    try:
-        with helper(engine, group.mounts, access=Access.READ, run=run) as reader:
-            while waiting:
-                source = waiting.pop(0)
-                yield _guarded(engine, into, reader, source, run, on_event)
-    except IntegrityError:
-        raise
-    except BackupError as error:
-        if len(waiting) < len(group.sources) or not isinstance(group.mounts, VolumesFrom):
-            yield from (Failed(source.name, error) for source in waiting)
-            return
-        # A volume at /etc, say, has no place for the files that the engine puts there, and what is
-        # mounted read-only gets none: one such mount must not keep the others from being saved.
-        for source in waiting:
-            yield from _back_up_group(engine, into, alone(source), run, on_event)
+def _newest(repository: Repository, host: str) -> dict[str, tuple[SnapshotId, Snapshot]]:
+    """Return the newest snapshot of each source of a host."""
+    return {
+        found[1].source: found
+        for found in repository.snapshots()
+        if found[1].host == host and not found[1].imported
+    }
 
 
-def _guarded(
-    engine: Engine,
-    into: tuple[Repository, Writer],
-    reader: Helper,
-    source: Source,
-    run: str,
-    on_event: OnEvent,
-) -> Outcome:
-    try:
-        return _back_up_source(engine, into, reader, source, run, on_event)
-    except IntegrityError:
-        raise
-    except BackupError as error:
-        return Failed(source.name, error)
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What all sources of a run share."""
 
+    engine: Engine
+    repository: Repository
+    writer: Writer
+    wishes: Wishes
+    newest: Mapping[str, tuple[SnapshotId, Snapshot]]
+    run: str
+    on_event: OnEvent
 
-def _back_up_source(
-    engine: Engine,
-    into: tuple[Repository, Writer],
-    reader: Helper,
-    source: Source,
-    run: str,
-    on_event: OnEvent,
-) -> Saved:
-    repository, writer = into
-    started = time.monotonic()
-    added_before, stored_before = writer.added, writer.stored
-    captured = capture(reader, source.path, source.name, into=into, on_event=on_event)
-    writer.finish()
-    statistics = msgspec.structs.replace(
-        captured.statistics,
-        added=writer.added - added_before,
-        stored=writer.stored - stored_before,
-        seconds=round(time.monotonic() - started, 3),
-    )
-    snapshot = _record(engine, source, captured, statistics, run)
-    return Saved(repository.commit(snapshot), snapshot, captured.warnings)
+    def back_up_group(self, group: Group) -> Iterator[Outcome]:
+        waiting = list(group.sources)
+        try:
+            with helper(self.engine, group.mounts, access=Access.READ, run=self.run) as reader:
+                while waiting:
+                    source = waiting.pop(0)
+                    yield self._guarded(reader, source)
+        except IntegrityError:
+            raise
+        except BackupError as error:
+            if len(waiting) < len(group.sources) or not isinstance(group.mounts, VolumesFrom):
+                yield from (Failed(source.name, error) for source in waiting)
+                return
+            # A volume at /etc, say, has no place for the files that the engine puts there, and what
+            # is mounted read-only gets none: one such mount must not keep the others from being
+            # saved.
+            for source in waiting:
+                yield from self.back_up_group(alone(source))
 
+    def _guarded(self, reader: Helper, source: Source) -> Outcome:
+        try:
+            return self._back_up_source(reader, source)
+        except IntegrityError:
+            raise
+        except BackupError as error:
+            return Failed(source.name, error)
 
-def _record(
-    engine: Engine, source: Source, captured: Captured, statistics: Statistics, run: str
-) -> Snapshot:
-    return Snapshot(
-        time=captured.time,
-        host=engine.name,
-        source=source.name,
-        run=run,
-        volume=source.volume,
-        mount=source.mount,
-        definition=source.definition,
-        program=f"voltar {__version__}",
-        notes=captured.notes,
-        statistics=statistics,
-        manifest=captured.manifest,
-    )
+    def _back_up_source(self, reader: Helper, source: Source) -> Saved:
+        started = time.monotonic()
+        writer = self.writer
+        added_before, stored_before = writer.added, writer.stored
+        parent = self.wishes.parent or self.newest.get(source.name)
+        wish = Wish(parent[1] if parent else None, self.wishes.exclusion)
+        into = self.repository, writer
+        captured = capture(
+            reader, source.path, source.name, wish, into=into, on_event=self.on_event
+        )
+        writer.finish()
+        statistics = msgspec.structs.replace(
+            captured.statistics,
+            added=writer.added - added_before,
+            stored=writer.stored - stored_before,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        snapshot = self._record(source, captured, statistics, parent[0] if parent else None)
+        return Saved(self.repository.commit(snapshot), snapshot, captured.warnings)
+
+    def _record(
+        self,
+        source: Source,
+        captured: Captured,
+        statistics: Statistics,
+        parent: SnapshotId | None,
+    ) -> Snapshot:
+        return Snapshot(
+            time=captured.time,
+            host=self.engine.name,
+            source=source.name,
+            run=self.run,
+            volume=source.volume,
+            mount=source.mount,
+            definition=source.definition,
+            parent=parent,
+            tags=list(self.wishes.tags),
+            excludes=self.wishes.exclusion.described(),
+            program=f"voltar {__version__}",
+            notes=captured.notes,
+            statistics=statistics,
+            manifest=captured.manifest,
+        )

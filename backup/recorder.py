@@ -28,6 +28,7 @@ BUNDLED_BELOW: Final = 256 << 10
 
 _LONGEST_WAIT: Final = 4096
 _LONGEST_QUEUE: Final = 16384
+_LARGEST_KEPT: Final = 16 << 20
 _LINES_AT_ONCE: Final = 64
 
 
@@ -70,21 +71,32 @@ class _Draft:
         ), extents[EXTENTS_PER_RECORD:]
 
 
+@dataclass(slots=True)
+class _Kept:
+    """Lines of the parent's manifest, taken over, that wait behind a draft."""
+
+    lines: list[bytes]
+    settled: bool = True
+
+
 class Recorder:
     """Stores the entries of one source and, at the end, its manifest."""
 
     def __init__(self, repository: Repository, writer: Writer) -> None:
+        self.repository = repository
         self._writer = writer
         self._bundle = repository.cutter(Group.DATA)
         self._large = repository.cutter(Group.DATA)
         self._lines = repository.cutter(Group.MANIFEST)
-        self._queue: deque[_Draft] = deque()
+        self._queue: deque[_Draft | _Kept] = deque()
+        self._kept_size = 0
         self._unfilled: deque[_Draft] = deque()
         self._waiting = 0
         self._notes: list[Note] = []
         self._unfed: list[bytes] = []
         self._manifest: list[Pending] = []
         self.entries = 0
+        self.unchanged = 0
         self.files = 0
         self.size = 0
         self.read = 0
@@ -104,6 +116,29 @@ class Recorder:
         if self._unfilled and self._waiting > _LONGEST_WAIT:
             self._end_bundle()
         self._write_settled()
+
+    def keep(self, lines: bytes, *, size: int | None) -> None:
+        """Take over an entry as the parent's manifest has it; of a file, `size` is in bytes.
+
+        Its chunks must be there to be referred to.
+        """
+        self.entries += 1
+        self.unchanged += 1
+        if size is not None:
+            self.files += 1
+            self.size += size
+        if not self._queue:
+            self._write_lines(lines)
+            return
+        last = self._queue[-1]
+        if isinstance(last, _Kept):
+            last.lines.append(lines)
+        else:
+            self._queue.append(_Kept([lines]))
+        self._kept_size += len(lines)
+        if self._kept_size > _LARGEST_KEPT:
+            self._end_bundle()
+            self._write_settled()
 
     def note(self, path: bytes, text: str) -> None:
         """Record that something was not captured as it should be, and why."""
@@ -136,7 +171,8 @@ class Recorder:
 
     def _store_large(self, draft: _Draft) -> None:
         for block in draft.entry.body:
-            self.read += len(block)
+            if draft.entry.kind != "z":  # what ends an archive is no part of the source
+                self.read += len(block)
             self._append(draft, self._large.feed(block))
         self._append(draft, self._large.end())
 
@@ -176,16 +212,26 @@ class Recorder:
             self._write(self._queue.popleft())
 
     def _too_long(self) -> bool:
-        return len(self._queue) > _LONGEST_QUEUE and not self._queue[0].missing
+        first = self._queue[0]
+        long = len(self._queue) > _LONGEST_QUEUE or self._kept_size > _LARGEST_KEPT
+        return long and isinstance(first, _Draft) and not first.missing
 
-    def _write(self, draft: _Draft) -> None:
+    def _write(self, draft: _Draft | _Kept) -> None:
+        if isinstance(draft, _Kept):
+            for lines in draft.lines:
+                self._kept_size -= len(lines)
+                self._write_lines(lines)
+            return
         member, rest = draft.member()
         self._write_line(member)
         for start in range(0, len(rest), EXTENTS_PER_RECORD):
             self._write_line(More(rest[start : start + EXTENTS_PER_RECORD]))
 
     def _write_line(self, line: Member | More | Note) -> None:
-        self._unfed.append(encode_line(line))
+        self._write_lines(encode_line(line))
+
+    def _write_lines(self, lines: bytes) -> None:
+        self._unfed.append(lines)
         if len(self._unfed) >= _LINES_AT_ONCE:
             self._feed_lines()
 

@@ -1,5 +1,6 @@
 """voltar backup"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,14 +9,17 @@ import typer
 from backup.cli import FAILED, INCOMPLETE, exit_code
 from backup.cli.console import Voice, listening, seconds_text, size_text
 from backup.cli.context import Context
+from backup.cli.quantity import parse_size
 from backup.engine import Engine
-from backup.errors import UsageError
-from backup.job import Failed, Outcome, Saved, back_up, new_run
+from backup.errors import ConfigError, UsageError
+from backup.exclusion import Exclusion, compiled
+from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.lookup import find_snapshot
 from backup.repository import SHORT_ID, Repository
 from backup.targets import Plan, plan
 
 
-def backup(
+def backup(  # noqa: PLR0913  one parameter an option
     ctx: typer.Context,
     targets: Annotated[
         list[str] | None,
@@ -27,25 +31,73 @@ def backup(
     everything: Annotated[
         bool, typer.Option("--all", help="Every volume, and all that containers mount.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read everything, whatever an earlier snapshot says.")
+    ] = False,
+    parent: Annotated[
+        str | None,
+        typer.Option(metavar="SNAPSHOT", help="Compare with this, not with the newest."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Leave this out; as in a .gitignore file."),
+    ] = None,
+    exclude_file: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Leave out what the patterns in a file say."),
+    ] = None,
+    exclude_caches: Annotated[
+        bool, typer.Option("--exclude-caches", help="Leave out what is below a CACHEDIR.TAG.")
+    ] = False,
+    exclude_larger_than: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Leave out larger files: 500M, 2G.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Give the snapshots a tag.")
+    ] = None,
 ) -> None:
     """Back up volumes, or all that containers mount.
 
     Examples: voltar backup dbdata · voltar backup volume:pgdata container:web · voltar backup --all
+    · voltar backup dbdata --exclude '*.tmp' --exclude-caches
+
+    What did not change since the newest snapshot of a source is not read again.
     """
     context: Context = ctx.obj
     if bool(targets) == everything:
         raise UsageError("name what to back up, or say --all", hint="voltar backup --help")
+    if full and parent:
+        raise UsageError("--full compares with nothing, and --parent names what to compare with")
+    exclusion = _exclusion(exclude or (), exclude_file or (), exclude_caches, exclude_larger_than)
     repository = context.open()
+    compared = find_snapshot(repository, parent) if parent else None
+    if compared and compared[1].imported:
+        raise UsageError(f"{parent} was imported, and lacks what a capture can be compared with")
+    wishes = Wishes(full, compared, exclusion, sorted(set(tag or ())))
     with context.engine() as engine:
         run = new_run()
         context.tidy(engine, run)
         wanted = plan(
             engine, targets or (), everything=everything, keep_out=_keep_out(engine, repository)
         )
-        outcomes = _run(context.voice, engine, repository, wanted, run)
+        outcomes = _run(context.voice, engine, repository, wanted, (run, wishes))
     code = _summarise(context.voice, outcomes, run)
     if code:
         raise typer.Exit(code)
+
+
+def _exclusion(
+    patterns: Sequence[str], files: Sequence[Path], caches: bool, larger_than: str | None
+) -> Exclusion:
+    lines = list(patterns)
+    for file in files:
+        try:
+            lines += file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError as error:
+            raise ConfigError(f"cannot read the patterns in {file}: {error.strerror}") from error
+    compiled(lines)
+    size = parse_size(larger_than, "--exclude-larger-than") if larger_than is not None else None
+    return Exclusion(tuple(lines), caches, size)
 
 
 def _keep_out(engine: Engine, repository: Repository) -> list[str]:
@@ -56,15 +108,18 @@ def _keep_out(engine: Engine, repository: Repository) -> list[str]:
 
 
 def _run(
-    voice: Voice, engine: Engine, repository: Repository, wanted: Plan, run: str
+    voice: Voice, engine: Engine, repository: Repository, wanted: Plan, how: tuple[str, Wishes]
 ) -> list[Outcome]:
+    run, wishes = how
     for name, why in wanted.skipped:
         voice.say(f"skipped {name}: {why}")
     if not wanted.sources:
         raise UsageError("there is nothing to back up: no target has a volume or bind mount")
+    if wishes.parent and len(wanted.sources) > 1:
+        raise UsageError(f"--parent is for one source, and {len(wanted.sources)} are to be saved")
     outcomes: list[Outcome] = []
     with listening(voice) as listener:
-        for outcome in back_up(engine, repository, wanted, run=run, on_event=listener):
+        for outcome in back_up(engine, repository, wanted, wishes, run=run, on_event=listener):
             outcomes.append(outcome)
             _tell(voice, outcome)
     return outcomes
@@ -85,6 +140,13 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
         f"{size_text(counts.size)}; new {size_text(counts.added)}, "
         f"stored {size_text(counts.stored)}; {seconds_text(counts.seconds)}"
     )
+    if outcome.snapshot.parent:
+        voice.say(
+            f"    {counts.unchanged} unchanged since {outcome.snapshot.parent[:SHORT_ID]}, "
+            f"{counts.entries - counts.unchanged} new or changed, {counts.deleted} deleted"
+        )
+    if counts.excluded:
+        voice.say(f"    {counts.excluded} excluded, {size_text(counts.excluded_size)}")
     if outcome.warnings:
         voice.warn(
             f"{outcome.snapshot.source}: {outcome.warnings} entries were not captured as they "
@@ -108,7 +170,13 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "time": outcome.snapshot.time.isoformat(),
         "entries": counts.entries,
         "files": counts.files,
+        "parent": outcome.snapshot.parent,
+        "unchanged": counts.unchanged,
+        "deleted": counts.deleted,
+        "excluded": counts.excluded,
+        "bytes_excluded": counts.excluded_size,
         "bytes": counts.size,
+        "bytes_read": counts.read,
         "bytes_added": counts.added,
         "bytes_stored": counts.stored,
         "seconds": counts.seconds,

@@ -7,7 +7,7 @@ is packs, index, snapshot.
 """
 
 from backup.repository.check import Checked, Damage, check
-from backup.repository.manifest import Extent, Line, Member, More, Note
+from backup.repository.manifest import Extent, Line, Member, More, Note, Stored
 from backup.repository.names import SnapshotId
 from backup.repository.repository import (
     SHORT_ID,
@@ -35,6 +35,7 @@ __all__ = [
     "Snapshot",
     "SnapshotId",
     "Statistics",
+    "Stored",
     "VolumeFacts",
     "Writer",
     "check",

@@ -85,15 +85,42 @@ def encode_line(line: Line) -> bytes:
     return _encoder.encode(line) + b"\n"
 
 
+class Stored(NamedTuple):
+    """A member with all its extents, and the lines that say so, as they are stored."""
+
+    member: Member
+    extents: list[Extent]
+    lines: bytes
+
+
 def decode_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[Line]:
     """Yield the records of a manifest. Raises IntegrityError."""
+    return (line for line, _ in _decoded(blocks))
+
+
+def decode_stored(blocks: Iterable[bytes | memoryview]) -> Iterator[Stored]:
+    """Yield the members of a manifest, each with its raw lines. Raises IntegrityError."""
+    member: Stored | None = None
+    for line, raw in _decoded(blocks):
+        if isinstance(line, Member):
+            if member is not None:
+                yield member
+            member = Stored(line, line.extents, raw + b"\n")
+        elif isinstance(line, More) and member is not None:
+            extents = [*member.extents, *line.extents]
+            member = Stored(member.member, extents, member.lines + raw + b"\n")
+    if member is not None:
+        yield member
+
+
+def _decoded(blocks: Iterable[bytes | memoryview]) -> Iterator[tuple[Line, bytes]]:
     rest = b""
     try:
         for block in blocks:
             lines = (rest + bytes(block)).split(b"\n")
             rest = lines.pop()
             for line in lines:
-                yield _decoder.decode(line)
+                yield _decoder.decode(line), line
     except NOT_JSON as error:
         raise IntegrityError(f"a manifest is damaged: {error}") from error
     if rest:

@@ -20,7 +20,7 @@ from backup.repository.chunker import Cutter
 from backup.repository.crypto import Keys, digest
 from backup.repository.descriptor import Descriptor
 from backup.repository.index import Index
-from backup.repository.manifest import Line, decode_lines
+from backup.repository.manifest import Line, Stored, decode_lines, decode_stored
 from backup.repository.names import (
     DESCRIPTOR,
     KEYS,
@@ -73,6 +73,10 @@ class Repository:
     def manifest(self, snapshot: Snapshot) -> Iterator[Line]:
         """Yield the records of a snapshot's manifest."""
         return decode_lines(self.read(snapshot.manifest))
+
+    def stored(self, snapshot: Snapshot) -> Iterator[Stored]:
+        """Yield the members of a snapshot's manifest together with their lines."""
+        return decode_stored(self.read(snapshot.manifest))
 
     def commit(self, snapshot: Snapshot) -> SnapshotId:
         """Put the record of a snapshot, all of whose chunks and their index are on the store."""

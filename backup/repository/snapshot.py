@@ -27,10 +27,13 @@ class MountFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of one capture; all but the first two in bytes.
+    """Counts of one capture; entries, or bytes where the name says size or what is stored.
 
     `size` is what the source holds, `read` what was read of it, `added` the plaintext of chunks
-    that were new, `stored` what they took on the store. `seconds` is wall time.
+    that were new, `stored` what they took on the store. `seconds` is wall time. `unchanged` entries
+    were taken over from the parent, `deleted` ones were in it and are no more. `excluded` entries,
+    whose files have `excluded_size`, were left out on request; what lies below an excluded
+    directory counts too.
     """
 
     entries: int = 0
@@ -40,6 +43,10 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     added: int = 0
     stored: int = 0
     seconds: float = 0.0
+    unchanged: int = 0
+    deleted: int = 0
+    excluded: int = 0
+    excluded_size: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +55,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `time` is the engine's clock when reading began. `run` groups the snapshots of one backup.
     `notes` counts the manifest's notes: things that were not captured as they should be. `imported`
     says that the entries came from a tar file: unordered, and perhaps without their directories.
+    `excludes` are the rules by which entries were left out, as they were given.
     """
 
     time: datetime
@@ -63,5 +71,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     lost: list[str] = []
     notes: int = 0
     imported: bool = False
+    excludes: list[str] = []
     statistics: Statistics = Statistics()
     manifest: list[Extent] = []

@@ -6,7 +6,16 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-LIBRARIES = ("docker", "blake3", "cryptography", "pyfastcdc", "zstandard", "typer", "rich")
+LIBRARIES = (
+    "docker",
+    "blake3",
+    "cryptography",
+    "pyfastcdc",
+    "zstandard",
+    "typer",
+    "rich",
+    "pathspec",
+)
 VIOLATIONS = {
     "backup/paths.py": "import backup.engine",
     "backup/engine/door.py": "import backup.repository",
@@ -41,7 +50,7 @@ def test_each_import_rule_can_be_broken(tmp_path: Path) -> None:
 
     said = " ".join(lint(tmp_path).stdout.split())
 
-    assert "0 kept, 8 broken" in said
+    assert "0 kept, 9 broken" in said
     for words in (
         "backup.paths is not allowed to import backup.engine",
         "backup.engine is not allowed to import backup.repository",

@@ -1,0 +1,139 @@
+"""What changed since the parent: a listing beside the parent's manifest, in one walk.
+
+Both are ordered by `paths.sort_key`, so memory does not grow with the volume. An entry whose type,
+inode, size, mtime, ctime, mode, owner and group are those of the parent is taken over as it is
+stored; every other one is read again. Three rules keep that honest:
+
+- A ctime at or after the moment when the parent began to look (less a margin) proves nothing: the
+  entry may have changed again within the same tick of the clock. `Parent.trusted_ns` is the bound.
+- What the parent has a note about was not captured as it should be, and is read again.
+- Names of one inode stand or fall together: a hard link is stored as a pointer to the first name,
+  so if one of them is new, changed or gone, all are read again.
+"""
+
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from backup.listing import Listed
+from backup.paths import sort_key
+from backup.repository import Extent, Note, Repository, Snapshot, Stored
+from backup.repository.manifest import chunk_of, to_bytes
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a capture is compared with.
+
+    `members` are in order; `trusted_ns` is the first ctime (nanoseconds since 1970 UTC) that proves
+    nothing; `noted` are paths that were not captured well; `there` tells whether the chunks of
+    extents can still be referred to.
+    """
+
+    members: Iterable[Stored]
+    trusted_ns: int
+    noted: Container[bytes]
+    there: Callable[[Iterable[Extent]], bool]
+
+
+def compared(repository: Repository, snapshot: Snapshot, margin: timedelta) -> Parent:
+    """Return a snapshot as something to compare with; time stamps may be late by `margin`.
+
+    Raises IntegrityError, now or while the members are read.
+    """
+    noted: set[bytes] = set()
+    if snapshot.notes:
+        lines = repository.manifest(snapshot)
+        noted = {to_bytes(line.path) for line in lines if isinstance(line, Note)}
+    bound_ns = (snapshot.time - margin - _EPOCH) // timedelta(microseconds=1) * 1000
+    return Parent(repository.stored(snapshot), bound_ns, noted, _Present(repository))
+
+
+class _Present:
+    """Whether chunks may be referred to; most extents lie in the chunk of the one before."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._index = repository.index
+        self._known: set[str] = set()
+
+    def __call__(self, extents: Iterable[Extent]) -> bool:
+        for extent in extents:
+            if extent.chunk not in self._known:
+                if chunk_of(extent) not in self._index:
+                    return False
+                self._known.add(extent.chunk)
+        return True
+
+
+@dataclass(slots=True)
+class Delta:
+    """Decides for each record of a listing whether the parent has it, unchanged.
+
+    After `decide` is exhausted, `broken` holds the inodes (device, inode) whose names must all be
+    read again, whatever was decided for some of them, and `deleted` counts the parent's entries
+    that are gone.
+    """
+
+    parent: Parent
+    broken: set[tuple[int, int]] = field(default_factory=set)
+    deleted: int = 0
+    _lost: set[int] = field(default_factory=set)
+
+    def decide(self, listed: Iterable[Listed]) -> Iterator[tuple[Listed, bytes]]:
+        """Yield each record with the parent's lines for it, or b"" where it must be read."""
+        members = (stored for stored in self.parent.members if stored.member.kind not in "gz")
+        known = next(members, None)
+        path = to_bytes(known.member.path) if known else b""
+        for record in listed:
+            while known and path != record.path and sort_key(path) < sort_key(record.path):
+                self._gone(known)
+                known = next(members, None)
+                path = to_bytes(known.member.path) if known else b""
+            lines = b""
+            if known and path == record.path:
+                lines = known.lines if self._same(record, known, path) else b""
+                if not lines and known.member.links > 1:
+                    self._lost.add(known.member.inode)
+                known = next(members, None)
+                path = to_bytes(known.member.path) if known else b""
+            if record.nlink > 1 and record.kind != "d" and not lines:
+                self.broken.add((record.dev, record.inode))
+            yield record, lines
+        while known:
+            self._gone(known)
+            known = next(members, None)
+
+    def stands(self, record: Listed) -> bool:
+        """Tell whether an entry that is unchanged itself need not be read for another name of it.
+
+        To be asked when `decide` is exhausted.
+        """
+        if record.nlink == 1 or record.kind == "d" or not (self.broken or self._lost):
+            return True
+        return (record.dev, record.inode) not in self.broken and record.inode not in self._lost
+
+    def _gone(self, known: Stored) -> None:
+        self.deleted += 1
+        if known.member.links > 1 and known.member.kind != "d":
+            self._lost.add(known.member.inode)
+
+    def _same(self, record: Listed, known: Stored, path: bytes) -> bool:
+        member = known.member
+        # a hard link's own header tells no type and no size; its inode's ctime does for both
+        linked = member.kind == "h"
+        return (
+            0 != member.ctime_ns == record.ctime_ns < self.parent.trusted_ns
+            and member.inode == record.inode
+            and member.mtime_ns == record.mtime_ns
+            and (linked or member.kind == record.kind)
+            and (linked or record.kind != "f" or member.size == record.size)
+            and member.mode == record.mode
+            and member.uid == record.uid
+            and member.gid == record.gid
+            and member.links == record.nlink
+            and path not in self.parent.noted
+            and self.parent.there(known.extents)
+        )

@@ -1,0 +1,97 @@
+"""What a backup leaves out because it was asked to.
+
+Patterns have the syntax and the meaning of .gitignore files (by pathspec), anchored at the root of
+the volume: what lies below an excluded directory is excluded, and no later pattern brings it back.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pathspec import GitIgnoreSpec
+
+from backup.errors import UsageError
+from backup.listing import Listed
+
+CACHE_TAG = b"CACHEDIR.TAG"
+CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
+"""What a file of that name begins with (bford.info/cachedir)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Rules for what to leave out; `larger_than` is in bytes and concerns files only."""
+
+    patterns: Sequence[str] = ()
+    caches: bool = False
+    larger_than: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.patterns) or self.caches or self.larger_than is not None
+
+    def described(self) -> list[str]:
+        """Return the rules as a snapshot records them."""
+        rules = list(self.patterns)
+        if self.caches:
+            rules.append("--exclude-caches")
+        if self.larger_than is not None:
+            rules.append(f"--exclude-larger-than={self.larger_than}")
+        return rules
+
+
+NOTHING: Final = Exclusion()
+
+
+@dataclass(slots=True)
+class Sieve:
+    """Passes the records of one ordered listing that are not excluded, and counts the others."""
+
+    exclusion: Exclusion
+    cache_directories: Collection[bytes] = ()
+    entries: int = 0
+    size: int = 0
+    _spec: GitIgnoreSpec = field(init=False)
+    _below: bytes | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._spec = compiled(self.exclusion.patterns)
+        self._below = b"" if b"" in self.cache_directories else None
+
+    def kept(self, listed: Iterable[Listed]) -> Iterator[Listed]:
+        """Yield what is not excluded; the root always is kept."""
+        for record in listed:
+            if record.path and self._excluded(record):
+                self.entries += 1
+                self.size += record.size if record.kind == "f" else 0
+            else:
+                yield record
+
+    def _excluded(self, record: Listed) -> bool:
+        path = record.path
+        if self._below is not None and path.startswith(self._below):
+            return not (self._below[:-1] in self.cache_directories and _is_tag(path, self._below))
+        larger = self.exclusion.larger_than
+        if larger is not None and record.kind == "f" and record.size > larger:
+            return True
+        if self.exclusion.patterns and self._matches(record):
+            self._below = path + b"/" if record.kind == "d" else None
+            return True
+        if path in self.cache_directories:
+            self._below = path + b"/"
+        return False
+
+    def _matches(self, record: Listed) -> bool:
+        name = record.path.decode("utf-8", "surrogateescape")
+        return self._spec.match_file(f"{name}/" if record.kind == "d" else name)
+
+
+def compiled(patterns: Sequence[str]) -> GitIgnoreSpec:
+    """Return patterns ready for use. Raises UsageError."""
+    try:
+        return GitIgnoreSpec.from_lines(patterns)
+    except ValueError as error:
+        raise UsageError(f"a pattern cannot be understood: {error}") from error
+
+
+def _is_tag(path: bytes, below: bytes) -> bool:
+    return path == below + CACHE_TAG

@@ -1,0 +1,150 @@
+"""What there is to capture: a listing in our order, each entry to be read or to be taken over.
+
+The result is spooled to files without names, for it is as large as the volume has entries, and a
+run that is killed must leave none behind.
+"""
+
+import marshal
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Final
+
+from backup import listing
+from backup.delta import Delta, Parent
+from backup.engine import Helper
+from backup.exclusion import Sieve
+from backup.listing import Listed
+
+PATH_MAX: Final = 4096
+"""Linux opens no path of so many bytes, its closing zero included."""
+
+_BATCH: Final = 500
+_REMOTE: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse", "fuseblk", "virtiofs")
+_TICK: Final = timedelta(seconds=2)
+"""The coarsest time stamps of a local file system, those of FAT."""
+_SKEW: Final = timedelta(minutes=15)
+"""By how much the clock of a file server may differ from the engine's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a capture works: tar in `directory`; `prefix` comes before the paths of a listing.
+
+    A bind-mounted file is captured as one entry of the directory that it is in. `margin` is what a
+    time stamp there may be late by.
+    """
+
+    path: str
+    directory: str
+    prefix: bytes
+    margin: timedelta
+
+
+def place(helper: Helper, path: str) -> Place:
+    """Look at what is to be captured, and see that its time stamps tell all that was written."""
+    kind, _, file_system = (
+        helper.run(["find", path, "-maxdepth", "0", "-printf", "%y %F"]).decode().partition(" ")
+    )
+    # A store through a mapping into a page that is already dirty changes no time stamp: only after
+    # a sync do stamps tell all that was written, and a later capture relies on what this one saw.
+    if kind in "df":  # opening a FIFO would wait, opening a socket fails
+        helper.run(["sync", "-f", path])
+    margin = _SKEW if file_system.partition(".")[0] in _REMOTE else _TICK
+    if kind == "d":
+        return Place(path, path, b"", margin)
+    parent, _, name = path.rpartition("/")
+    return Place(path, parent or "/", name.encode("utf-8", "surrogateescape"), margin)
+
+
+@dataclass(slots=True)
+class Scan:
+    """What was found. `size` is in bytes, and that of the files to read; `entries` are all."""
+
+    size: int = 0
+    entries: int = 0
+    sockets: int = 0
+    to_read: int = 0
+    deleted: int = 0
+
+
+class Spool:
+    """Entries and the names that tar is given, in files. A context manager."""
+
+    def __init__(self) -> None:
+        self._records: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed on exit
+        self._names: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stands: Callable[[Listed], bool] = lambda _: True
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._records.close()
+        self._names.close()
+
+    def fill(self, helper: Helper, where: Place, sieve: Sieve, parent: Parent | None) -> Scan:
+        """List a volume and decide about each entry. Raises IntegrityError: the parent's."""
+        delta = Delta(parent or Parent((), 0, (), lambda _: False))
+        argv = ["find", where.path, "-xdev", "-printf", listing.FORMAT]
+        with helper.reading(argv, ok=(0, 1)) as stream:
+            scratch = Path(tempfile.gettempdir())
+            found = listing.ordered(listing.parse(stream), directory=scratch)
+            named = (each._replace(path=where.prefix + each.path) for each in found)
+            self._write(delta.decide(sieve.kept(named)))
+        self._stands = delta.stands
+        return self._named(delta.deleted)
+
+    def names(self) -> Iterator[bytes]:
+        """Yield the names for tar, each ended by a zero, in blocks."""
+        self._names.seek(0)
+        return iter(lambda: self._names.read(1 << 20), b"")
+
+    def entries(self) -> Iterator[tuple[Listed, bytes]]:
+        """Yield every entry with its lines of the parent's manifest, b"" where it is to be read."""
+        self._records.seek(0)
+        while True:
+            try:
+                batch = marshal.load(self._records)  # noqa: S302  written by this process, just now
+            except EOFError:
+                return
+            for fields, lines in batch:
+                record = Listed._make(fields)
+                yield record, lines if self._stands(record) else b""
+
+    def _write(self, decided: Iterable[tuple[Listed, bytes]]) -> None:
+        self._records.seek(0)
+        self._records.truncate()
+        batch: list[tuple[object, bytes]] = []
+        for record, lines in decided:
+            batch.append((tuple(record), lines))
+            if len(batch) >= _BATCH:
+                marshal.dump(batch, self._records)
+                batch.clear()
+        marshal.dump(batch, self._records)
+
+    def _named(self, deleted: int) -> Scan:
+        """Write the names for tar, now that all hard links are known, and sum up."""
+        scan = Scan(deleted=deleted)
+        self._names.seek(0)
+        self._names.truncate()
+        for record, lines in self.entries():
+            scan.entries += 1
+            scan.sockets += record.kind == "s"
+            if lines or unfit(record) is not None:
+                continue
+            self._names.write((record.path or b".") + b"\0")
+            scan.to_read += 1
+            scan.size += record.size if record.kind == "f" else 0
+        return scan
+
+
+def unfit(record: Listed) -> str | None:
+    """Return why tar cannot carry an entry, or None."""
+    if record.kind == "s":
+        return "a socket, which exists only while its program runs"
+    if len(record.path) >= PATH_MAX:
+        return f"its path has {len(record.path)} bytes, and no program can open more than 4095"
+    return None

@@ -1,0 +1,265 @@
+"""A backup reads what changed, stores what is new, and restores as if it had read everything."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.cli import Voltar, until
+from tests.acceptance.conftest import fill
+from tests.testbed.scratch import Scratch
+
+Filled = Callable[..., str]
+Fresh = Callable[..., str]
+Content = Callable[[str], dict[bytes, Any]]
+
+
+@pytest.fixture
+def place(scratch: Scratch) -> Callable[[str], Path]:
+    return lambda volume: Path(scratch.engine.volume_directory(volume))
+
+
+def saved(voltar: Voltar, volume: str, *options: str, code: int = 0) -> dict[str, Any]:
+    """Back a volume up; return what is told of the snapshot."""
+    told = voltar("--json", "backup", f"volume:{volume}", *options, code=code)
+    return next(event for event in told.events if event["type"] == "snapshot")
+
+
+def settled(voltar: Voltar, volume: str) -> dict[str, Any]:
+    """Back a volume up until its time stamps are old enough to be trusted."""
+
+    def unchanged() -> dict[str, Any] | None:
+        told = saved(voltar, volume)
+        return told if told["unchanged"] == told["entries"] else None
+
+    found: dict[str, Any] = until(unchanged, what="a backup that has nothing to read")
+    return found
+
+
+def test_what_did_not_change_is_not_read_and_yet_recorded(
+    voltar: Voltar, filled: Filled, fresh: Fresh, content: Content
+):
+    volume = filled({f"d{n % 7}/f{n}": b"%d" % n * 50 for n in range(300)})
+    first = saved(voltar, volume)
+
+    last = settled(voltar, volume)
+
+    assert first["parent"] is None
+    assert first["bytes_read"] == first["bytes"] > 0
+    assert last["parent"] != last["id"]
+    assert (last["bytes_read"], last["bytes_added"], last["bytes_stored"]) == (0, 0, 0)
+    assert (last["entries"], last["bytes"]) == (first["entries"], first["bytes"])
+    assert last["deleted"] == 0
+    copy = fresh()
+    voltar("restore", last["id"], "--to", copy, "--verify=full")
+    assert content(copy) == content(volume)
+
+
+def test_only_what_changed_is_read(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
+):
+    volume = filled({f"f{n}": b"x" * 1000 for n in range(100)})
+    settled(voltar, volume)
+    fill(place(volume), {"f7": b"y" * 1000, "new": b"z" * 10})
+    (place(volume) / "f8").unlink()
+    shutil.move(place(volume) / "f9", place(volume) / "moved")
+
+    told = saved(voltar, volume)
+
+    assert told["bytes_read"] == 1000 + 10 + 1000
+    assert told["entries"] - told["unchanged"] == 4  # the root too
+    assert told["deleted"] == 2
+    copy = fresh()
+    voltar("restore", told["id"], "--to", copy, "--verify=full")
+    assert content(copy) == content(volume)
+
+
+def test_full_reads_everything_and_parent_names_what_to_compare_with(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path]
+):
+    volume = filled({"a": b"1" * 100, "b": b"2" * 100})
+    old = settled(voltar, volume)
+    fill(place(volume), {"a": b"3" * 100})
+    settled(voltar, volume)
+
+    full = saved(voltar, volume, "--full")
+    against_old = saved(voltar, volume, "--parent", old["id"])
+
+    assert (full["parent"], full["bytes_read"], full["unchanged"]) == (None, 200, 0)
+    assert (against_old["parent"], against_old["bytes_read"]) == (old["id"], 100)
+
+
+def test_a_change_that_keeps_size_and_mtime_is_seen(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
+):
+    volume = filled({"a": b"old"})
+    settled(voltar, volume)
+    file = place(volume) / "a"
+    times = file.stat()
+    file.write_bytes(b"new")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    told = saved(voltar, volume)
+
+    copy = fresh()
+    voltar("restore", told["id"], "--to", copy)
+    assert content(copy) == content(volume)
+
+
+def test_a_change_right_after_a_backup_is_seen(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
+):
+    volume = filled({"a": b"0"})
+    for number in range(1, 4):
+        saved(voltar, volume)
+        fill(place(volume), {"a": b"%d" % number})
+
+    told = saved(voltar, volume)
+
+    copy = fresh()
+    voltar("restore", told["id"], "--to", copy)
+    assert content(copy) == content(volume)
+
+
+def _churn(root: Path, chance: random.Random) -> None:
+    """Change a tree in all the ways that a listing can tell."""
+    for _ in range(12):
+        name = root / f"n{chance.randrange(20)}"
+        other = root / f"n{chance.randrange(20)}"
+        if not os.path.lexists(name):
+            chance.choice(MAKE)(name)
+        elif not os.path.lexists(other) and chance.random() < 0.4:
+            chance.choice((os.rename, _link))(name, other)
+        elif chance.random() < 0.5 or name.is_symlink():
+            _remove(name)
+        else:
+            name.chmod(chance.choice([0o700, 0o755, 0o4711]))
+
+
+def _link(name: Path, other: Path) -> None:
+    if not name.is_dir():
+        os.link(name, other, follow_symlinks=False)
+
+
+def _remove(name: Path) -> None:
+    if name.is_dir() and not name.is_symlink():
+        shutil.rmtree(name)
+    else:
+        name.unlink()
+
+
+def _directory(name: Path) -> None:
+    fill(name, {"inside": b"in", "deep/er": b"deeper"})
+
+
+MAKE: tuple[Callable[[Path], Any], ...] = (
+    lambda name: name.write_bytes(os.urandom(700)),
+    lambda name: name.write_bytes(b""),
+    lambda name: name.write_bytes(bytes(300_000)),
+    lambda name: name.symlink_to("somewhere"),
+    os.mkfifo,
+    _directory,
+)
+
+
+def test_a_volume_that_changes_for_weeks_restores_as_it_is(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
+):
+    volume = filled({"n0": b"first"})
+    chance = random.Random(4)
+    for _ in range(8):
+        _churn(place(volume), chance)
+        saved(voltar, volume)
+    told = settled(voltar, volume)
+    _churn(place(volume), chance)
+    last = saved(voltar, volume)
+
+    assert 0 < last["unchanged"] < last["entries"]
+    copy = fresh()
+    voltar("restore", last["id"], "--to", copy, "--verify=full")
+    assert content(copy) == content(volume)
+    assert told["parent"] != last["parent"]
+
+
+def test_hard_links_survive_changes_of_their_group(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
+):
+    volume = filled({"b": b"linked", "z": b"alone"})
+    root = place(volume)
+    os.link(root / "b", root / "c")
+    os.link(root / "b", root / "d")
+    settled(voltar, volume)
+    os.link(root / "c", root / "a")
+    (root / "c").unlink()
+
+    told = saved(voltar, volume)
+
+    copy = fresh()
+    voltar("restore", told["id"], "--to", copy, "--verify=full")
+    assert content(copy) == content(volume)
+    assert len({(place(copy) / name).stat().st_ino for name in "abd"}) == 1
+
+
+def test_a_damaged_parent_is_told_of_and_everything_is_read(voltar: Voltar, filled: Filled):
+    volume = filled({f"f{n}": b"%d" % n * 300 for n in range(50)})
+    last = settled(voltar, volume)
+    assert voltar.repository is not None
+    for pack in (voltar.repository / "packs").iterdir():
+        data = bytearray(pack.read_bytes())
+        data[60] ^= 1
+        pack.chmod(0o600)
+        pack.write_bytes(data)
+
+    told = saved(voltar, volume, code=3)
+
+    assert told["bytes_read"] == last["bytes"]
+    assert told["warnings"] == 1
+    assert b"parent" in voltar("ls", "--notes", told["id"]).out
+
+
+def test_what_is_excluded_is_counted_and_not_stored(
+    voltar: Voltar, filled: Filled, fresh: Fresh, content: Content
+):
+    volume = filled(
+        {
+            "a.tmp": b"12345",
+            "keep": b"k",
+            "cache/CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55\n",
+            "cache/junk": b"123",
+            "fake/CACHEDIR.TAG": b"no signature",
+            "fake/data": b"d",
+            "large": b"x" * 3000,
+        }
+    )
+
+    told = saved(
+        voltar, volume, "--exclude", "*.tmp", "--exclude-caches", "--exclude-larger-than", "2K"
+    )
+
+    assert (told["excluded"], told["bytes_excluded"]) == (3, 5 + 3 + 3000)
+    copy = fresh()
+    voltar("restore", told["id"], "--to", copy)
+    names = {path for path in content(copy) if path}
+    assert {b"keep", b"cache/CACHEDIR.TAG", b"fake/data"} <= names
+    assert not {b"a.tmp", b"cache/junk", b"large"} & names
+
+
+def test_patterns_come_from_files_and_bad_ones_are_refused(
+    voltar: Voltar, filled: Filled, tmp_path: Path
+):
+    volume = filled({"a": b"1", "b": b"2"})
+    patterns = tmp_path / "patterns"
+    patterns.write_text("# what can be made again\nb\n")
+
+    assert saved(voltar, volume, "--exclude-file", str(patterns))["excluded"] == 1
+    for options in (
+        ["--exclude", "!"],
+        ["--exclude-file", str(tmp_path / "none")],
+        ["--exclude-larger-than", "much"],
+        ["--full", "--parent", "abcd1234"],
+    ):
+        assert voltar("backup", volume, *options, code=2).err.strip()
