@@ -1,0 +1,205 @@
+"""Which snapshots of one source a policy keeps, and why: a pure function of their times and tags.
+
+The rules are those of `restic forget`, the best known ones:
+
+- Snapshots are looked at from the newest to the oldest, and one is kept if any rule keeps it.
+- A counted rule (hourly, daily, ...) keeps the newest snapshot of each of the last n periods in
+  which there is one; the oldest snapshot of all fills a rule that is not used up. Rules are
+  independent: one snapshot may use up its place in several.
+- `within` keeps everything younger than a duration, `within` of a period the newest of each period.
+  Durations are measured back from the newest snapshot that is not in the future.
+- Periods are those of the time that the snapshot itself records, with the offset it records; weeks
+  are those of ISO 8601.
+- A snapshot that has all tags of one of the tag lists is kept; an empty list means: has no tags.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from itertools import count
+from typing import Final
+
+from backup.errors import UsageError
+
+UNLIMITED: Final = -1
+"""The count of a rule that is never used up."""
+
+_DURATION: Final = re.compile(r"(?:(\d+)y)?(?:(\d+)m)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?")
+
+
+class Period(Enum):
+    """What a rule keeps one snapshot of."""
+
+    HOURLY = "hourly"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    YEARLY = "yearly"
+
+    def of(self, time: datetime) -> tuple[int, ...]:
+        """Return what is the same for all times in one period, and for no others."""
+        if self is Period.WEEKLY:
+            return tuple(time.isocalendar()[:2])
+        parts = (time.year, time.month, time.day, time.hour)
+        return parts[: _PARTS[self]]
+
+
+_PARTS: Final = {Period.YEARLY: 1, Period.MONTHLY: 2, Period.DAILY: 3, Period.HOURLY: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A span of the calendar: months have the length that they have there."""
+
+    years: int = 0
+    months: int = 0
+    days: int = 0
+    hours: int = 0
+
+    def before(self, time: datetime) -> datetime:
+        """Return the time so long before another one.
+
+        A day that a month does not have is one of the next: a month before March 31 is March 2 or
+        3. What lies before the calendar begins is its beginning.
+        """
+        months = (time.year - self.years) * 12 + time.month - 1 - self.months
+        year, month = divmod(months, 12)
+        try:
+            first = time.replace(year=year, month=month + 1, day=1)
+            return first + timedelta(days=time.day - 1 - self.days, hours=-self.hours)
+        except (ValueError, OverflowError):
+            return datetime.min.replace(tzinfo=time.tzinfo)
+
+    def __bool__(self) -> bool:
+        return any((self.years, self.months, self.days, self.hours))
+
+
+def parse_duration(text: str, option: str) -> Duration:
+    """Return what "1y6m2w10d3h" says; a part that is not there is 0. Raises UsageError."""
+    found = _DURATION.fullmatch(text)
+    if not text or found is None:
+        raise UsageError(
+            f"{option}: expected a duration, got {text!r}",
+            hint="write 30d, or 1y6m for a year and six months",
+        )
+    years, months, weeks, days, hours = (int(part or 0) for part in found.groups())
+    return Duration(years, months, 7 * weeks + days, hours)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is to be kept. Counts are 0 (no such rule), a number, or UNLIMITED."""
+
+    last: int = 0
+    counts: Mapping[Period, int] = field(default_factory=dict)
+    within: Duration | None = None
+    within_periods: Mapping[Period, Duration] = field(default_factory=dict)
+    tags: Sequence[frozenset[str]] = ()
+
+    def __bool__(self) -> bool:
+        counted = self.last or any(self.counts.values())
+        timed = self.within or any(self.within_periods.values())
+        return bool(counted or timed or self.tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a policy sees of a snapshot: `key` is the caller's, `time` has a zone."""
+
+    key: str
+    time: datetime
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a snapshot is kept: it is if there is a reason."""
+
+    moment: Moment
+    reasons: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        return bool(self.reasons)
+
+
+def decide(moments: Iterable[Moment], policy: Policy, *, now: datetime) -> list[Decision]:
+    """Return a decision for each snapshot of one group, the newest first.
+
+    Raises UsageError for a policy without rules: nobody means to keep nothing.
+    """
+    if not policy:
+        raise UsageError("the policy is empty: nothing says what to keep", hint="--keep-daily 7")
+    ordered = sorted(moments, key=lambda moment: moment.time, reverse=True)
+    if not ordered:
+        return []
+    # where all are in the future there is nothing to measure from but the newest of them
+    newest = next((each.time for each in ordered if each.time <= now), ordered[0].time)
+    rules = list(_rules(policy, newest))
+    oldest = ordered[-1]
+    return [
+        Decision(each, tuple(reason for rule in rules for reason in rule(each, each is oldest)))
+        for each in ordered
+    ]
+
+
+_Rule = Callable[[Moment, bool], Iterator[str]]
+
+
+def _rules(policy: Policy, newest: datetime) -> Iterator[_Rule]:
+    if policy.last:
+        numbers = count()
+        yield _counted("last", policy.last, lambda _: (next(numbers),))
+    for period in Period:
+        if policy.counts.get(period):
+            yield _counted(period.value, policy.counts[period], period.of)
+    if policy.within:
+        yield _within(policy.within.before(newest))
+    for period in Period:
+        duration = policy.within_periods.get(period)
+        if duration:
+            yield _counted(
+                f"{period.value} within", UNLIMITED, period.of, since=duration.before(newest)
+            )
+    for wanted in policy.tags:
+        yield _tagged(wanted)
+
+
+def _counted(
+    name: str,
+    left: int,
+    bucket: Callable[[datetime], tuple[int, ...]],
+    *,
+    since: datetime | None = None,
+) -> _Rule:
+    before: tuple[int, ...] | None = None
+
+    def rule(moment: Moment, oldest: bool) -> Iterator[str]:
+        nonlocal before, left
+        if since is not None and moment.time <= since:
+            return
+        this = bucket(moment.time)
+        if left and (this != before or oldest):
+            yield f"{name} snapshot" if this != before else f"oldest {name} snapshot"
+            before = this
+            left -= left > 0
+
+    return rule
+
+
+def _within(since: datetime) -> _Rule:
+    def rule(moment: Moment, _oldest: bool) -> Iterator[str]:
+        if moment.time > since:
+            yield "within the time to keep all"
+
+    return rule
+
+
+def _tagged(wanted: frozenset[str]) -> _Rule:
+    def rule(moment: Moment, _oldest: bool) -> Iterator[str]:
+        if wanted <= moment.tags if wanted else not moment.tags:
+            yield f"tagged {', '.join(sorted(wanted))}" if wanted else "not tagged"
+
+    return rule
