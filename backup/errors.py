@@ -8,12 +8,14 @@
     │  ├─ NotOnEngine           no such volume, container or image
     │  ├─ InUse                 the target is used by something else, or is not empty
     │  └─ HelperFailed          a helper container did not do what it was asked to do
+    ├─ Protected                it would remove what is protected: the last key, say
     ├─ RepositoryError
     │  ├─ RepositoryExists      one cannot be made where there is one
     │  ├─ NotARepository        the store holds no repository
     │  ├─ WrongKey              the password opens none of the repository's keys
     │  ├─ TooLate               a backup took longer than prune's grace period allows
     │  ├─ UnsupportedFormat     written by a newer voltar
+    │  ├─ NoSuchKey             none of the repository's keys, or more than one, has that id
     │  ├─ NoSuchSnapshot        nothing, or more than one thing, answers to the name
     │  └─ IntegrityError        bytes are not what their id or their seal says
     ├─ UnsafeArchive            an entry tries to leave the volume it is restored into
@@ -41,6 +43,10 @@ class UsageError(BackupError):
 
 class ConfigError(BackupError):
     """A setting or an environment variable has a value that cannot be used."""
+
+
+class Protected(BackupError):
+    """What was asked for would remove what must stay: the last key, say."""
 
 
 class EngineError(BackupError):
@@ -100,6 +106,10 @@ class TooLate(RepositoryError):
 
 class UnsupportedFormat(RepositoryError):
     """The repository was written in a format that this voltar does not know."""
+
+
+class NoSuchKey(RepositoryError):
+    """No key, or more than one, answers to the id."""
 
 
 class NoSuchSnapshot(RepositoryError):

@@ -7,10 +7,11 @@ format's description alone, so a change of the key format that old voltars could
 import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
+import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -21,6 +22,7 @@ from backup.report import ignore
 from backup.repository import Repository, Snapshot, SnapshotId, Statistics, create, open_repository
 from backup.repository.check import Checked, check
 from backup.repository.crypto import digest
+from backup.repository.keyfile import Derivation
 from backup.tarsplit import split
 from tests.memory_store import MemoryStore
 from transports.store import Store
@@ -94,7 +96,7 @@ def cheap_key(repository: Repository, password: str, **changes: Any) -> bytes:
         salt=bytes.fromhex(str(derivation["salt"])), length=32, iterations=1, lanes=1, memory_cost=8
     ).derive(password.encode())
     about = repository.descriptor.id.encode() + msgspec.json.encode(bare)
-    wrapped = AESGCM(key).encrypt(nonce, repository.keys._master, about)
+    wrapped = AESGCM(key).encrypt(nonce, repository.keys.master, about)
     return msgspec.json.encode(
         bare
         | {"wrapped": wrapped.hex()}
@@ -104,6 +106,12 @@ def cheap_key(repository: Repository, password: str, **changes: Any) -> bytes:
             | {name: value for name, value in changes.items() if name in derivation}
         }
     )
+
+
+def derive_cheaply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new keys cost next to nothing to derive; each key object says what its own cost."""
+    cheap = partial(Derivation, iterations=1, lanes=1, memory_kib=8)
+    monkeypatch.setattr("backup.repository.keyfile.Derivation", cheap)
 
 
 def put_key(store: Store, data: bytes) -> str:

@@ -7,7 +7,8 @@ Exit codes, all in this one table:
     2    the command line is wrong
     3    done, but some sources failed or were not captured as they should be
     4    stored data is damaged, or what was restored is not what was stored
-    5    refused: the target is in use or not empty, or the repository exists
+    5    refused: the target is in use or not empty, the repository exists, or what would be removed
+         is protected
     6    not a repository, or not its password
     70   a bug in voltar
     130  interrupted
@@ -33,6 +34,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     errors.BackupError: FAILED,
     errors.UsageError: USAGE,
     errors.ConfigError: USAGE,
+    errors.Protected: REFUSED,
     errors.EngineError: FAILED,
     errors.EngineUnavailable: FAILED,
     errors.NotOnEngine: FAILED,
@@ -44,6 +46,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     errors.WrongKey: NO_REPOSITORY,
     errors.TooLate: FAILED,
     errors.UnsupportedFormat: NO_REPOSITORY,
+    errors.NoSuchKey: FAILED,
     errors.NoSuchSnapshot: FAILED,
     errors.IntegrityError: INTEGRITY,
     errors.UnsafeArchive: INTEGRITY,

@@ -22,6 +22,7 @@ from backup.cli import (
     check,
     doctor,
     exit_code,
+    key,
     restore,
 )
 from backup.cli import init as init_command
@@ -66,6 +67,7 @@ app.command("export")(archive.export)
 app.command("import")(archive.import_)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
+app.add_typer(key.app, name="key")
 
 
 def _version(wanted: bool) -> None:

@@ -70,15 +70,19 @@ class Context:
         """Return the password for a new repository; asked for twice at a terminal."""
         password = self.given_password()
         if password is None:
-            password = _prompt("password for the new repository: ")
-            if password != _prompt("the same password again: "):
-                raise ConfigError("the two passwords differ, so nothing was made")
-        if not password:
-            raise ConfigError(
-                "the password is empty",
-                hint="--no-encryption makes a repository that needs none",
-            )
-        return password
+            password = _prompt_twice("password for the new repository: ")
+        return _demand(password, hint="--no-encryption makes a repository that needs none")
+
+    def another_password(self, file: Path | None) -> str:
+        """Return the password to add to a repository that has one, asked for twice at a terminal.
+
+        It comes from `file`, VOLTAR_NEW_PASSWORD_FILE or VOLTAR_NEW_PASSWORD.
+        """
+        file = file or _path("VOLTAR_NEW_PASSWORD_FILE")
+        password = _read(file) if file is not None else os.environ.get("VOLTAR_NEW_PASSWORD")
+        if password is None:
+            password = _prompt_twice("the new password: ")
+        return _demand(password, hint=None)
 
     def given_password(self) -> str | None:
         """Return the password from where it was left for us, or None. Raises ConfigError."""
@@ -118,6 +122,19 @@ def _output(command: str) -> str:
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         raise ConfigError(f"VOLTAR_PASSWORD_COMMAND gave no password: {error}") from error
     return done.stdout.removesuffix("\n")
+
+
+def _demand(password: str, *, hint: str | None) -> str:
+    if not password:
+        raise ConfigError("the password is empty", hint=hint)
+    return password
+
+
+def _prompt_twice(question: str) -> str:
+    password = _prompt(question)
+    if password != _prompt("the same password again: "):
+        raise ConfigError("the two passwords differ, so nothing was made")
+    return password
 
 
 def _prompt(question: str) -> str:

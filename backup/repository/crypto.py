@@ -66,10 +66,10 @@ class Seal:
 
 
 class Keys:
-    """All keys of one repository."""
+    """All keys of one repository; `master` (32 bytes) is what passwords wrap. Shown to nobody."""
 
     def __init__(self, master: bytes, *, sealed: bool) -> None:
-        self._master = master
+        self.master = master
         self._scheme = AES_256_GCM if sealed else PLAIN
         self._chunk_key = self._derive(b"chunk id")
         self.descriptor_key = self._derive(b"descriptor")
@@ -113,4 +113,4 @@ class Keys:
         return Seal(envelope, AESGCM(key))
 
     def _derive(self, purpose: bytes, *, salt: bytes | None = None) -> bytes:
-        return HKDF(SHA256(), 32, salt, b"voltar 1 " + purpose).derive(self._master)
+        return HKDF(SHA256(), 32, salt, b"voltar 1 " + purpose).derive(self.master)

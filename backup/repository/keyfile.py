@@ -75,6 +75,11 @@ def unwrap(data: bytes, password: str, *, repository: str) -> bytes | None:
         raise IntegrityError(f"a key object is damaged: {error}") from error
 
 
+def created(data: bytes) -> datetime:
+    """Return when a key object says that it was made. Raises IntegrityError."""
+    return parse(data, KeyFile).created
+
+
 def _authenticated(key_file: KeyFile, repository: str) -> bytes:
     bare = msgspec.structs.replace(key_file, wrapped="")
     return repository.encode() + msgspec.json.encode(bare)

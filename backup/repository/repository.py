@@ -40,10 +40,16 @@ SHORT_ID: Final = 10
 
 
 class Repository:
-    """What can be asked of an open repository. Made by `create` and `open_repository`."""
+    """What can be asked of an open repository. Made by `create` and `open_repository`.
 
-    def __init__(self, store: Store, descriptor: Descriptor, keys: Keys) -> None:
+    `opened_by` is the id of the key object that the password opened, where there was one.
+    """
+
+    def __init__(
+        self, store: Store, descriptor: Descriptor, keys: Keys, opened_by: str | None = None
+    ) -> None:
         self.store = store
+        self.opened_by = opened_by
         self.descriptor = descriptor
         self.keys = keys
         self._index: Index | None = None
@@ -120,14 +126,16 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
     repository_id = os.urandom(32).hex()
     cipher: descriptors.Cipher = "none" if password is None else "aes-256-gcm"
     keys = Keys(bytes.fromhex(repository_id), sealed=False)
+    opened_by = None
     if password is not None:
         master = os.urandom(32)
         keys = Keys(master, sealed=True)
         data = keyfile.wrap(master, password, repository=repository_id, now=now)
-        store.put(object_name(KEYS, digest(data)), data)
+        opened_by = digest(data)
+        store.put(object_name(KEYS, opened_by), data)
     descriptor = Descriptor(repository_id, now, cipher).signed(keys.descriptor_key)
     store.put(DESCRIPTOR, descriptors.encode(descriptor))
-    return Repository(store, descriptor, keys)
+    return Repository(store, descriptor, keys, opened_by)
 
 
 def read_descriptor(store: Store) -> Descriptor:
@@ -147,6 +155,7 @@ def open_repository(store: Store, password: str | None) -> Repository:
     Raises NotARepository, WrongKey, IntegrityError, UnsupportedFormat, TransportError.
     """
     descriptor = read_descriptor(store)
+    opened_by = None
     if not descriptor.sealed:
         if password is not None:
             # Somebody who controls the store could have put an unencrypted one in its place.
@@ -158,17 +167,21 @@ def open_repository(store: Store, password: str | None) -> Repository:
     elif password is None:
         raise WrongKey(f"the repository at {store.url} is encrypted, and no password was given")
     else:
-        keys = Keys(_unlock(store, descriptor, password), sealed=True)
+        master, opened_by = _unlock(store, descriptor, password)
+        keys = Keys(master, sealed=True)
     descriptor.verify(keys.descriptor_key)
-    return Repository(store, descriptor, keys)
+    return Repository(store, descriptor, keys, opened_by)
 
 
-def _unlock(store: Store, descriptor: Descriptor, password: str) -> bytes:
-    """Return the master key. A key object that cannot be used keeps no other from being tried."""
+def _unlock(store: Store, descriptor: Descriptor, password: str) -> tuple[bytes, str]:
+    """Return the master key, and the id of the key object that had it.
+
+    A key object that cannot be used keeps no other from being tried.
+    """
     unusable: RepositoryError | None = None
     for info in store.list(KEYS):
         try:
-            data = _intact(store, info.name)
+            data = intact(store, info.name)
             master = keyfile.unwrap(data, password, repository=descriptor.id)
         except ObjectNotFound:
             continue  # removed since it was listed
@@ -176,7 +189,7 @@ def _unlock(store: Store, descriptor: Descriptor, password: str) -> bytes:
             unusable = error
             continue
         if master is not None:
-            return master
+            return master, id_of(info.name)
     if unusable is not None:
         raise type(unusable)(f"{unusable}, and no other key has this password") from unusable
     raise WrongKey(f"the password opens no key of the repository at {store.url}")
@@ -190,7 +203,8 @@ def _public(descriptor: Descriptor) -> Keys:
         raise IntegrityError("voltar.json is damaged: its id is no number") from error
 
 
-def _intact(store: Store, name: str) -> bytes:
+def intact(store: Store, name: str) -> bytes:
+    """Return an object, whose bytes are those that its id names. Raises IntegrityError."""
     data = store.get(name)
     if digest(data) != id_of(name):
         raise IntegrityError(f"{name[:21]} is damaged")

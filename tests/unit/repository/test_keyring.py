@@ -1,0 +1,118 @@
+"""Several passwords, and never none."""
+
+from datetime import timedelta
+
+import pytest
+
+from backup.errors import NoSuchKey, Protected, UsageError, WrongKey
+from backup.repository import open_repository
+from backup.repository.keyring import add, change, keys, remove
+from tests.memory_store import MemoryStore
+from tests.saved import NOW, PASSWORD, derive_cheaply, memory, plain, sealed
+
+LATER = NOW + timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch):
+    derive_cheaply(monkeypatch)
+
+
+@pytest.fixture
+def repository():
+    store = MemoryStore()
+    sealed(store)
+    return open_repository(store, PASSWORD)
+
+
+def opens(repository, password: str) -> bool:
+    try:
+        again = open_repository(repository.store, password)
+    except WrongKey:
+        return False
+    return again.keys.master == repository.keys.master
+
+
+def test_another_password_opens_the_same_repository(repository):
+    key = add(repository, "second", now=LATER)
+
+    assert opens(repository, "second")
+    assert opens(repository, PASSWORD)
+    found = keys(repository)
+    assert [each.current for each in found] == [True, False]
+    assert (found[1].id, found[1].created) == (key, LATER)
+
+
+def test_a_removed_password_opens_nothing(repository):
+    key = add(repository, "second", now=LATER)
+
+    assert remove(repository, key[:6]) == key
+
+    assert not opens(repository, "second")
+    assert opens(repository, PASSWORD)
+
+
+def test_the_key_in_use_cannot_be_removed(repository):
+    add(repository, "second", now=LATER)
+    (current,) = (key for key in keys(repository) if key.current)
+
+    with pytest.raises(Protected, match="in use"):
+        remove(repository, current.id)
+
+    assert opens(repository, PASSWORD)
+
+
+@pytest.mark.parametrize("prefix", ["", "zz", "0123456789"])
+def test_a_key_that_is_not_there_is_told_of(repository, prefix):
+    with pytest.raises(NoSuchKey):
+        remove(repository, prefix)
+
+
+def test_a_changed_password_replaces_the_one_in_use_and_no_other(repository):
+    add(repository, "second", now=LATER)
+
+    change(repository, "third", now=LATER)
+
+    assert not opens(repository, PASSWORD)
+    assert opens(repository, "second")
+    assert opens(repository, "third")
+    assert [key.current for key in keys(repository)].count(True) == 1
+
+
+def test_two_who_remove_each_others_key_leave_one(repository):
+    key = add(repository, "second", now=LATER)
+    other = open_repository(repository.store, "second")
+    first = repository.opened_by
+    store = memory(repository)
+    delete = store.delete
+
+    def both(name: str) -> None:
+        delete(name)
+        delete(f"keys/{first}")  # the other one's deletion arrives at the same moment
+
+    store.delete = both
+    with pytest.raises(Protected, match="last"):
+        remove(repository, key)
+
+    assert opens(other, "second")
+
+
+def test_damaged_keys_are_listed_and_do_not_count(repository):
+    key = add(repository, "second", now=LATER)
+    memory(repository).objects[f"keys/{key}"] = b"rubbish"
+
+    found = keys(repository)
+
+    assert [each.damaged is None for each in found] == [True, False]
+    assert remove(repository, key) == key
+    assert opens(repository, PASSWORD)
+
+
+def test_a_repository_without_encryption_has_no_keys():
+    repository = plain(MemoryStore())
+
+    assert keys(repository) == []
+    with pytest.raises(UsageError, match="not encrypted"):
+        add(repository, "password", now=LATER)
+    with pytest.raises(UsageError, match="not encrypted"):
+        change(repository, "password", now=LATER)
