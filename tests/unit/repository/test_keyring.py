@@ -79,7 +79,7 @@ def test_a_changed_password_replaces_the_one_in_use_and_no_other(repository):
     assert [key.current for key in keys(repository)].count(True) == 1
 
 
-def test_two_who_remove_each_others_key_leave_one(repository):
+def test_two_who_remove_each_others_key_leave_one(repository, monkeypatch):
     key = add(repository, "second", now=LATER)
     other = open_repository(repository.store, "second")
     first = repository.opened_by
@@ -90,7 +90,7 @@ def test_two_who_remove_each_others_key_leave_one(repository):
         delete(name)
         delete(f"keys/{first}")  # the other one's deletion arrives at the same moment
 
-    store.delete = both
+    monkeypatch.setattr(store, "delete", both)
     with pytest.raises(Protected, match="last"):
         remove(repository, key)
 
