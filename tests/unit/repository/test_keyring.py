@@ -30,7 +30,7 @@ def opens(repository, password: str) -> bool:
         again = open_repository(repository.store, password)
     except WrongKey:
         return False
-    return again.keys.master == repository.keys.master
+    return bool(again.keys.master == repository.keys.master)
 
 
 def test_another_password_opens_the_same_repository(repository):
