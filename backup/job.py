@@ -16,7 +16,7 @@ from backup.capture import Captured, Wish, capture
 from backup.engine import Access, Engine, Helper, VolumesFrom, helper
 from backup.errors import BackupError, IntegrityError
 from backup.exclusion import NOTHING, Exclusion
-from backup.report import OnEvent
+from backup.report import Noted, OnEvent
 from backup.repository import Repository, Snapshot, SnapshotId, Statistics, Writer
 from backup.targets import Group, Plan, Source, alone
 from transports.errors import TransportError
@@ -75,20 +75,24 @@ def back_up(
     A source's own failure is yielded. What concerns all of them is raised: TransportError (the
     store is gone), IntegrityError.
     """
-    newest = {} if wishes.full or wishes.parent else _newest(repository, engine.name)
+    newest = {} if wishes.full or wishes.parent else _newest(repository, engine.name, on_event)
     with repository.writer() as writer:
         work = _Run(engine, repository, writer, wishes, newest, run, on_event)
         for group in plan.groups:
             yield from work.back_up_group(group)
 
 
-def _newest(repository: Repository, host: str) -> dict[str, tuple[SnapshotId, Snapshot]]:
-    """Return the newest snapshot of each source of a host."""
-    return {
-        found[1].source: found
-        for found in repository.snapshots()
-        if found[1].host == host and not found[1].imported
-    }
+def _newest(
+    repository: Repository, host: str, on_event: OnEvent
+) -> dict[str, tuple[SnapshotId, Snapshot]]:
+    """Return the newest snapshot of each source of a host.
+
+    A record that is damaged is told of and passed over: it must not keep anything from being saved.
+    """
+    found, damaged = repository.readable()
+    for error in damaged:
+        on_event(Noted("repository", b"", str(error)))
+    return {each[1].source: each for each in found if each[1].host == host and not each[1].imported}
 
 
 @dataclass(frozen=True, slots=True)

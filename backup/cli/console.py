@@ -196,7 +196,8 @@ class Listener:
                 }
             )
         else:
-            self._voice.say(f"note: {event.subject}: {printable(event.path)}: {event.text}")
+            about = filter(None, (event.subject, printable(event.path), event.text))
+            self._voice.say(f"note: {': '.join(about)}")
 
     def _finish(self, event: Finished) -> None:
         if self._voice.as_json:

@@ -11,7 +11,7 @@ import typer
 from backup.cli import INTEGRITY
 from backup.cli.console import Voice, size_text
 from backup.cli.context import Context
-from backup.errors import IntegrityError, UsageError
+from backup.errors import UsageError
 from backup.lookup import find_snapshot
 from backup.paths import printable, relative, selected
 from backup.repository import SHORT_ID, Member, Note, Repository, Snapshot, SnapshotId
@@ -35,7 +35,9 @@ def snapshots(
     """
     context: Context = ctx.obj
     repository = context.open()
-    found, damaged = _readable(repository, source)
+    found, damaged = repository.readable()
+    if source is not None:
+        found = [item for item in found if item[1].source in (source, f"volume:{source}")]
     if context.voice.as_json:
         context.voice.document([_as_json(*item) for item in found])
     elif found:
@@ -46,23 +48,6 @@ def snapshots(
         context.voice.error(error, INTEGRITY)
     if damaged:
         raise typer.Exit(INTEGRITY)
-
-
-def _readable(
-    repository: Repository, source: str | None
-) -> tuple[list[tuple[SnapshotId, Snapshot]], list[IntegrityError]]:
-    """Return the snapshots of a source, the oldest first, and what is wrong with others."""
-    found: list[tuple[SnapshotId, Snapshot]] = []
-    damaged: list[IntegrityError] = []
-    for snapshot_id in repository.snapshot_ids():
-        try:
-            snapshot = repository.snapshot(snapshot_id)
-        except IntegrityError as error:
-            damaged.append(error)
-            continue
-        if source is None or snapshot.source in (source, f"volume:{source}"):
-            found.append((snapshot_id, snapshot))
-    return sorted(found, key=lambda item: (item[1].time, item[0])), damaged
 
 
 def _print(voice: Voice, found: list[tuple[SnapshotId, Snapshot]]) -> None:

@@ -103,9 +103,22 @@ class Repository:
         return [SnapshotId(id_of(info.name)) for info in self.store.list(SNAPSHOTS)]
 
     def snapshots(self) -> list[tuple[SnapshotId, Snapshot]]:
-        """Return all snapshots, the oldest first."""
-        found = [(snapshot_id, self.snapshot(snapshot_id)) for snapshot_id in self.snapshot_ids()]
-        return sorted(found, key=lambda item: (item[1].time, item[0]))
+        """Return all snapshots, the oldest first. Raises IntegrityError."""
+        found, damaged = self.readable()
+        if damaged:
+            raise damaged[0]
+        return found
+
+    def readable(self) -> tuple[list[tuple[SnapshotId, Snapshot]], list[IntegrityError]]:
+        """Return the snapshots whose records are whole, the oldest first, and what ails others."""
+        found: list[tuple[SnapshotId, Snapshot]] = []
+        damaged: list[IntegrityError] = []
+        for snapshot_id in self.snapshot_ids():
+            try:
+                found.append((snapshot_id, self.snapshot(snapshot_id)))
+            except IntegrityError as error:
+                damaged.append(error)
+        return sorted(found, key=lambda item: (item[1].time, item[0])), damaged
 
 
 def create(store: Store, password: str | None, *, now: datetime | None = None) -> Repository:

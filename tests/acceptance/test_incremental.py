@@ -221,6 +221,22 @@ def test_a_damaged_parent_is_told_of_and_everything_is_read(voltar: Voltar, fill
     assert b"parent" in voltar("ls", "--notes", told["id"]).out
 
 
+def test_a_damaged_record_of_a_snapshot_keeps_nothing_from_being_saved(
+    voltar: Voltar, filled: Filled
+):
+    volume = filled()
+    old = settled(voltar, volume)
+    assert voltar.repository is not None
+    record = voltar.repository / "snapshots" / saved(voltar, volume)["id"]
+    record.chmod(0o600)
+    record.write_bytes(record.read_bytes()[:-1])
+
+    told = voltar("--json", "backup", f"volume:{volume}").events
+
+    assert [event["parent"] for event in told if event["type"] == "snapshot"] == [old["id"]]
+    assert any("damaged" in event["text"] for event in told if event["type"] == "note")
+
+
 def test_what_is_excluded_is_counted_and_not_stored(
     voltar: Voltar, filled: Filled, fresh: Fresh, content: Content
 ):
