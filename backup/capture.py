@@ -10,13 +10,15 @@ rest go into the new manifest as they are. Where nothing changed, tar does not r
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from backup.blocks import Blocks
 from backup.delta import compared
-from backup.engine import Helper
+from backup.engine import Helper, Stream
 from backup.errors import HelperFailed, IntegrityError
 from backup.exclusion import CACHE_SIGNATURE, CACHE_TAG, NOTHING, Exclusion, Sieve
 from backup.listing import Listed
@@ -46,7 +48,8 @@ TAR_CREATE: Final = (
     "--quoting-style=escape",
     "--blocking-factor=512",
 )
-_FILE_CHANGED: Final = 1
+_TAR_ENDED_WELL: Final = (0, 1)
+"""1: some files changed while they were read, or vanished; each is named."""
 _TELL_SIZE: Final = 1 << 20
 _TELL_ENTRIES: Final = 50
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,6 +71,21 @@ class Captured:
     notes: int
     warnings: int
     statistics: Statistics
+
+
+@contextmanager
+def archived(
+    helper: Helper, names: Blocks, *, within: str, ok: Collection[int] = (0,)
+) -> Iterator[Stream]:
+    """Read the archive that tar makes of the names in a directory, each ended by a zero.
+
+    In the directory itself: tar looks up attributes below a --directory by a longer path, and then
+    some paths are too long that are not. Raises HelperFailed, on leaving at the latest.
+    """
+    inside = helper.place("names", names)
+    argv = [*TAR_CREATE, "--files-from", inside, "--file=-"]
+    with helper.reading(argv, within=within, ok=ok) as stream:
+        yield stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +168,8 @@ def _caches(helper: Helper, where: Place) -> set[bytes]:
         names = b"".join(stream)
     if not names:
         return set()
-    inside = helper.place("tags", (names,))
-    argv = [*TAR_CREATE, "--files-from", inside, "--file=-"]
     found: set[bytes] = set()
-    with helper.reading(argv, within=where.directory, ok=(0, _FILE_CHANGED)) as stream:
+    with archived(helper, (names,), within=where.directory, ok=_TAR_ENDED_WELL) as stream:
         for entry in split(stream):
             start = b""
             for block in entry.body:
@@ -202,13 +218,9 @@ def _read_changed(
 ) -> str:
     """Read what changed; return what tar said."""
     spool, where = scanned
-    inside = helper.place("names", spool.names())
-    # In the directory itself: tar looks up attributes below a --directory by a longer path, and
-    # then some paths are too long that are not.
-    argv = [*TAR_CREATE, "--files-from", inside, "--file=-"]
     specials = _Specials()
     told = (0, 0)
-    with helper.reading(argv, within=where.directory, ok=(0, _FILE_CHANGED)) as stream:
+    with archived(helper, spool.names(), within=where.directory, ok=_TAR_ENDED_WELL) as stream:
         for entry in split(stream):
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own

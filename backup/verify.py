@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from backup import listing
-from backup.capture import TAR_CREATE
+from backup.capture import archived
 from backup.content import content_digest
 from backup.engine import Helper
 from backup.errors import VerificationFailed
@@ -130,9 +130,7 @@ def verify_contents(helper: Helper, path: str, found: Survey, on_event: OnEvent)
     """Compare every byte and attribute in a volume with the snapshot. Raises VerificationFailed."""
     source = found.snapshot.source
     on_event(Started("verify", source, found.size, found.entries))
-    inside = helper.place("verified", _names(found))
-    argv = [*TAR_CREATE, "--files-from", inside, "--file=-"]
-    with helper.reading(argv, within=path) as stream:
+    with archived(helper, _names(found), within=path) as stream:
         wanted = (
             entry
             for ordinal, entry in enumerate(_files(split(selection(found))))
