@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from backup.listing import Listed
-from backup.paths import sort_key
+from backup.listing import Listed, paired
 from backup.repository import Extent, Note, Repository, Snapshot, Stored
 from backup.repository.manifest import chunk_of, to_bytes
 
@@ -72,55 +71,42 @@ class _Present:
 class Delta:
     """Decides for each record of a listing whether the parent has it, unchanged.
 
-    After `decide` is exhausted, `broken` holds the inodes (device, inode) whose names must all be
-    read again, whatever was decided for some of them, and `deleted` counts the parent's entries
-    that are gone.
+    `deleted` counts the parent's entries that are gone. `_broken` are the inodes whose names must
+    all be read again, whatever was decided for some of them; a listing is of one file system, so
+    their numbers are enough.
     """
 
     parent: Parent
-    broken: set[tuple[int, int]] = field(default_factory=set)
     deleted: int = 0
-    _lost: set[int] = field(default_factory=set)
+    _broken: set[int] = field(default_factory=set)
 
     def decide(self, listed: Iterable[Listed]) -> Iterator[tuple[Listed, bytes]]:
         """Yield each record with the parent's lines for it, or b"" where it must be read."""
         members = (stored for stored in self.parent.members if stored.member.kind not in "gz")
-        known = next(members, None)
-        path = to_bytes(known.member.path) if known else b""
-        for record in listed:
-            while known and path != record.path and sort_key(path) < sort_key(record.path):
-                self._gone(known)
-                known = next(members, None)
-                path = to_bytes(known.member.path) if known else b""
-            lines = b""
-            if known and path == record.path:
-                lines = known.lines if self._same(record, known, path) else b""
-                if not lines and known.member.links > 1:
-                    self._lost.add(known.member.inode)
-                known = next(members, None)
-                path = to_bytes(known.member.path) if known else b""
-            if record.nlink > 1 and record.kind != "d" and not lines:
-                self.broken.add((record.dev, record.inode))
-            yield record, lines
-        while known:
-            self._gone(known)
-            known = next(members, None)
+        for known, record in paired(members, listed):
+            lines = known.lines if known and record and self._same(record, known) else b""
+            if not lines:
+                self._break(known, record)
+            if record:
+                yield record, lines
+            else:
+                self.deleted += 1
 
     def stands(self, record: Listed) -> bool:
         """Tell whether an entry that is unchanged itself need not be read for another name of it.
 
         To be asked when `decide` is exhausted.
         """
-        if record.nlink == 1 or record.kind == "d" or not (self.broken or self._lost):
-            return True
-        return (record.dev, record.inode) not in self.broken and record.inode not in self._lost
+        return record.nlink == 1 or record.kind == "d" or record.inode not in self._broken
 
-    def _gone(self, known: Stored) -> None:
-        self.deleted += 1
-        if known.member.links > 1 and known.member.kind != "d":
-            self._lost.add(known.member.inode)
+    def _break(self, known: Stored | None, record: Listed | None) -> None:
+        """Remember that of the inodes of an entry, then and now, no other name can be kept."""
+        if known and known.member.links > 1 and known.member.kind != "d":
+            self._broken.add(known.member.inode)
+        if record and record.nlink > 1 and record.kind != "d":
+            self._broken.add(record.inode)
 
-    def _same(self, record: Listed, known: Stored, path: bytes) -> bool:
+    def _same(self, record: Listed, known: Stored) -> bool:
         member = known.member
         # a hard link's own header tells no type and no size; its inode's ctime does for both
         linked = member.kind == "h"
@@ -134,6 +120,6 @@ class Delta:
             and member.uid == record.uid
             and member.gid == record.gid
             and member.links == record.nlink
-            and path not in self.parent.noted
+            and record.path not in self.parent.noted
             and self.parent.there(known.extents)
         )

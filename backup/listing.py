@@ -10,7 +10,7 @@ sorts on disk, and `compare` walks two ordered sequences side by side.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from backup.blocks import Blocks
 from backup.errors import BackupError
@@ -167,7 +167,12 @@ def compare(
     one side only is no difference.
     """
     groups = _Groups()
-    for want, have in _paired(expected, actual, parents):
+    pairs = (
+        paired(expected, actual)
+        if parents is Parents.LISTED
+        else paired(expected, actual, passed_over=_implied)
+    )
+    for want, have in pairs:
         if want and not _skipped(want.path, want.kind if not have else "", skip):
             yield from _differences(want, have, groups)
         elif have and not want and not _skipped(have.path, have.kind, skip):
@@ -178,22 +183,39 @@ def _skipped(path: bytes, alone: str, skip: Sequence[bytes]) -> bool:
     return alone == "s" or (bool(skip) and selected(path, skip))
 
 
-def _paired(
-    expected: Iterable[Expected], actual: Iterable[Listed], parents: Parents
-) -> Iterator[tuple[Expected | None, Listed | None]]:
-    wants, haves = iter(expected), iter(actual)
-    want, have = next(wants, None), next(haves, None)
-    while want or have:
-        if not have or (want and sort_key(want.path) < sort_key(have.path)):
-            yield want, None
-            want = next(wants, None)
-        elif not want or want.path != have.path:
-            if parents is Parents.LISTED or not _implied(have, want):
-                yield None, have
-            have = next(haves, None)
+class _Named(Protocol):
+    @property
+    def path(self) -> bytes: ...
+
+
+_L = TypeVar("_L", bound=_Named)
+_R = TypeVar("_R", bound=_Named)
+
+
+def paired(
+    lefts: Iterable[_L],
+    rights: Iterable[_R],
+    *,
+    passed_over: Callable[[_R, _L | None], bool] = lambda _right, _following: False,
+) -> Iterator[tuple[_L | None, _R | None]]:
+    """Walk two sequences that are ordered by `paths.sort_key`; yield what has the same path as one.
+
+    What is on one side only comes with None. Of what is on the right only, `passed_over` may say,
+    from it and what follows on the left, that it is not to be yielded.
+    """
+    ones, others = iter(lefts), iter(rights)
+    left, right = next(ones, None), next(others, None)
+    while left is not None or right is not None:
+        if left is not None and right is not None and left.path == right.path:
+            yield left, right
+            left, right = next(ones, None), next(others, None)
+        elif right is None or (left is not None and sort_key(left.path) < sort_key(right.path)):
+            yield left, None
+            left = next(ones, None)
         else:
-            yield want, have
-            want, have = next(wants, None), next(haves, None)
+            if not passed_over(right, left):
+                yield None, right
+            right = next(others, None)
 
 
 def _implied(have: Listed, following: Expected | None) -> bool:

@@ -92,6 +92,11 @@ class Stored(NamedTuple):
     extents: list[Extent]
     lines: bytes
 
+    @property
+    def path(self) -> bytes:
+        """The member's path as bytes. Raises IntegrityError."""
+        return to_bytes(self.member.path)
+
 
 def decode_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[Line]:
     """Yield the records of a manifest. Raises IntegrityError."""
@@ -100,17 +105,19 @@ def decode_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[Line]:
 
 def decode_stored(blocks: Iterable[bytes | memoryview]) -> Iterator[Stored]:
     """Yield the members of a manifest, each with its raw lines. Raises IntegrityError."""
-    member: Stored | None = None
+    member: Member | None = None
+    extents: list[Extent] = []
+    lines: list[bytes] = []
     for line, raw in _decoded(blocks):
         if isinstance(line, Member):
             if member is not None:
-                yield member
-            member = Stored(line, line.extents, raw + b"\n")
-        elif isinstance(line, More) and member is not None:
-            extents = [*member.extents, *line.extents]
-            member = Stored(member.member, extents, member.lines + raw + b"\n")
+                yield Stored(member, extents, b"".join(lines))
+            member, extents, lines = line, [*line.extents], [raw + b"\n"]
+        elif isinstance(line, More):
+            extents += line.extents
+            lines.append(raw + b"\n")
     if member is not None:
-        yield member
+        yield Stored(member, extents, b"".join(lines))
 
 
 def _decoded(blocks: Iterable[bytes | memoryview]) -> Iterator[tuple[Line, bytes]]:
