@@ -10,10 +10,11 @@ rest go into the new manifest as they are. Where nothing changed, tar does not r
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from backup.blocks import Blocks
@@ -115,7 +116,7 @@ def capture(
     with Spool() as spool:
         on_event(Started("list", subject))
         where = place(helper, path)
-        sieve = Sieve(wish.exclusion, _caches(helper, where) if wish.exclusion.caches else ())
+        sieve = partial(Sieve, wish.exclusion, _caches(helper, where, wish.exclusion))
         scan = _scan(helper, spool, (where, sieve), wish.parent, recorder, on_event)
         on_event(Started("backup", subject, scan.size, scan.entries))
         _read(helper, (spool, scan, where), recorder, subject, on_event)
@@ -128,8 +129,8 @@ def capture(
         read=recorder.read,
         unchanged=recorder.unchanged,
         deleted=scan.deleted,
-        excluded=sieve.entries,
-        excluded_size=sieve.size,
+        excluded=scan.excluded,
+        excluded_size=scan.excluded_size,
     )
     return Captured(time, manifest, recorder.notes, recorder.notes - scan.sockets, statistics)
 
@@ -142,7 +143,7 @@ def _clock(helper: Helper) -> datetime:
 def _scan(
     helper: Helper,
     spool: Spool,
-    what: tuple[Place, Sieve],
+    what: tuple[Place, Callable[[], Sieve]],
     parent: Snapshot | None,
     recorder: Recorder,
     on_event: OnEvent,
@@ -150,19 +151,21 @@ def _scan(
     """List everything; where the parent turns out to be damaged, everything is to be read."""
     where, sieve = what
     if parent is None:
-        return spool.fill(helper, where, sieve, None)
+        return spool.fill(helper, where, sieve(), None)
     try:
-        return spool.fill(helper, where, sieve, compared(recorder.repository, parent, where.margin))
+        known = compared(recorder.repository, parent, where.margin)
+        return spool.fill(helper, where, sieve(), known)
     except IntegrityError as error:
         text = f"the parent cannot be read, so everything was read again: {error}"
         recorder.note(b"", text)
         on_event(Noted(parent.source, b"", text))
-    sieve.entries = sieve.size = 0
-    return spool.fill(helper, where, sieve, None)
+    return spool.fill(helper, where, sieve(), None)
 
 
-def _caches(helper: Helper, where: Place) -> set[bytes]:
-    """Return the directories that say of themselves that they are caches."""
+def _caches(helper: Helper, where: Place, exclusion: Exclusion) -> set[bytes]:
+    """Return the directories that say of themselves that they are caches, if it matters."""
+    if not exclusion.caches:
+        return set()
     argv = ["find", where.path, "-xdev", "-type", "f", "-name", CACHE_TAG.decode()]
     with helper.reading([*argv, "-printf", r"%P\0"], ok=(0, 1)) as stream:
         names = b"".join(stream)

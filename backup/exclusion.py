@@ -69,7 +69,8 @@ class Sieve:
     def _excluded(self, record: Listed) -> bool:
         path = record.path
         if self._below is not None and path.startswith(self._below):
-            return not (self._below[:-1] in self.cache_directories and _is_tag(path, self._below))
+            cache = self._below[:-1] in self.cache_directories
+            return not (cache and path == self._below + CACHE_TAG)
         larger = self.exclusion.larger_than
         if larger is not None and record.kind == "f" and record.size > larger:
             return True
@@ -91,7 +92,3 @@ def compiled(patterns: Sequence[str]) -> GitIgnoreSpec:
         return GitIgnoreSpec.from_lines(patterns)
     except ValueError as error:
         raise UsageError(f"a pattern cannot be understood: {error}") from error
-
-
-def _is_tag(path: bytes, below: bytes) -> bool:
-    return path == below + CACHE_TAG

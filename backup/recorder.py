@@ -10,7 +10,7 @@ queue, in their order, and the queue is bounded by cutting early.
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from backup.listing import Listed
 from backup.paths import relative
@@ -76,7 +76,7 @@ class _Kept:
     """Lines of the parent's manifest, taken over, that wait behind a draft."""
 
     lines: list[bytes]
-    settled: bool = True
+    settled: ClassVar = True
 
 
 class Recorder:

@@ -68,6 +68,8 @@ class Scan:
     sockets: int = 0
     to_read: int = 0
     deleted: int = 0
+    excluded: int = 0
+    excluded_size: int = 0
 
 
 class Spool:
@@ -87,15 +89,20 @@ class Spool:
 
     def fill(self, helper: Helper, where: Place, sieve: Sieve, parent: Parent | None) -> Scan:
         """List a volume and decide about each entry. Raises IntegrityError: the parent's."""
-        delta = Delta(parent or Parent((), 0, (), lambda _: False))
+        delta = Delta(parent) if parent else None
         argv = ["find", where.path, "-xdev", "-printf", listing.FORMAT]
         with helper.reading(argv, ok=(0, 1)) as stream:
             scratch = Path(tempfile.gettempdir())
             found = listing.ordered(listing.parse(stream), directory=scratch)
             named = (each._replace(path=where.prefix + each.path) for each in found)
-            self._write(delta.decide(sieve.kept(named)))
-        self._stands = delta.stands
-        return self._named(delta.deleted)
+            kept = sieve.kept(named)
+            self._write(delta.decide(kept) if delta else ((record, b"") for record in kept))
+        scan = Scan(excluded=sieve.entries, excluded_size=sieve.size)
+        if delta:
+            self._stands = delta.stands
+            scan.deleted = delta.deleted
+        self._name(scan)
+        return scan
 
     def names(self) -> Iterator[bytes]:
         """Yield the names for tar, each ended by a zero, in blocks."""
@@ -125,9 +132,8 @@ class Spool:
                 batch.clear()
         marshal.dump(batch, self._records)
 
-    def _named(self, deleted: int) -> Scan:
+    def _name(self, scan: Scan) -> None:
         """Write the names for tar, now that all hard links are known, and sum up."""
-        scan = Scan(deleted=deleted)
         self._names.seek(0)
         self._names.truncate()
         for record, lines in self.entries():
@@ -138,7 +144,6 @@ class Spool:
             self._names.write((record.path or b".") + b"\0")
             scan.to_read += 1
             scan.size += record.size if record.kind == "f" else 0
-        return scan
 
 
 def unfit(record: Listed) -> str | None:
