@@ -62,10 +62,7 @@ def unwrap(data: bytes, password: str, *, repository: str) -> bytes | None:
     Raises IntegrityError (not a key object), UnsupportedFormat.
     """
     try:
-        version = parse(data, _Version).version
-        if version != VERSION:
-            raise UnsupportedFormat(f"a key object has the format version {version}")
-        key_file = parse(data, KeyFile)
+        key_file = _parsed(data)
         nonce, wrapped = bytes.fromhex(key_file.nonce), bytes.fromhex(key_file.wrapped)
         cipher = AESGCM(_derive(password, key_file.derivation))
         return cipher.decrypt(nonce, wrapped, _authenticated(key_file, repository))
@@ -76,8 +73,15 @@ def unwrap(data: bytes, password: str, *, repository: str) -> bytes | None:
 
 
 def created(data: bytes) -> datetime:
-    """Return when a key object says that it was made. Raises IntegrityError."""
-    return parse(data, KeyFile).created
+    """Return when a key object says that it was made. Raises IntegrityError, UnsupportedFormat."""
+    return _parsed(data).created
+
+
+def _parsed(data: bytes) -> KeyFile:
+    version = parse(data, _Version).version
+    if version != VERSION:
+        raise UnsupportedFormat(f"a key object has the format version {version}")
+    return parse(data, KeyFile)
 
 
 def _authenticated(key_file: KeyFile, repository: str) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from backup.errors import IntegrityError, NoSuchKey, Protected, UsageError
+from backup.errors import IntegrityError, NoSuchKey, Protected, UnsupportedFormat, UsageError
 from backup.repository import keyfile
 from backup.repository.crypto import digest
 from backup.repository.names import KEYS, id_of, object_name
@@ -18,8 +18,8 @@ from transports.errors import ObjectNotFound
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key object. `current` is the one that opened the repository; `damaged` says what is wrong
-    with it, and then `created` is unknown."""
+    """A key object. `current` is the one that opened the repository; `damaged` says why it cannot
+    be used, if so, and then `created` is unknown."""
 
     id: str
     created: datetime | None
@@ -53,8 +53,9 @@ def add(repository: Repository, password: str, *, now: datetime) -> str:
 def remove(repository: Repository, prefix: str) -> str:
     """Remove the key object whose id begins with `prefix`; return its id.
 
-    The key in use stays, so one always does, also if somebody else removes another at the same
-    time: whoever then sees that none is left puts his own back. Raises NoSuchKey, Protected.
+    The key in use stays. If two remove each other's at the same time, whoever sees that none is
+    left puts the other's back; only where that fails, by a kill or a lost connection, none may be
+    left. Raises NoSuchKey, Protected.
     """
     found = [key for key in keys(repository) if prefix and key.id.startswith(prefix)]
     if len(found) != 1:
@@ -104,7 +105,7 @@ def _keys(repository: Repository) -> Iterator[Key]:
             made = keyfile.created(intact(repository.store, info.name))
         except ObjectNotFound:
             continue  # removed since it was listed
-        except IntegrityError as error:
+        except (IntegrityError, UnsupportedFormat) as error:
             yield Key(key_id, None, current, damaged=str(error))
         else:
             yield Key(key_id, made, current)

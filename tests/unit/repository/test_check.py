@@ -5,7 +5,7 @@ from backup.report import Advanced, Event, Finished, Started, ignore
 from backup.repository import Group, Snapshot, SnapshotId
 from backup.repository.check import check
 from tests.memory_store import MemoryStore
-from tests.saved import NOW, checked, memory, plain, reopened, save
+from tests.saved import NOW, cheap_key, checked, memory, plain, put_key, reopened, save, sealed
 from tests.tars import END, header, padded
 from transports.errors import ObjectNotFound
 
@@ -78,6 +78,17 @@ def test_an_index_that_is_replaced_during_the_check_is_no_damage(monkeypatch):
     monkeypatch.setattr(store, "get", vanishing)
 
     assert check(reopened(repository), ignore).damages == []
+
+
+def test_a_key_that_is_removed_during_the_check_is_no_damage(monkeypatch):
+    store = MemoryStore()
+    repository = sealed(store)
+    key = put_key(store, cheap_key(repository, "second"))
+    names = list(store.list("keys"))
+    monkeypatch.setattr(store, "list", lambda kind: iter(names if kind == "keys" else []))
+    store.delete(key)
+
+    assert check(repository, ignore).damages == []
 
 
 def test_a_snapshot_that_is_forgotten_during_the_check_is_no_damage():

@@ -8,7 +8,7 @@ from backup.errors import NoSuchKey, Protected, UsageError, WrongKey
 from backup.repository import open_repository
 from backup.repository.keyring import add, change, keys, remove
 from tests.memory_store import MemoryStore
-from tests.saved import NOW, PASSWORD, derive_cheaply, memory, plain, sealed
+from tests.saved import NOW, PASSWORD, derive_cheaply, memory, plain, put_key, sealed
 
 LATER = NOW + timedelta(days=1)
 
@@ -106,6 +106,16 @@ def test_damaged_keys_are_listed_and_do_not_count(repository):
     assert [each.damaged is None for each in found] == [True, False]
     assert remove(repository, key) == key
     assert opens(repository, PASSWORD)
+
+
+def test_a_key_of_a_later_version_is_none_that_can_be_used(repository):
+    key = add(repository, "second", now=LATER)
+    data = memory(repository).objects.pop(f"keys/{key}")
+    put_key(repository.store, data.replace(b'"version":1', b'"version":2'))
+
+    (_, later) = keys(repository)
+
+    assert later.damaged == "a key object has the format version 2"
 
 
 def test_a_repository_without_encryption_has_no_keys():
