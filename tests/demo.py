@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
+import time
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -228,10 +229,15 @@ def lose_nothing_yet(on: Stage, tell: Teller) -> dict[bytes, object]:
     for name in ("VOLTAR_REPOSITORY", "VOLTAR_PASSWORD_FILE"):
         tell.command(f"export {name}={on.environment[name]}")
     show(on, tell, "voltar init")
-    tell.heading("The first backup stores everything")
+    time.sleep(3)
+    tell.heading("A moment later, the first backup stores everything")
     show(on, tell, f"voltar backup {on.container}")
-    tell.heading("The second backup stores only what is new since the first")
+    tell.heading("The second backup reads and stores only what is new since the first")
     show(on, tell, f"voltar backup {on.container}")
+    tell.explain(
+        "What changed in the two seconds before a backup would be read again by the next one: time "
+        "stamps that young prove nothing."
+    )
     return before
 
 

@@ -142,8 +142,8 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
     )
     if outcome.snapshot.parent:
         voice.say(
-            f"    {counts.unchanged} unchanged since {outcome.snapshot.parent[:SHORT_ID]}, "
-            f"{counts.entries - counts.unchanged} new or changed, {counts.deleted} deleted"
+            f"    compared with {outcome.snapshot.parent[:SHORT_ID]}: {counts.unchanged} taken over, "
+            f"{counts.entries - counts.unchanged} read, {counts.deleted} deleted"
         )
     if counts.excluded:
         voice.say(f"    {counts.excluded} excluded, {size_text(counts.excluded_size)}")
