@@ -17,8 +17,8 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
-import time
 import textwrap
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
