@@ -142,8 +142,9 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
     )
     if outcome.snapshot.parent:
         voice.say(
-            f"    compared with {outcome.snapshot.parent[:SHORT_ID]}: {counts.unchanged} taken over, "
-            f"{counts.entries - counts.unchanged} read, {counts.deleted} deleted"
+            f"    compared with {outcome.snapshot.parent[:SHORT_ID]}: "
+            f"{counts.unchanged} taken over, {counts.entries - counts.unchanged} read, "
+            f"{counts.deleted} deleted"
         )
     if counts.excluded:
         voice.say(f"    {counts.excluded} excluded, {size_text(counts.excluded_size)}")
