@@ -12,6 +12,9 @@ KEYS = "keys"
 PACKS = "packs"
 INDEX = "index"
 SNAPSHOTS = "snapshots"
+FORGOTTEN = "forgotten"
+CONDEMNED = "condemned"
+ANNOTATIONS = "annotations"
 
 
 def object_name(kind: str, object_id: str) -> str:
