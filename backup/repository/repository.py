@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from backup.errors import (
@@ -15,11 +17,12 @@ from backup.errors import (
     WrongKey,
 )
 from backup.repository import descriptor as descriptors
-from backup.repository import index, keyfile, sealed
+from backup.repository import keyfile, sealed
+from backup.repository.actor import Actor
 from backup.repository.chunker import Cutter
+from backup.repository.commit import Committer
 from backup.repository.crypto import Keys, digest
 from backup.repository.descriptor import Descriptor
-from backup.repository.index import Index
 from backup.repository.manifest import Line, Stored, decode_lines, decode_stored
 from backup.repository.names import (
     DESCRIPTOR,
@@ -30,13 +33,21 @@ from backup.repository.names import (
     object_name,
 )
 from backup.repository.reader import Item, Reader
+from backup.repository.reading import Reading, Readings
 from backup.repository.snapshot import Snapshot
+from backup.repository.tables import Tables
+from backup.repository.timing import Clock
 from backup.repository.writer import Group, Writer
 from transports.errors import ObjectNotFound
 from transports.store import Store
 
 SHORT_ID: Final = 10
 """How many characters of an id are shown, and usually enough to name it."""
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
 
 
 class Repository:
@@ -52,14 +63,24 @@ class Repository:
         self.opened_by = opened_by
         self.descriptor = descriptor
         self.keys = keys
-        self._index: Index | None = None
+        self.clock: Clock = utc_now
+        self.cache: Path | None = None
+        """The directory for what this machine remembers of repositories, if there is one."""
 
-    @property
-    def index(self) -> Index:
-        """Where all chunks lie; read when first asked for."""
-        if self._index is None:
-            self._index = index.load(self.store, self.keys)
-        return self._index
+    @cached_property
+    def tables(self) -> Tables:
+        """What indexes say, as far as it is known here."""
+        path = self.cache / self.descriptor.id / "tables.sqlite3" if self.cache else None
+        return Tables(self.store, self.keys, path)
+
+    @cached_property
+    def readings(self) -> Readings:
+        """Where chunks are, by the reading that is current."""
+        return Readings(self.take_reading, self.tables)
+
+    def take_reading(self) -> Reading:
+        """Look at the store anew."""
+        return Actor(self.store, self.keys, self.tables, self.clock).reading()
 
     def cutter(self, group: Group) -> Cutter:
         """Return a new cutter for a stream of this group."""
@@ -69,12 +90,12 @@ class Repository:
 
     def writer(self) -> Writer:
         """Return a writer for one run; use it as a context manager."""
-        return Writer(self.store, self.keys, self.index)
+        return Writer(self.store, self.keys, self.readings.current(), self.clock)
 
     def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
         """Yield the bytes that literals and extents stand for, in order."""
         largest = self.descriptor.data_chunks.maximum
-        return Reader(self.store, self.keys, self.index, largest).read(items)
+        return Reader(self.store, self.keys, self.readings, largest).read(items)
 
     def manifest(self, snapshot: Snapshot) -> Iterator[Line]:
         """Yield the records of a snapshot's manifest."""
@@ -84,11 +105,16 @@ class Repository:
         """Yield the members of a snapshot's manifest together with their lines."""
         return decode_stored(self.read(snapshot.manifest))
 
-    def commit(self, snapshot: Snapshot) -> SnapshotId:
-        """Put the record of a snapshot, all of whose chunks and their index are on the store."""
-        snapshot_id, data = sealed.encode(self.keys, SNAPSHOTS, snapshot)
-        self.store.put(object_name(SNAPSHOTS, snapshot_id), data)
-        return SnapshotId(snapshot_id)
+    def commit(self, snapshot: Snapshot, writer: Writer | None = None) -> SnapshotId:
+        """Put the record of a snapshot, all of whose chunks and their index are on the store.
+
+        `writer` is the one that has put them. Raises TooLate.
+        """
+        relied_on = writer.reading if writer else self.readings.current()
+        snapshot_id, reading = Committer(self, snapshot).commit(relied_on)
+        if writer is not None and reading is not relied_on:
+            writer.renew(reading)
+        return snapshot_id
 
     def snapshot(self, snapshot_id: SnapshotId) -> Snapshot:
         """Return one snapshot's record. Raises NoSuchSnapshot, IntegrityError."""
@@ -135,7 +161,7 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
     else:
         raise RepositoryExists(f"there is a repository at {store.url} already")
     _refuse_foreign(store)
-    now = now or datetime.now(UTC)
+    now = now or utc_now()
     repository_id = os.urandom(32).hex()
     cipher: descriptors.Cipher = "none" if password is None else "aes-256-gcm"
     keys = Keys(bytes.fromhex(repository_id), sealed=False)

@@ -226,7 +226,7 @@ def test_a_damaged_object_hides_no_other(repository):
 
 def spoil(repository: Repository, extent: Extent) -> None:
     """Flip a bit of the chunk that a piece of a file lies in."""
-    found = repository.index.find(chunk_of(extent))
+    found = repository.readings.find(chunk_of(extent))
     assert found is not None
     pack, blob = found
     data = bytearray(memory(repository).objects[f"packs/{pack.id}"])
