@@ -91,6 +91,10 @@ class Duration:
         first = time.replace(year=year, month=month + 1, day=1)
         return first + timedelta(days=time.day - 1 + sign * self.days, hours=sign * self.hours)
 
+    def __str__(self) -> str:
+        parts = zip((self.years, self.months, self.days, self.hours), "ymdh", strict=True)
+        return "".join(f"{number}{unit}" for number, unit in parts if number)
+
     def __bool__(self) -> bool:
         return any((self.years, self.months, self.days, self.hours))
 
@@ -139,6 +143,14 @@ class Policy:
         timed = self.within or any(self.within_periods.values())
         return bool(counted or timed or self.tags)
 
+    def demand_rules(self) -> None:
+        """Raise UsageError where nothing says what to keep."""
+        if not self:
+            raise UsageError(
+                "the policy is empty: nothing says what to keep",
+                hint="say what: --keep-daily 7 --keep-weekly 4 --keep-monthly 12",
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -181,8 +193,7 @@ def decide(
     Raises UsageError for a policy without rules, and Protected for one that keeps none of the
     snapshots: nobody means to keep nothing. `of` says there what the group is.
     """
-    if not policy:
-        raise UsageError("the policy is empty: nothing says what to keep", hint="--keep-daily 7")
+    policy.demand_rules()
     ordered = sorted(moments, key=lambda moment: moment.time.astimezone(UTC), reverse=True)
     if not ordered:
         return []
@@ -214,12 +225,15 @@ def _rules(policy: Policy, newest: datetime) -> Iterator[_Rule]:
         if policy.counts.get(period):
             yield _counted(period.value, policy.counts[period], period.of)
     if policy.within:
-        yield _within(policy.within.before(newest))
+        yield _within(f"within {policy.within}", policy.within.before(newest))
     for period in Period:
         duration = policy.within_periods.get(period)
         if duration:
             yield _counted(
-                f"{period.value} within", UNLIMITED, period.of, since=duration.before(newest)
+                f"{period.value} within {duration}",
+                UNLIMITED,
+                period.of,
+                since=duration.before(newest),
             )
     for wanted in policy.tags:
         yield _tagged(wanted)
@@ -240,17 +254,17 @@ def _counted(
             return
         this = bucket(moment.time)
         if left and (this != before or oldest):
-            yield f"{name} snapshot" if this != before else f"oldest {name} snapshot"
+            yield name if this != before else f"oldest {name}"
             before = this
             left -= left > 0
 
     return rule
 
 
-def _within(since: datetime) -> _Rule:
+def _within(name: str, since: datetime) -> _Rule:
     def rule(moment: Moment, _oldest: bool) -> Iterator[str]:
         if moment.time > since:
-            yield "within the time to keep all"
+            yield name
 
     return rule
 
@@ -263,6 +277,6 @@ def _pinned(moment: Moment, _oldest: bool) -> Iterator[str]:
 def _tagged(wanted: frozenset[str]) -> _Rule:
     def rule(moment: Moment, _oldest: bool) -> Iterator[str]:
         if wanted <= moment.tags if wanted else not moment.tags:
-            yield f"tagged {', '.join(sorted(wanted))}" if wanted else "not tagged"
+            yield f"tagged {','.join(sorted(wanted))}" if wanted else "not tagged"
 
     return rule
