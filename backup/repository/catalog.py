@@ -16,7 +16,7 @@ from backup.repository.repository import SHORT_ID, Repository
 from backup.repository.snapshot import Recorded
 from backup.repository.timing import MARGIN, UNDELETE
 
-__all__ = ["RETURN", "Recorded", "annotate", "forget", "history", "unforget"]
+__all__ = ["RETURN", "Recorded", "annotate", "demand_unpinned", "forget", "history", "unforget"]
 
 RETURN: Final = UNDELETE - MARGIN
 """How long after it was forgotten a snapshot can be brought back."""
@@ -40,11 +40,11 @@ def forget(
     Records are not read: one that is damaged can be forgotten. Raises Protected, and hides none,
     where one is pinned; RepositoryError where an annotation that cannot be read may be its pin.
     """
-    _demand_unpinned(repository, snapshot_ids)
+    demand_unpinned(repository, snapshot_ids)
     store, keys = repository.store, repository.keys
     hidden = [each for each in snapshot_ids if marker.put(store, keys, each, now)]
     try:
-        _demand_unpinned(repository, hidden)
+        demand_unpinned(repository, hidden)
     except Protected:  # pinned meanwhile: whoever did that may have looked for markers before
         for each in hidden:
             store.delete(object_name(FORGOTTEN, each))
@@ -98,7 +98,8 @@ def annotate(
         )
 
 
-def _demand_unpinned(repository: Repository, snapshot_ids: Collection[SnapshotId]) -> None:
+def demand_unpinned(repository: Repository, snapshot_ids: Collection[SnapshotId]) -> None:
+    """Raise Protected where one of the snapshots is pinned, RepositoryError where it may be."""
     annotations, damaged = annotation.load(repository.store, repository.keys)
     if damaged:
         raise _uncertain(damaged[0])
