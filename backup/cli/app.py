@@ -22,8 +22,11 @@ from backup.cli import (
     check,
     doctor,
     exit_code,
+    forget,
     key,
     restore,
+    retention,
+    tag,
 )
 from backup.cli import init as init_command
 from backup.cli import snapshots as snapshots_commands
@@ -66,7 +69,13 @@ app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)
 app.command("check")(check.check)
+app.command("forget")(forget.forget)
+app.command("unforget")(forget.unforget)
+app.command("tag")(tag.tag)
+app.command("pin")(tag.pin)
+app.command("unpin")(tag.unpin)
 app.command("doctor")(doctor.doctor)
+app.add_typer(retention.app, name="retention")
 app.add_typer(key.app, name="key")
 
 

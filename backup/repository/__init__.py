@@ -1,9 +1,9 @@
 """The repository: the only code that knows the stored format. docs/format.md is normative.
 
-Layers, from the outside in: `repository` (open, create, snapshots), `writer` and `reader` (chunks
-to packs and back), `index`, `manifest`, `snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`,
-`names`. Invariant: a snapshot exists only when everything under it exists, so the order of writing
-is packs, index, snapshot.
+Layers, from the outside in: `catalog` (forget, tag, pin), `repository` (open, create, snapshots),
+`writer` and `reader` (chunks to packs and back), `index`, `manifest`, `annotation`, `marker`,
+`snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`, `names`. Invariant: a snapshot exists
+only when everything under it exists, so the order of writing is packs, index, snapshot.
 """
 
 from backup.repository.check import Checked, Damage, check
@@ -16,7 +16,7 @@ from backup.repository.repository import (
     open_repository,
     read_descriptor,
 )
-from backup.repository.snapshot import MountFacts, Snapshot, Statistics, VolumeFacts
+from backup.repository.snapshot import MountFacts, Recorded, Snapshot, Statistics, VolumeFacts
 from backup.repository.writer import Group, Pending, Writer
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "MountFacts",
     "Note",
     "Pending",
+    "Recorded",
     "Repository",
     "Snapshot",
     "SnapshotId",

@@ -16,8 +16,8 @@ from backup.errors import (
     UnsupportedFormat,
     WrongKey,
 )
+from backup.repository import annotation, keyfile, marker, sealed
 from backup.repository import descriptor as descriptors
-from backup.repository import keyfile, sealed
 from backup.repository.actor import Actor
 from backup.repository.chunker import Cutter
 from backup.repository.commit import Committer
@@ -34,7 +34,7 @@ from backup.repository.names import (
 )
 from backup.repository.reader import Item, Reader
 from backup.repository.reading import Reading, Readings
-from backup.repository.snapshot import Snapshot
+from backup.repository.snapshot import Recorded, Snapshot
 from backup.repository.tables import Tables
 from backup.repository.timing import Clock
 from backup.repository.writer import Group, Writer
@@ -117,7 +117,10 @@ class Repository:
         return snapshot_id
 
     def snapshot(self, snapshot_id: SnapshotId) -> Snapshot:
-        """Return one snapshot's record. Raises NoSuchSnapshot, IntegrityError."""
+        """Return one snapshot's record, as it was written. Raises NoSuchSnapshot, IntegrityError.
+
+        It may be forgotten, and its tags may have changed since.
+        """
         try:
             data = self.store.get(object_name(SNAPSHOTS, snapshot_id))
         except ObjectNotFound as error:
@@ -125,26 +128,45 @@ class Repository:
         return sealed.decode(self.keys, SNAPSHOTS, snapshot_id, data, Snapshot)
 
     def snapshot_ids(self) -> list[SnapshotId]:
-        """Return the ids of all snapshots, in no particular order."""
+        """Return the ids of all snapshots, forgotten ones too, in no particular order."""
         return [SnapshotId(id_of(info.name)) for info in self.store.list(SNAPSHOTS)]
 
     def snapshots(self) -> list[tuple[SnapshotId, Snapshot]]:
-        """Return all snapshots, the oldest first. Raises IntegrityError."""
+        """Return all snapshots that are not forgotten, the oldest first. Raises IntegrityError."""
         found, damaged = self.readable()
         if damaged:
             raise damaged[0]
         return found
 
-    def readable(self) -> tuple[list[tuple[SnapshotId, Snapshot]], list[IntegrityError]]:
-        """Return the snapshots whose records are whole, the oldest first, and what ails others."""
-        found: list[tuple[SnapshotId, Snapshot]] = []
-        damaged: list[IntegrityError] = []
-        for snapshot_id in self.snapshot_ids():
+    def readable(self) -> tuple[list[tuple[SnapshotId, Snapshot]], list[RepositoryError]]:
+        """Return the snapshots that can be read and are not forgotten, and what ails others."""
+        found, damaged = self.recorded()
+        return [(each.id, each.snapshot) for each in found if each.forgotten is None], damaged
+
+    def recorded(self) -> tuple[list[Recorded], list[RepositoryError]]:
+        """Return all snapshots, forgotten ones too, the oldest first, and what could not be read.
+
+        A damaged marker hides no snapshot, a damaged annotation changes none, and of a damaged
+        snapshot that is forgotten nothing is said any more. Snapshots are listed before markers:
+        prune deletes a snapshot before its marker, so none seems to come back.
+        """
+        ids = self.snapshot_ids()
+        times, damaged = marker.load(self.store, self.keys, ids)
+        annotations, more = annotation.load(self.store, self.keys)
+        newest = annotation.effective(annotations)
+        damaged += more
+        found = []
+        for snapshot_id in ids:
             try:
-                found.append((snapshot_id, self.snapshot(snapshot_id)))
-            except IntegrityError as error:
-                damaged.append(error)
-        return sorted(found, key=lambda item: (item[1].time, item[0])), damaged
+                snapshot = self.snapshot(snapshot_id)
+            except NoSuchSnapshot:
+                continue  # deleted since it was listed
+            except (IntegrityError, UnsupportedFormat) as error:
+                damaged += [] if snapshot_id in times else [error]
+                continue
+            time, about = times.get(snapshot_id), newest.get(snapshot_id)
+            found.append(annotation.recorded(snapshot_id, snapshot, time, about))
+        return sorted(found, key=lambda each: (each.snapshot.time, each.id)), damaged
 
 
 def create(store: Store, password: str | None, *, now: datetime | None = None) -> Repository:

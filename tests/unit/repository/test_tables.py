@@ -1,4 +1,4 @@
-"""The local file of pack tables: a cache that may be lost, spoilt or shared, and is never believed."""
+"""The local file of pack tables: it may be lost, spoilt or shared, and is never believed."""
 
 import gc
 import random
