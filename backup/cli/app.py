@@ -24,6 +24,7 @@ from backup.cli import (
     exit_code,
     forget,
     key,
+    prune,
     restore,
     retention,
     tag,
@@ -68,6 +69,7 @@ app.command("ls")(snapshots_commands.ls)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)
+app.command("prune")(prune.prune)
 app.command("check")(check.check)
 app.command("forget")(forget.forget)
 app.command("unforget")(forget.unforget)

@@ -9,6 +9,8 @@ only when everything under it exists, so the order of writing is packs, index, s
 from backup.repository.check import Checked, Damage, check
 from backup.repository.manifest import Extent, Line, Member, More, Note, Stored
 from backup.repository.names import SnapshotId
+from backup.repository.prune import Pruned, prune_repository
+from backup.repository.repack import MaxUnused
 from backup.repository.repository import (
     SHORT_ID,
     Repository,
@@ -26,11 +28,13 @@ __all__ = [
     "Extent",
     "Group",
     "Line",
+    "MaxUnused",
     "Member",
     "More",
     "MountFacts",
     "Note",
     "Pending",
+    "Pruned",
     "Recorded",
     "Repository",
     "Snapshot",
@@ -42,5 +46,6 @@ __all__ = [
     "check",
     "create",
     "open_repository",
+    "prune_repository",
     "read_descriptor",
 ]

@@ -4,7 +4,7 @@ A snapshot's record, and so its id, never changes. What is said of it later are 
 own: of each field the newest that says something counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import msgspec
@@ -36,6 +36,12 @@ def put(store: Store, keys: Keys, annotation: Annotation) -> None:
 
 def load(store: Store, keys: Keys) -> tuple[list[Annotation], list[RepositoryError]]:
     """Return all annotations, the oldest first, and which cannot be read."""
+    found, damaged = _load(store, keys)
+    ordered = sorted(found, key=lambda item: (item[1].time, item[0]))
+    return [each for _, each in ordered], damaged
+
+
+def _load(store: Store, keys: Keys) -> tuple[list[tuple[str, Annotation]], list[RepositoryError]]:
     found: list[tuple[str, Annotation]] = []
     damaged: list[RepositoryError] = []
     for annotation_id in [id_of(info.name) for info in store.list(ANNOTATIONS)]:
@@ -48,8 +54,13 @@ def load(store: Store, keys: Keys) -> tuple[list[Annotation], list[RepositoryErr
             damaged.append(error)
             continue
         found.append((annotation_id, read))
-    ordered = sorted(found, key=lambda item: (item[1].time, item[0]))
-    return [each for _, each in ordered], damaged
+    return found, damaged
+
+
+def about(store: Store, keys: Keys, snapshot_ids: Collection[str]) -> list[str]:
+    """Return the ids of the annotations that say something of these snapshots."""
+    found, _ = _load(store, keys)
+    return [annotation_id for annotation_id, said in found if said.snapshot in snapshot_ids]
 
 
 def effective(annotations: Iterable[Annotation]) -> dict[SnapshotId, Annotation]:

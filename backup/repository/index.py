@@ -33,9 +33,12 @@ class IndexedPack:
 
 
 def save(
-    store: Store, keys: Keys, tables: Sequence[PackTable], time: datetime
+    store: Store, keys: Keys, tables: Sequence[PackTable], time: datetime | None
 ) -> tuple[str, IndexObject]:
-    """Put one index object with these tables, all of whose packs are on the store."""
+    """Put one index object with these tables, all of whose packs are on the store.
+
+    `time` is when the youngest of them became known; prune leaves young packs alone.
+    """
     made = IndexObject(list(tables), time)
     object_id, data = sealed.encode(keys, INDEX, made)
     store.put(object_name(INDEX, object_id), data)

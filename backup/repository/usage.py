@@ -28,10 +28,9 @@ class Walker:
         self._ends: dict[Extent, tuple[bytes | None, bytes]] = {}
 
     def chunks(self, manifest: Iterable[Extent]) -> Iterator[str]:
-        """Yield the ids (hex) of what a manifest names, for the first time or again, and of the
+        """Yield the ids (hex) of what a manifest names, for the first time or again, but not of the
         chunks that it lies in. Raises IntegrityError where it is damaged."""
         extents = list(manifest)
-        yield from {extent.chunk for extent in extents}
         new = list(dict.fromkeys(extent for extent in extents if extent not in self._ends))
         for extent, data in zip(new, self._read(new), strict=True):
             yield from self._take_in(extent, bytes(data))
@@ -69,6 +68,7 @@ class _Used:
 
     bits: bytearray
     size: int = 0
+    manifests: bool = False
 
 
 @dataclass(slots=True)
@@ -85,8 +85,11 @@ class PackUsage:
     _packs: dict[PackId, _Used] = field(default_factory=dict)
     _lately: set[str] = field(default_factory=set)
 
-    def mark(self, text: str) -> None:
-        """Count a chunk as used. Raises IntegrityError where no pack that is there has it."""
+    def mark(self, text: str, *, manifest: bool = False) -> None:
+        """Count a chunk (hex) as used, be it as a part of a manifest.
+
+        Raises IntegrityError where no pack that is there has it.
+        """
         if text in self._lately:
             return
         if len(self._lately) >= _REMEMBERED:
@@ -95,7 +98,7 @@ class PackUsage:
         places = self.places(chunk)
         live = [place for place in places if place.pack.id in self.seen.live]
         if live:
-            self._count(min(live, key=lambda place: place.pack.id))
+            self._count(min(live, key=lambda place: place.pack.id), manifest=manifest)
         elif any(place.pack.id in self.seen.spare for place in places):
             self.lacking.add(chunk)
         else:
@@ -114,8 +117,14 @@ class PackUsage:
             return False
         return bool(used.bits[number // 8] & (1 << number % 8))
 
-    def _count(self, place: Place) -> None:
+    def of_manifests(self, pack: PackId) -> bool:
+        """Return whether a pack holds chunks of manifests."""
+        used = self._packs.get(pack)
+        return used is not None and used.manifests
+
+    def _count(self, place: Place, *, manifest: bool) -> None:
         used = self._packs.setdefault(place.pack.id, _Used(bytearray()))
+        used.manifests |= manifest
         at, bit = place.number // 8, 1 << place.number % 8
         if at >= len(used.bits):
             used.bits.extend(bytes(at + 1 - len(used.bits)))
