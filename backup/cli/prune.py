@@ -1,17 +1,13 @@
 """voltar prune"""
 
-import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from backup.cli.console import Voice, listening, size_text
 from backup.cli.context import Context
-from backup.cli.quantity import parse_size
-from backup.errors import UsageError
+from backup.cli.quantity import parse_percent, parse_size
 from backup.repository import MaxUnused, Pruned, Repository, prune_repository
-
-_PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)\s*%")
 
 
 def prune(
@@ -73,12 +69,8 @@ def parse_max_unused(text: str, option: str = "--max-unused") -> MaxUnused:
     """Return what "5%", "2G" or "unlimited" says. Raises UsageError."""
     if text.strip() == "unlimited":
         return MaxUnused()
-    percent = _PERCENT.fullmatch(text.strip())
-    if percent is None:
-        return MaxUnused(size=parse_size(text, option))
-    if float(percent[1]) >= 100:
-        raise UsageError(f"{option}: expected less than 100%, got {text!r}")
-    return MaxUnused(share=float(percent[1]) / 100)
+    share = parse_percent(text, option)
+    return MaxUnused(size=parse_size(text, option)) if share is None else MaxUnused(share=share)
 
 
 def _tell(voice: Voice, done: Pruned, *, dry_run: bool) -> None:

@@ -6,11 +6,12 @@ Layers, from the outside in: `catalog` (forget, tag, pin), `repository` (open, c
 only when everything under it exists, so the order of writing is packs, index, snapshot.
 """
 
-from backup.repository.check import Checked, Damage, check
+from backup.repository.check import EVERYTHING, SAMPLE_SIZE, Checked, Damage, ReadData, check
 from backup.repository.manifest import Extent, Line, Member, More, Note, Stored
 from backup.repository.names import SnapshotId
 from backup.repository.prune import Pruned, prune_repository
 from backup.repository.repack import MaxUnused
+from backup.repository.repair import Relisted, repair_index
 from backup.repository.repository import (
     SHORT_ID,
     Repository,
@@ -22,6 +23,8 @@ from backup.repository.snapshot import MountFacts, Recorded, Snapshot, Statistic
 from backup.repository.writer import Group, Pending, Writer
 
 __all__ = [
+    "EVERYTHING",
+    "SAMPLE_SIZE",
     "SHORT_ID",
     "Checked",
     "Damage",
@@ -35,7 +38,9 @@ __all__ = [
     "Note",
     "Pending",
     "Pruned",
+    "ReadData",
     "Recorded",
+    "Relisted",
     "Repository",
     "Snapshot",
     "SnapshotId",
@@ -48,4 +53,5 @@ __all__ = [
     "open_repository",
     "prune_repository",
     "read_descriptor",
+    "repair_index",
 ]

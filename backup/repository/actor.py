@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from backup.errors import IntegrityError, TooLate
+from backup.errors import IntegrityError, RepositoryError, TooLate, UnsupportedFormat
 from backup.repository import sealed
 from backup.repository.crypto import Keys
 from backup.repository.names import CONDEMNED, PACKS, PackId, id_of, object_name
@@ -48,7 +48,7 @@ class Actor:
         self.keys = keys
         self.tables = tables
         self.clock = clock
-        self.damaged: list[IntegrityError] = []
+        self.damaged: list[RepositoryError] = []
         self._looked = 0.0
 
     def run(self, steps: Steps[_T]) -> _T:
@@ -98,32 +98,32 @@ class Actor:
         return time.monotonic() - self._looked <= LONGEST_WRITE.total_seconds()
 
     def _read_tables(self) -> tuple[list[CondemnedList], dict[PackId, int]]:
-        self.damaged = []
-        lists = self._condemned()
-        self.damaged += self.tables.refresh()
+        lists, damaged = condemned_lists(self.store, self.keys)
+        self.damaged = [*damaged.values(), *self.tables.refresh()]
         listed = {each.id: each.size for each in self.tables.listed()}
-        if lists is None:
+        if damaged:
             # any pack might be named by the list that cannot be read
-            lists = [CondemnedList("", self.clock(), frozenset(listed))]
+            lists.append(CondemnedList("", self.clock(), frozenset(listed)))
         return lists, listed
 
-    def _condemned(self) -> list[CondemnedList] | None:
-        """Return the condemned lists, or None where one of them cannot be read."""
-        found: list[CondemnedList] = []
-        whole = True
-        for info in list(self.store.list(CONDEMNED)):
-            list_id = id_of(info.name)
-            try:
-                data = self.store.get(info.name)
-                record = sealed.decode(self.keys, CONDEMNED, list_id, data, CondemnedRecord)
-            except ObjectNotFound:
-                continue  # its packs are deleted
-            except IntegrityError as error:
-                self.damaged.append(error)
-                whole = False
-                continue
-            found.append(CondemnedList(list_id, record.time, frozenset(record.packs)))
-        return found if whole else None
+
+def condemned_lists(
+    store: Store, keys: Keys
+) -> tuple[list[CondemnedList], dict[str, RepositoryError]]:
+    """Return all condemned lists, and by id what is wrong with those that cannot be read."""
+    found: list[CondemnedList] = []
+    damaged: dict[str, RepositoryError] = {}
+    for list_id in [id_of(info.name) for info in store.list(CONDEMNED)]:
+        try:
+            data = store.get(object_name(CONDEMNED, list_id))
+            record = sealed.decode(keys, CONDEMNED, list_id, data, CondemnedRecord)
+        except ObjectNotFound:
+            continue  # its packs are deleted
+        except (IntegrityError, UnsupportedFormat) as error:
+            damaged[list_id] = error
+            continue
+        found.append(CondemnedList(list_id, record.time, frozenset(record.packs)))
+    return found, damaged
 
 
 def demand_in_time(actor: Actor, what: str, undo: Callable[[], None] | None = None) -> None:

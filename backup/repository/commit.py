@@ -55,9 +55,7 @@ class Committer(Actor):
         self._repository.readings.replace(reading)
         walker = Walker(self._repository.read)
         try:
-            manifest = self._snapshot.manifest
-            needed = {to_chunk(extent.chunk) for extent in manifest}
-            needed.update(map(to_chunk, walker.chunks(manifest)))
+            needed = {to_chunk(chunk) for chunk in walker.chunks(self._snapshot.manifest)}
             lacking = {chunk for chunk in needed if chunk not in reading}
             gone = next((chunk for chunk in lacking if reading.find(chunk) is None), None)
         except IntegrityError as error:

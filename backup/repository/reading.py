@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from backup.errors import IntegrityError
+from backup.errors import RepositoryError
 from backup.repository.index import IndexedPack, IndexObject
 from backup.repository.names import ChunkId, PackId
 from backup.repository.pack import Blob
@@ -23,7 +23,7 @@ class Reading:
     May be used by several threads. Packs that this run puts are added as it goes on.
     """
 
-    def __init__(self, view: View, tables: Tables, damaged: tuple[IntegrityError, ...]) -> None:
+    def __init__(self, view: View, tables: Tables, damaged: tuple[RepositoryError, ...]) -> None:
         self.view = view
         self.tables = tables
         self.damaged = damaged

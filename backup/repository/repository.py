@@ -78,6 +78,12 @@ class Repository:
         """Where chunks are, by the reading that is current."""
         return Readings(self.take_reading, self.tables)
 
+    def afresh(self) -> "Repository":
+        """Return the same repository, as if it had never been seen from here."""
+        other = Repository(self.store, self.descriptor, self.keys, self.opened_by)
+        other.clock = self.clock
+        return other
+
     def take_reading(self) -> Reading:
         """Look at the store anew."""
         return Actor(self.store, self.keys, self.tables, self.clock).reading()

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from backup.errors import BackupError, IntegrityError
+from backup.errors import BackupError, IntegrityError, RepositoryError, UnsupportedFormat
 from backup.repository import sealed
 from backup.repository.crypto import ENVELOPE_SIZE, Keys, digest
 from backup.repository.index import IndexedPack, IndexObject
@@ -58,11 +58,12 @@ class Place(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A pack that an index lists: its size in bytes, and when the first of them was put, in
-    seconds since 1970 (0: long ago)."""
+    """A pack that an index lists: its size in bytes, how many blobs it has, and since when it has
+    been listed, in seconds since 1970 (0: long ago)."""
 
     id: PackId
     size: int
+    blobs: int
     since: float
 
 
@@ -100,7 +101,7 @@ class Tables:
         self._database = _opened(path)
         self._close = weakref.finalize(self, self._database.close)
 
-    def refresh(self) -> list[IntegrityError]:
+    def refresh(self) -> list[RepositoryError]:
         """Take in what the store lists now; return what ails objects that cannot be read."""
         return self._done(self._refresh)
 
@@ -108,12 +109,15 @@ class Tables:
         """Return all packs that an index lists."""
         found = self._done(
             lambda: self._database.execute(
-                "SELECT packs.id, packs.size, min(objects.time) FROM packs"
+                "SELECT packs.id, packs.size, length(packs.data), min(objects.time) FROM packs"
                 " JOIN listing ON listing.pack = packs.number"
                 " JOIN objects ON objects.id = listing.object GROUP BY packs.number"
             ).fetchall()
         )
-        return [Listed(PackId(pack), size, since) for pack, size, since in found]
+        return [
+            Listed(PackId(pack), size, (length - _HEAD.size) // _RECORD.size, since)
+            for pack, size, length, since in found
+        ]
 
     def objects(self) -> dict[str, tuple[float, set[PackId]]]:
         """Return, by the id of an index object, its time (see Listed) and what it lists."""
@@ -194,29 +198,29 @@ class Tables:
         self._path = path
         self._open(path)
 
-    def _refresh(self) -> list[IntegrityError]:
+    def _refresh(self) -> list[RepositoryError]:
         known = {row[0] for row in self._database.execute("SELECT id FROM objects")}
         there = {id_of(info.name) for info in self._store.list(INDEX)}
-        damaged: list[IntegrityError] = []
+        damaged: list[RepositoryError] = []
         new = sorted(there - known)
         with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="voltar-index") as pool:
             for first in range(0, len(new), _FETCHERS):  # few at once: they are large
                 for read in pool.map(self._fetch, new[first : first + _FETCHERS]):
-                    if isinstance(read, IntegrityError):
+                    if isinstance(read, RepositoryError):
                         damaged.append(read)
                     elif read is not None:
                         self._take_in(read)
         self._drop(known - there)
         return damaged
 
-    def _fetch(self, object_id: str) -> "_Packed | IntegrityError | None":
+    def _fetch(self, object_id: str) -> "_Packed | RepositoryError | None":
         try:
             data = self._store.get(f"{INDEX}/{object_id}")
             read = sealed.decode(self._keys, INDEX, object_id, data, IndexObject)
             return _Packed.of(object_id, read)
         except ObjectNotFound:
             return None  # another run put a new one in its place
-        except IntegrityError as error:
+        except (IntegrityError, UnsupportedFormat) as error:
             return error
 
     def _take_in(self, read: "_Packed") -> None:

@@ -15,7 +15,7 @@ Read = Callable[[Iterable[Extent]], Iterator[memoryview]]
 
 
 class Walker:
-    """Names the chunks of one manifest after the other.
+    """Names what is in one manifest after the other.
 
     Successive manifests share most of their chunks, and a chunk's lines say the same in each, so
     every chunk of a manifest is read once, and only lines that reach from one into the next are
@@ -28,38 +28,53 @@ class Walker:
         self._ends: dict[Extent, tuple[bytes | None, bytes]] = {}
 
     def chunks(self, manifest: Iterable[Extent]) -> Iterator[str]:
-        """Yield the ids (hex) of what a manifest names, for the first time or again, but not of the
-        chunks that it lies in. Raises IntegrityError where it is damaged."""
+        """Yield the ids (hex) of the chunks that a manifest names and that it lies in.
+
+        Those that another manifest has named too may be left out. Raises IntegrityError where the
+        manifest is damaged.
+        """
         extents = list(manifest)
-        new = list(dict.fromkeys(extent for extent in extents if extent not in self._ends))
-        for extent, data in zip(new, self._read(new), strict=True):
-            yield from self._take_in(extent, bytes(data))
-        rest = b""
+        before = ""
         for extent in extents:
-            head, tail = self._ends[extent]
+            yield extent.chunk
+        for _, named in self.extents(extents):
+            if named.chunk != before:
+                before = named.chunk
+                yield before
+
+    def extents(self, manifest: Iterable[Extent]) -> Iterator[tuple[Extent, Extent]]:
+        """Yield pieces of the manifest, and what is named there.
+
+        Pieces that another manifest shares are passed over: they name what they named there.
+        Raises IntegrityError where the manifest is damaged.
+        """
+        pieces = list(manifest)
+        new = list(dict.fromkeys(piece for piece in pieces if piece not in self._ends))
+        for piece, data in zip(new, self._read(new), strict=True):
+            for extent in self._take_in(piece, bytes(data)):
+                yield piece, extent
+        rest = b""
+        for piece in pieces:
+            head, tail = self._ends[piece]
             if head is None:
                 rest += tail
             else:
-                yield from _named(rest + head)
+                for extent in _named(rest + head):
+                    yield piece, extent
                 rest = tail
         if rest:
             raise IntegrityError("a manifest ends in the middle of a record")
 
-    def _take_in(self, extent: Extent, data: bytes) -> Iterator[str]:
+    def _take_in(self, piece: Extent, data: bytes) -> Iterator[Extent]:
         first, last = data.find(b"\n") + 1, data.rfind(b"\n") + 1
         yield from _named(data[first:last])
-        self._ends[extent] = (data[:first], data[last:]) if first else (None, data)
+        self._ends[piece] = (data[:first], data[last:]) if first else (None, data)
 
 
-def _named(lines: bytes) -> Iterator[str]:
-    before = ""
+def _named(lines: bytes) -> Iterator[Extent]:
     for line in decode_lines([lines]):
-        if isinstance(line, Note):
-            continue
-        for extent in line.extents:
-            if extent.chunk != before:
-                before = extent.chunk
-                yield before
+        if not isinstance(line, Note):
+            yield from line.extents
 
 
 @dataclass(slots=True)
