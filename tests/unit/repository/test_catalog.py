@@ -338,10 +338,13 @@ def test_an_object_of_a_later_version_is_told_and_hides_no_other(repository, kin
 
 def test_a_time_without_a_zone_is_damage(repository):
     ids = filled(repository, 1)
+    bare = Snapshot(time=NOW.replace(tzinfo=None), host="here", source="volume:x", run="00")
+    repository.commit(bare)
     said = Annotation(snapshot=ids[0], time=NOW.replace(tzinfo=None))
     annotations.put(repository.store, repository.keys, said)
 
-    assert len(damages(repository)) == 1
+    assert len(damages(repository)) == 2
+    assert visible(repository) == ids
 
 
 def test_an_annotation_that_may_be_a_pin_keeps_everything_from_being_forgotten(repository):
