@@ -382,12 +382,16 @@ def test_what_is_said_of_snapshots_that_are_gone_means_nothing(repository):
 
 def test_a_snapshot_that_is_deleted_while_it_is_listed_is_passed_over(repository):
     ids = filled(repository)
+    annotate(repository, recorded(repository, ids[0]), NOW, tags=["a"])
+    forget(repository, ids[:1], NOW)
 
     class Vanishing(MemoryStore):
         def list(self, kind):
             yield from super().list(kind)
-            if kind == "forgotten":
-                self.objects.pop(f"snapshots/{ids[0]}", None)
+            if kind == "annotations":
+                for name in [f"snapshots/{ids[0]}", *self.objects]:
+                    if name.startswith("annotations") or name.endswith(ids[0]):
+                        self.objects.pop(name, None)
 
     store = Vanishing()
     store.objects = memory(repository).objects
