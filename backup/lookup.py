@@ -26,7 +26,7 @@ _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 def find_snapshot(repository: Repository, text: str, *, host: str | None = None) -> Found:
     """Return the snapshot that `text` names; of several hosts' volumes of one name, that of `host`.
 
-    Raises NoSuchSnapshot, UsageError.
+    Raises NoSuchSnapshot, UsageError, and IntegrityError where something may be hidden by damage.
     """
     hidden = None
     if _ID.fullmatch(text):
@@ -34,7 +34,11 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
         if found is not None and not _is_hidden(repository, found):
             return found, repository.snapshot(found)
         hidden = found
-    every = repository.snapshots()
+    every, damaged = repository.readable()
+    if damaged:
+        raise type(damaged[0])(
+            str(damaged[0]), hint="name a snapshot by its id: `voltar snapshots` shows what is left"
+        ) from damaged[0]
     source, limit = text, None
     matches = _of_source(every, text)
     if not matches and "@" in text:

@@ -73,18 +73,16 @@ def unforget(
     """
     context: Context = ctx.obj
     repository, voice = context.open(), context.voice
+    wanted, known = _found(repository, ids), _known(repository)
     back = []
-    for snapshot_id in _found(repository, ids):
+    for snapshot_id in wanted:
         if catalog.unforget(repository, snapshot_id, datetime.now(UTC)):
             back.append(snapshot_id)
-        elif not voice.as_json:
-            voice.answer(f"{snapshot_id[:SHORT_ID]} was not forgotten")
-    known = _known(repository)
+        if not voice.as_json:
+            done = "brought back" if snapshot_id in back else "was not forgotten:"
+            voice.answer(f"{done} {_named(snapshot_id, known)}")
     if voice.as_json:
         voice.event({"type": "summary", "snapshots": back})
-        return
-    for snapshot_id in back:
-        voice.answer(f"brought back {_named(snapshot_id, known)}")
 
 
 def _forget_named(

@@ -12,8 +12,8 @@ import msgspec
 from backup.errors import IntegrityError, RepositoryError, UnsupportedFormat
 from backup.repository import sealed
 from backup.repository.crypto import Keys
-from backup.repository.marker import AwareTime
 from backup.repository.names import ANNOTATIONS, SnapshotId, id_of, object_name
+from backup.repository.record import AwareTime
 from backup.repository.snapshot import Recorded, Snapshot
 from transports.errors import ObjectNotFound
 from transports.store import Store

@@ -7,7 +7,6 @@ says itself which snapshot it is about.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated
 
 import msgspec
 
@@ -15,10 +14,9 @@ from backup.errors import IntegrityError, RepositoryError, UnsupportedFormat
 from backup.repository import sealed
 from backup.repository.crypto import Keys
 from backup.repository.names import FORGOTTEN, SnapshotId, id_of, object_name
+from backup.repository.record import AwareTime
 from transports.errors import ObjectExists, ObjectNotFound
 from transports.store import Store
-
-AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):

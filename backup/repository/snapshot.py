@@ -8,6 +8,7 @@ import msgspec
 
 from backup.repository.manifest import Extent
 from backup.repository.names import SnapshotId
+from backup.repository.record import AwareTime
 
 
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `excludes` are the rules by which entries were left out, as they were given.
     """
 
-    time: datetime
+    time: AwareTime
     host: str
     source: str
     run: str

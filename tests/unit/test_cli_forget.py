@@ -186,8 +186,9 @@ def test_snapshots_are_forgotten_by_name_and_brought_back(repository, told, aske
 
     assert code == 0
     assert f"brought back {ids[1][:10]} volume:db" in out
-    assert f"{ids[0][:10]} was not forgotten" in out
+    assert f"was not forgotten: {ids[0][:10]} volume:db" in out
     assert listed() == ids[:2]
+    assert asked("unforget", *ids) == {"type": "summary", "snapshots": ids[2:]}
 
 
 def test_the_last_snapshot_can_be_forgotten_by_name(repository, asked, listed):

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from backup.errors import NoSuchSnapshot, UsageError
+from backup.errors import IntegrityError, NoSuchSnapshot, UsageError
 from backup.lookup import find_id, find_snapshot
 from backup.repository import Snapshot
 from backup.repository.catalog import forget
@@ -176,3 +176,14 @@ def test_a_source_is_no_id(repository, ids):
         find_id(repository.snapshot_ids(), "volume:data")
     with pytest.raises(NoSuchSnapshot, match="no snapshot's id begins with '0123456789'"):
         find_id([], "0123456789")
+
+
+@pytest.mark.parametrize("kind", ["snapshots", "forgotten", "annotations"])
+def test_where_something_is_damaged_only_ids_are_names(repository, ids, kind):
+    repository.store.objects[f"{kind}/{ids[0]}"] = b"damaged"
+
+    with pytest.raises(IntegrityError, match=f"{kind}/{ids[0][:16]} is damaged") as refused:
+        find_snapshot(repository, "data")
+
+    assert "by its id" in str(refused.value.hint)
+    assert find_snapshot(repository, ids[1])[0] == ids[1]

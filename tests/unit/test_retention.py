@@ -333,3 +333,8 @@ def test_a_duration_is_added_as_it_is_taken_away():
     assert Duration(months=1).after(start) == datetime(2026, 3, 3, tzinfo=UTC)
     with pytest.raises(UsageError, match="calendar"):
         Duration(years=9999).after(start)
+
+
+def test_a_time_without_a_zone_is_a_mistake():
+    with pytest.raises(ValueError, match="no zone"):
+        Moment("a", datetime(2026, 11, 25))

@@ -338,10 +338,13 @@ def test_an_object_of_a_later_version_is_told_and_hides_no_other(repository, kin
 
 def test_a_time_without_a_zone_is_damage(repository):
     ids = filled(repository, 1)
+    bare = Snapshot(time=NOW.replace(tzinfo=None), host="here", source="volume:x", run="00")
+    repository.commit(bare)
     said = Annotation(snapshot=ids[0], time=NOW.replace(tzinfo=None))
     annotations.put(repository.store, repository.keys, said)
 
-    assert len(damages(repository)) == 1
+    assert len(damages(repository)) == 2
+    assert visible(repository) == ids
 
 
 def test_an_annotation_that_may_be_a_pin_keeps_everything_from_being_forgotten(repository):
@@ -379,12 +382,16 @@ def test_what_is_said_of_snapshots_that_are_gone_means_nothing(repository):
 
 def test_a_snapshot_that_is_deleted_while_it_is_listed_is_passed_over(repository):
     ids = filled(repository)
+    annotate(repository, recorded(repository, ids[0]), NOW, tags=["a"])
+    forget(repository, ids[:1], NOW)
 
     class Vanishing(MemoryStore):
         def list(self, kind):
             yield from super().list(kind)
-            if kind == "forgotten":
-                self.objects.pop(f"snapshots/{ids[0]}", None)
+            if kind == "annotations":
+                for name in [f"snapshots/{ids[0]}", *self.objects]:
+                    if name.startswith("annotations") or name.endswith(ids[0]):
+                        self.objects.pop(name, None)
 
     store = Vanishing()
     store.objects = memory(repository).objects
