@@ -20,6 +20,7 @@ from backup.cli import (
     archive,
     backup,
     check,
+    diff,
     doctor,
     exit_code,
     key,
@@ -62,6 +63,7 @@ app.command("init")(init_command.init)
 app.command("backup")(backup.backup)
 app.command("snapshots")(snapshots_commands.snapshots)
 app.command("ls")(snapshots_commands.ls)
+app.command("diff")(diff.diff)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)

@@ -181,7 +181,7 @@ def _member_line(member: Member) -> str:
         link = f" link to {printable(to_bytes(member.link))}"
     name = printable(to_bytes(member.path)) or "."
     owner = f"{member.uid}:{member.gid}"
-    return f"{mode} {owner:>11} {member.size:>12} {_date(seconds)} {name}{link}"
+    return f"{mode} {owner:>11} {member.size:>12} {date_text(seconds)} {name}{link}"
 
 
 def _permissions(mode: int) -> str:
@@ -196,7 +196,8 @@ def _permissions(mode: int) -> str:
     return "".join(letters)
 
 
-def _date(seconds: int) -> str:
+def date_text(seconds: int) -> str:
+    """Return seconds since 1970 as a local time; any number is one."""
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -23,7 +23,9 @@ from backup.report import Advanced, Finished, Noted, Started
 PROJECT = Path(__file__).parents[2]
 EVIL = "\x1b[2J\x1b]0;owned\x07\r"
 MODULES = (errors, transports.errors, backup.archive, backup.tarsplit, backup.listing)
-COMMANDS = ["init", "backup", "snapshots", "ls", "restore", "export", "import", "check", "doctor"]
+COMMANDS = [
+    "init", "backup", "snapshots", "ls", "diff", "restore", "export", "import", "check", "doctor",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

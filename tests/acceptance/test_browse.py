@@ -1,0 +1,100 @@
+"""What an operator can learn of a repository's history without restoring anything."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.cli import Voltar
+from tests.acceptance.conftest import fill
+from tests.testbed.scratch import Scratch
+
+Filled = Callable[..., str]
+EVIL = "evil\x1b[2J"
+SHOWN = "evil\\x1b[2J"
+
+
+@pytest.fixture
+def place(scratch: Scratch) -> Callable[[str], Path]:
+    return lambda volume: Path(scratch.engine.volume_directory(volume))
+
+
+def saved(voltar: Voltar, volume: str, *options: str) -> str:
+    """Back a volume up; return the snapshot's id."""
+    events = voltar("--json", "backup", f"volume:{volume}", *options).events
+    found: str = next(event["id"] for event in events if event["type"] == "snapshot")
+    return found
+
+
+def by_path(result: Any) -> dict[str, dict[str, Any]]:
+    return {event["path"]: event for event in result.events if event["type"] == "difference"}
+
+
+def test_a_diff_tells_what_changed_and_nothing_else(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path]
+):
+    files = {
+        name: name.encode() * 50 for name in ("kept", "grown", "mode", "gone", "d/one", "attr")
+    }
+    volume = filled(files)
+    directory = place(volume)
+    os.link(directory / "d/one", directory / "d/two")
+    (directory / "kind").symlink_to("kept")
+    first = saved(voltar, volume)
+    (directory / "d/one").unlink()  # now d/two is the name that the file is stored under
+    (directory / "gone").unlink()
+    (directory / "mode").chmod(0o600)
+    os.setxattr(directory / "attr", "user.note", b"x")
+    (directory / "kind").unlink()
+    (directory / "kind").mkdir()
+    fill(directory, {"grown": b"more" * 100, EVIL: b"new"})
+    second = saved(voltar, volume)
+
+    told = voltar("--json", "diff", first, second, "--ignore-times")
+
+    found = by_path(told)
+    assert {path: event["change"] for path, event in found.items()} == {
+        SHOWN: "added",
+        "attr": "changed",
+        "d/one": "removed",
+        "gone": "removed",
+        "grown": "changed",
+        "kind": "changed",
+        "mode": "changed",
+    }
+    assert found["mode"]["what"] == ["mode"]
+    assert (found["mode"]["before"]["mode"], found["mode"]["after"]["mode"]) == ("0644", "0600")
+    assert found["attr"]["attributes"] == ["xattr.user.note"]
+    assert found["grown"]["what"] == ["content", "size"]
+    assert "type" in found["kind"]["what"]
+    assert told.summary == {
+        "type": "summary",
+        "before": first,
+        "after": second,
+        "added": 1,
+        "removed": 2,
+        "changed": 4,
+        "unchanged": 4,
+        "bytes_added": 3,
+        "bytes_removed": 200 + 250,
+        "bytes_changed": 400,
+    }
+    text = voltar("diff", f"volume:{volume}", first, "--ignore-times").text
+    assert f"removed  {SHOWN}  3 B\n" in text
+    assert "changed  mode  mode 0600 -> 0644\n" in text
+    assert text.endswith("2 added (450 B), 1 removed (3 B), 4 changed (250 B), 4 the same\n")
+    assert "mtime" in by_path(voltar("--json", "diff", first, second))[""]["what"]
+
+
+def test_everything_read_anew_is_no_difference(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path]
+):
+    volume = filled({f"f{number}": os.urandom(3000) for number in range(200)})
+    first = saved(voltar, volume)
+    (place(volume) / "f0").unlink()  # what follows it is cut elsewhere
+    second = saved(voltar, volume, "--full")
+
+    assert set(by_path(voltar("--json", "diff", first, second))) == {"", "f0"}
+    assert voltar("--json", "diff", second, second).summary["unchanged"] == 200
