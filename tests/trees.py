@@ -10,11 +10,12 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from zlib import crc32
 
 from backup.listing import Listed
 from backup.paths import relative, sort_key
 from backup.recorder import Recorder
-from backup.repository import Repository, Snapshot, SnapshotId
+from backup.repository import Repository, Snapshot
 from backup.tarsplit import split
 from tests.saved import NOW, save
 
@@ -54,13 +55,7 @@ Tree = Mapping[bytes, Thing | Name]
 
 def meant(tree: Tree, path: bytes) -> Thing:
     """Return what a path leads to."""
-    found = tree[path]
-    return tree_thing(tree, found.of) if isinstance(found, Name) else found
-
-
-def tree_thing(tree: Tree, path: bytes) -> Thing:
-    """Return what is at a path that is no second name."""
-    found = tree[path]
+    found = tree[root(tree, path)]
     assert isinstance(found, Thing)
     return found
 
@@ -68,25 +63,29 @@ def tree_thing(tree: Tree, path: bytes) -> Thing:
 def tar(members: Iterable[tuple[bytes, Thing | Name]]) -> bytes:
     """Return an archive with these members, in this order."""
     stream = io.BytesIO()
+    things: dict[bytes, Thing] = {}
     with tarfile.open(
         fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape"
     ) as archive:
-        for path, thing in members:
-            info = tarfile.TarInfo((b"./" + path).decode("utf-8", "surrogateescape"))
-            if isinstance(thing, Name):
-                info.type = tarfile.LNKTYPE
-                info.linkname = (b"./" + thing.of).decode("utf-8", "surrogateescape")
-                archive.addfile(info)
-                continue
-            info.type, info.linkname = _TYPES[thing.kind], thing.link
+        for path, found in members:
+            is_name = isinstance(found, Name)
+            thing = things.get(found.of, Thing()) if isinstance(found, Name) else found
+            things[path] = thing
+            info = tarfile.TarInfo(_text(path))
+            info.type = tarfile.LNKTYPE if is_name else _TYPES[thing.kind]
+            info.linkname = _text(found.of) if isinstance(found, Name) else thing.link
             info.mode, info.uid, info.gid = thing.mode, thing.uid, thing.gid
             info.mtime, info.devminor = thing.mtime, thing.minor
             if thing.attribute:
                 info.pax_headers = {"SCHILY.xattr.user.x": thing.attribute}
-            body = thing.content if thing.kind == "f" else b""
+            body = thing.content if thing.kind == "f" and not is_name else b""
             info.size = len(body)
             archive.addfile(info, io.BytesIO(body))
     return stream.getvalue()
+
+
+def _text(path: bytes) -> str:
+    return (b"./" + path).decode("utf-8", "surrogateescape")
 
 
 def imported(repository: Repository, members: Iterable[tuple[bytes, Thing | Name]]) -> Snapshot:
@@ -99,19 +98,12 @@ def captured(
 ) -> Snapshot:
     """Store a tree as a capture does: in order, the first name of an inode as the file.
 
-    `links` says of how many names of a path the listing knew, where that was wrong.
+    `links` says of how many names of a path the listing knew, where that was wrong. An inode has
+    its number from the name in the tree that is no `Name`, and its ctime from all that it is.
     """
-    return repository.snapshot(capture(repository, tree, links=links, **facts))
-
-
-def capture(
-    repository: Repository, tree: Tree, *, links: Mapping[bytes, int] | None = None, **facts: Any
-) -> SnapshotId:
-    """The same; return the snapshot's id."""
     names: dict[bytes, list[bytes]] = {}
     for path in sorted(tree, key=sort_key):
-        found = tree[path]
-        names.setdefault(found.of if isinstance(found, Name) else path, []).append(path)
+        names.setdefault(root(tree, path), []).append(path)
     first = {path: group[0] for group in names.values() for path in group}
     count = {path: len(group) for group in names.values() for path in group} | dict(links or {})
     members = [
@@ -122,14 +114,22 @@ def capture(
         recorder = Recorder(repository, writer)
         for entry in split([tar(members)]):
             path = relative(entry.path)
-            listed = None
-            if entry.kind not in "gz":
-                inode = hash(first[path]) & 0xFFFF
-                listed = Listed(
-                    path, entry.kind, 0, 0, 0, 0, 0, entry.mtime_ns, inode, count[path], 1, b""
-                )
+            listed = None if entry.kind in "gz" else _listed(tree, path, count[path])
             recorder.add(entry, listed)
         manifest = recorder.finish()
         writer.finish()
     said: dict[str, Any] = {"time": NOW, "host": "here", "source": "volume:data", "run": "00"}
-    return repository.commit(Snapshot(**(said | facts), manifest=manifest))
+    made = repository.commit(Snapshot(**(said | facts), manifest=manifest))
+    return repository.snapshot(made)
+
+
+def root(tree: Tree, path: bytes) -> bytes:
+    """Return the name that is no second one."""
+    found = tree[path]
+    return found.of if isinstance(found, Name) else path
+
+
+def _listed(tree: Tree, path: bytes, nlink: int) -> Listed:
+    thing, inode = meant(tree, path), crc32(root(tree, path))
+    ctime_ns = 1 + crc32(repr(thing).encode())
+    return Listed(path, thing.kind, 0, 0, 0, 0, 0, ctime_ns, inode, nlink, 1, b"")

@@ -23,6 +23,7 @@ from backup.cli import (
     diff,
     doctor,
     exit_code,
+    find,
     key,
     restore,
 )
@@ -64,6 +65,7 @@ app.command("backup")(backup.backup)
 app.command("snapshots")(snapshots_commands.snapshots)
 app.command("ls")(snapshots_commands.ls)
 app.command("diff")(diff.diff)
+app.command("find")(find.find)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)

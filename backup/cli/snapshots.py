@@ -136,14 +136,14 @@ def ls(
         return
     matched = _members(repository, found, wanted)
     if context.voice.as_json:
-        rows = [_member_json(member) for member in matched]
+        rows = [member_json(member) for member in matched]
         _demand(rows, path)
         context.voice.document(rows)
         return
     count = 0
     for member in matched:
         count += 1
-        context.voice.answer(_member_line(member))
+        context.voice.answer(member_line(member))
     _demand(range(count), path)
 
 
@@ -171,7 +171,8 @@ def _list_notes(context: Context, repository: Repository, snapshot: Snapshot) ->
         context.voice.answer(f"{printable(to_bytes(note.path))}: {note.text}")
 
 
-def _member_line(member: Member) -> str:
+def member_line(member: Member) -> str:
+    """Return an entry as `ls -l` shows it."""
     mode = _TYPES.get(member.kind, "?") + _permissions(member.mode)
     seconds = member.mtime_ns // 10**9
     link = ""
@@ -205,7 +206,8 @@ def date_text(seconds: int) -> str:
         return f"@{seconds}"
 
 
-def _member_json(member: Member) -> dict[str, Any]:
+def member_json(member: Member) -> dict[str, Any]:
+    """Return an entry as scripts get it."""
     return {
         "path": printable(to_bytes(member.path)),
         "type": member.kind,

@@ -98,3 +98,45 @@ def test_everything_read_anew_is_no_difference(
 
     assert set(by_path(voltar("--json", "diff", first, second))) == {"", "f0"}
     assert voltar("--json", "diff", second, second).summary["unchanged"] == 200
+
+
+def test_find_tells_which_snapshots_have_which_version(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path]
+):
+    volume, other = filled({"etc/App.conf": b"1", "gone": b"2", EVIL: b"3"}), filled()
+    ids = [saved(voltar, volume)]
+    fill(place(volume), {"new": b"4"})
+    ids.append(saved(voltar, volume, "--full"))
+    (place(volume) / "gone").unlink()
+    fill(place(volume), {"etc/App.conf": b"changed"})
+    ids.append(saved(voltar, volume))
+    saved(voltar, other)
+
+    told = voltar("--json", "find", "*.conf", "gone", "EVIL*", "--ignore-case")
+
+    found = [event for event in told.events if event["type"] == "version"]
+    assert [(event["entry"]["path"], event["snapshots"]) for event in found] == [
+        ("etc/App.conf", ids[2:]),
+        (SHOWN, ids),
+        ("etc/App.conf", ids[:2]),
+        ("gone", ids[:2]),
+    ]
+    assert {(event["source"], event["first"]["id"]) for event in found} == {
+        (f"volume:{volume}", ids[0]),
+        (f"volume:{volume}", ids[2]),
+    }
+    assert told.summary == {"type": "summary", "versions": 4, "snapshots": 4}
+    lines = voltar("find", "gone").text.splitlines()
+    assert lines[0].startswith(ids[1][:10])
+    assert lines[0].endswith(f"volume:{volume}")
+    assert lines[1].endswith(f"gone  (2 snapshots, since {ids[0][:10]} of {lines[1][-20:-1]})")
+    assert SHOWN in voltar("find", "evil*").text
+    only_one = voltar("--json", "find", "etc/*", "--snapshot", ids[0], "--source", volume)
+    assert [event["snapshots"] for event in only_one.events if event["type"] == "version"] == [
+        ids[:1]
+    ]
+    assert voltar("--json", "find", "gone", "--source", other).summary["versions"] == 0
+    assert "nothing matches" in voltar("find", "*.CONF").err
+    assert voltar("find", "x", "--source", "nobody", code=1).err
+    assert voltar("find", "x", "--from-host", "nowhere", code=1).err
+    assert voltar("find", "[z-a]", code=2).err

@@ -8,33 +8,8 @@ from backup.inventory import inventory
 from backup.paths import sort_key
 from tests.memory_store import MemoryStore
 from tests.saved import plain
+from tests.strategies import TREE_PATHS, things, trees
 from tests.trees import Name, Thing, captured, imported, meant
-
-PATHS = [b"a", b"a-", b"a/b", b"a/b/c", b"a.b", b"b", b"b\xff", b"b\x01", b"\x1b[2J"]
-
-things = st.builds(
-    Thing,
-    kind=st.sampled_from("fffdlpc"),
-    content=st.sampled_from([b"", b"1", b"2", b"33", b"3" * 4000, b"4" * 4000]),
-    mode=st.sampled_from([0o644, 0o4755]),
-    uid=st.integers(0, 1),
-    gid=st.integers(0, 1),
-    mtime=st.integers(1, 2),
-    link=st.sampled_from(["x", "y"]),
-    minor=st.integers(0, 1),
-    attribute=st.sampled_from(["", "v", "w"]),
-)
-
-
-@st.composite
-def trees(draw):
-    tree = draw(st.dictionaries(st.sampled_from(PATHS), things, max_size=6))
-    files = sorted(path for path, thing in tree.items() if thing.kind == "f")
-    if files:
-        others = [path for path in PATHS if path not in tree]
-        for path in draw(st.lists(st.sampled_from(others), unique=True, max_size=4)):
-            tree[path] = Name(draw(st.sampled_from(files)))
-    return tree
 
 
 @st.composite
@@ -43,7 +18,7 @@ def archives(draw, tree):
     files = [(path, thing) for path, thing in tree.items() if isinstance(thing, Thing)]
     links = [(path, thing) for path, thing in tree.items() if isinstance(thing, Name)]
     files, links = draw(st.permutations(files)), draw(st.permutations(links))
-    earlier = draw(st.lists(st.tuples(st.sampled_from(PATHS), things), max_size=3))
+    earlier = draw(st.lists(st.tuples(st.sampled_from(TREE_PATHS), things), max_size=3))
     earlier = [(path, thing) for path, thing in earlier if path in tree]
     chained = {}
     for path, link in links:
