@@ -16,7 +16,7 @@ from itertools import islice
 import msgspec
 
 from backup.pattern import Patterns
-from backup.pieces import Pieces, contents
+from backup.pieces import Pieces, contents, length
 from backup.recorder import BUNDLED_BELOW
 from backup.report import Advanced, OnEvent
 from backup.repository import Line, Member, Repository, Snapshot
@@ -63,7 +63,7 @@ def versions(
             path: Version(member, going_on[path].first if path in same else number, number)
             for path, member in now.items()
         }
-        on_event(Advanced(entries=1))
+        on_event(Advanced(length(snapshot.manifest), 1))
     ended.append(list(going_on.values()))
     return [version for versions in reversed(ended) for version in versions]
 

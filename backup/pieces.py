@@ -59,6 +59,11 @@ class Pieces(Generic[Result]):
         return _Piece(data[:first], result, data[last:]) if first else _Piece(data, result, None)
 
 
+def length(manifest: Sequence[Extent]) -> int:
+    """Return how many bytes a manifest has."""
+    return sum(extent.length for extent in manifest)
+
+
 def contents(repository: Repository, extents: Sequence[Extent]) -> Iterator[tuple[Extent, bytes]]:
     """Yield the bytes of each extent. Raises IntegrityError."""
     blocks = repository.read(extents)

@@ -26,6 +26,7 @@ from backup.cli import (
     find,
     key,
     restore,
+    stats,
 )
 from backup.cli import init as init_command
 from backup.cli import snapshots as snapshots_commands
@@ -66,6 +67,7 @@ app.command("snapshots")(snapshots_commands.snapshots)
 app.command("ls")(snapshots_commands.ls)
 app.command("diff")(diff.diff)
 app.command("find")(find.find)
+app.command("stats")(stats.stats)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)

@@ -15,6 +15,7 @@ from backup.find import Version, versions
 from backup.lookup import Found, find_snapshot
 from backup.paths import printable
 from backup.pattern import Patterns
+from backup.pieces import length
 from backup.report import Finished, OnEvent, Started
 from backup.repository import SHORT_ID, Repository
 
@@ -56,10 +57,11 @@ def find(
         chosen, damaged = repository.readable()
     histories = _histories(chosen, source, from_host)
     with listening(context.voice) as listener:
-        subject = f"{sum(map(len, histories))} snapshots"
-        listener(Started("search", subject))
+        every = [snapshot.manifest for history in histories for _, snapshot in history]
+        size = sum(map(length, every))
+        listener(Started("search", "manifests", size, len(every), "snapshots"))
         found = _searched(repository, histories, patterns, listener)
-        listener(Finished("search", subject))
+        listener(Finished("search", "manifests"))
     _tell(context.voice, found)
     for error in damaged:
         context.voice.error(error, INTEGRITY)

@@ -140,3 +140,31 @@ def test_find_tells_which_snapshots_have_which_version(
     assert voltar("find", "x", "--source", "nobody", code=1).err
     assert voltar("find", "x", "--from-host", "nowhere", code=1).err
     assert voltar("find", "[z-a]", code=2).err
+
+
+def test_stats_tell_what_snapshots_hold_and_what_they_take(voltar: Voltar, filled: Filled):
+    data = os.urandom(600_000)
+    one, two = filled({"a": data, "b": bytes(100_000)}), filled({"copy": data})
+    ids = [saved(voltar, one), saved(voltar, one), saved(voltar, two)]
+
+    told = voltar("--json", "stats")
+
+    summary = told.summary
+    sources = {event["source"]: event for event in told.events if event["type"] == "source"}
+    assert set(sources) == {f"volume:{one}", f"volume:{two}"}
+    assert (summary["snapshots"], summary["entries"]) == (3, 8)
+    assert summary["bytes"] == 2 * 700_000 + 600_000
+    assert 600_000 < summary["bytes_stored"] < 620_000  # the zeros take next to nothing
+    assert 700_000 < summary["bytes_unique"] < 720_000
+    assert 2.7 < summary["deduplication"] < 2.9
+    assert sources[f"volume:{two}"]["bytes_stored"] > 600_000
+    packs = [path.stat().st_size for path in (voltar.repository or Path()).glob("packs/*")]
+    assert (summary["packs"], summary["bytes_packs"]) == (len(packs), sum(packs))
+    assert summary["bytes_unused"] == sum(packs) - summary["bytes_stored"] < 10_000
+    some = voltar.summary("stats", ids[1], f"volume:{one}", ids[2][:8])
+    assert (some["snapshots"], some["bytes"]) == (2, 1_300_000)
+    assert "packs" not in some
+    text = voltar("stats").text
+    assert "size           1.9 MiB, if each were restored\n" in text
+    assert f"\nvolume:{two}\t" in text
+    assert voltar("stats", "nobody", code=1).err
