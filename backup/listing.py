@@ -22,7 +22,7 @@ FORMAT = r"%y %m %U %G %s %T@ %C@ %i %n %D %P\0%l\0"
 
 _NANO = 1_000_000_000
 _KINDS = {letter.encode(): letter for letter in "fdlcbps"}
-_NAMES = {
+KIND_NAMES = {
     "f": "file",
     "d": "directory",
     "l": "symbolic link",
@@ -176,7 +176,7 @@ def compare(
         if want and not _skipped(want.path, want.kind if not have else "", skip):
             yield from _differences(want, have, groups)
         elif have and not want and not _skipped(have.path, have.kind, skip):
-            yield Difference(have.path, "extra", "", _NAMES[have.kind])
+            yield Difference(have.path, "extra", "", KIND_NAMES[have.kind])
 
 
 def _skipped(path: bytes, alone: str, skip: Sequence[bytes]) -> bool:
@@ -227,10 +227,10 @@ def _implied(have: Listed, following: Expected | None) -> bool:
 
 def _differences(want: Expected, have: Listed | None, groups: "_Groups") -> Iterator[Difference]:
     if not have:
-        yield Difference(want.path, "missing", _NAMES[want.kind], "")
+        yield Difference(want.path, "missing", KIND_NAMES[want.kind], "")
         return
     if want.kind != have.kind:
-        yield Difference(want.path, "kind", _NAMES[want.kind], _NAMES[have.kind])
+        yield Difference(want.path, "kind", KIND_NAMES[want.kind], KIND_NAMES[have.kind])
         return
     wanted, found = _numbers(want), _numbers(have)
     if wanted != found:

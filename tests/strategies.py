@@ -8,6 +8,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from backup.blocks import Block
+from tests.trees import Name, Thing
 
 names = (
     st.one_of(
@@ -95,3 +96,33 @@ def reused(blocks: list[bytes]) -> Iterator[Block]:
         memory[: len(block)] = block
         yield memory[: len(block)]
         memory[:] = b"\xa5" * len(memory)
+
+
+TREE_PATHS = [b"a", b"a-", b"a/b", b"a/b/c", b"a.b", b"b", b"b\xff", b"b\x01", b"\x1b[2J"]
+
+things = st.builds(
+    Thing,
+    kind=st.sampled_from("fffdlpc"),
+    content=st.sampled_from([b"", b"1", b"2", b"33", b"3" * 4000, b"4" * 4000]),
+    mode=st.sampled_from([0o644, 0o4755]),
+    uid=st.integers(0, 1),
+    gid=st.integers(0, 1),
+    mtime=st.integers(1, 2),
+    link=st.sampled_from(["x", "y"]),
+    minor=st.integers(0, 1),
+    attribute=st.sampled_from(["", "v", "w"]),
+)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> dict[bytes, Thing | Name]:
+    """Draw a small tree out of few paths and properties: two of them have much in common."""
+    tree: dict[bytes, Thing | Name] = draw(
+        st.dictionaries(st.sampled_from(TREE_PATHS), things, max_size=6)
+    )
+    files = sorted(p for p, thing in tree.items() if isinstance(thing, Thing) and thing.kind == "f")
+    if files:
+        others = [path for path in TREE_PATHS if path not in tree]
+        for path in draw(st.lists(st.sampled_from(others), unique=True, max_size=4)):
+            tree[path] = Name(draw(st.sampled_from(files)))
+    return tree

@@ -20,13 +20,16 @@ from backup.cli import (
     archive,
     backup,
     check,
+    diff,
     doctor,
     exit_code,
+    find,
     forget,
     key,
     prune,
     restore,
     retention,
+    stats,
     tag,
 )
 from backup.cli import init as init_command
@@ -66,6 +69,9 @@ app.command("init")(init_command.init)
 app.command("backup")(backup.backup)
 app.command("snapshots")(snapshots_commands.snapshots)
 app.command("ls")(snapshots_commands.ls)
+app.command("diff")(diff.diff)
+app.command("find")(find.find)
+app.command("stats")(stats.stats)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)

@@ -191,14 +191,14 @@ def ls(
         return
     matched = _members(repository, found, wanted)
     if context.voice.as_json:
-        rows = [_member_json(member) for member in matched]
+        rows = [member_json(member) for member in matched]
         _demand(rows, path)
         context.voice.document(rows)
         return
     count = 0
     for member in matched:
         count += 1
-        context.voice.answer(_member_line(member))
+        context.voice.answer(member_line(member))
     _demand(range(count), path)
 
 
@@ -226,7 +226,8 @@ def _list_notes(context: Context, repository: Repository, snapshot: Snapshot) ->
         context.voice.answer(f"{printable(to_bytes(note.path))}: {note.text}")
 
 
-def _member_line(member: Member) -> str:
+def member_line(member: Member) -> str:
+    """Return an entry as `ls -l` shows it."""
     mode = _TYPES.get(member.kind, "?") + _permissions(member.mode)
     seconds = member.mtime_ns // 10**9
     link = ""
@@ -236,7 +237,7 @@ def _member_line(member: Member) -> str:
         link = f" link to {printable(to_bytes(member.link))}"
     name = printable(to_bytes(member.path)) or "."
     owner = f"{member.uid}:{member.gid}"
-    return f"{mode} {owner:>11} {member.size:>12} {_date(seconds)} {name}{link}"
+    return f"{mode} {owner:>11} {member.size:>12} {date_text(seconds)} {name}{link}"
 
 
 def _permissions(mode: int) -> str:
@@ -251,7 +252,8 @@ def _permissions(mode: int) -> str:
     return "".join(letters)
 
 
-def _date(seconds: int) -> str:
+def date_text(seconds: int) -> str:
+    """Return seconds since 1970 as a local time; any number is one."""
     try:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
         return moment.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -259,7 +261,8 @@ def _date(seconds: int) -> str:
         return f"@{seconds}"
 
 
-def _member_json(member: Member) -> dict[str, Any]:
+def member_json(member: Member) -> dict[str, Any]:
+    """Return an entry as scripts get it."""
     return {
         "path": printable(to_bytes(member.path)),
         "type": member.kind,

@@ -24,8 +24,8 @@ PROJECT = Path(__file__).parents[2]
 EVIL = "\x1b[2J\x1b]0;owned\x07\r"
 MODULES = (errors, transports.errors, backup.archive, backup.tarsplit, backup.listing)
 COMMANDS = [
-    "init", "backup", "snapshots", "ls", "restore", "export", "import", "check", "doctor", "forget",
-    "unforget", "tag", "pin", "unpin",
+    "init", "backup", "snapshots", "ls", "diff", "find", "restore", "export", "import", "check",
+    "doctor", "stats", "forget", "unforget", "tag", "pin", "unpin", "prune",
 ]  # fmt: skip
 
 

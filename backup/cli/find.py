@@ -1,0 +1,149 @@
+"""voltar find"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Annotated, Any, Final
+
+import typer
+
+from backup.cli import INTEGRITY
+from backup.cli.console import Voice, listening
+from backup.cli.context import Context
+from backup.cli.snapshots import member_json, member_line
+from backup.errors import RepositoryError, NoSuchSnapshot
+from backup.find import Version, versions
+from backup.lookup import Found, find_snapshot
+from backup.paths import printable
+from backup.pattern import Patterns
+from backup.pieces import length
+from backup.report import Finished, OnEvent, Started
+from backup.repository import SHORT_ID, Repository
+
+_PATTERN_HELP: Final = "'*.conf' for a name anywhere, 'etc/**/*.conf' or '/notes' for a whole path."
+
+History = list[Found]
+"""The snapshots of one source, the oldest first."""
+
+
+def find(
+    ctx: typer.Context,
+    pattern: Annotated[list[str], typer.Argument(metavar="PATTERN", help=_PATTERN_HELP)],
+    *,
+    source: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Only in this source: volume:NAME.")
+    ] = None,
+    snapshot: Annotated[
+        str | None, typer.Option(metavar="SNAPSHOT", help="Only in this one.")
+    ] = None,
+    from_host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Only in snapshots of this host.")
+    ] = None,
+    ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Take a for A.")] = False,
+) -> None:
+    """Find files in all snapshots: where is it, since when, and when was it last there?
+
+    Examples: voltar find '*.conf' · voltar find 'etc/**/app.*' --source volume:pgdata -i
+
+    Each version of a file is told once, under the newest snapshot that has it, and with the oldest
+    of those before that have it too; the newest snapshots come first.
+    """
+    context: Context = ctx.obj
+    patterns = Patterns(pattern, ignore_case=ignore_case)
+    repository = context.open()
+    if snapshot is not None:
+        chosen = [find_snapshot(repository, snapshot, host=from_host)]
+        damaged: list[RepositoryError] = []
+    else:
+        chosen, damaged = repository.readable()
+    histories = _histories(chosen, source, from_host)
+    with listening(context.voice) as listener:
+        every = [snapshot.manifest for history in histories for _, snapshot in history]
+        size = sum(map(length, every))
+        listener(Started("search", "manifests", size, len(every), "snapshots"))
+        found = _searched(repository, histories, patterns, listener)
+        listener(Finished("search", "manifests"))
+    _tell(context.voice, found)
+    for error in damaged:
+        context.voice.error(error, INTEGRITY)
+    if damaged:
+        raise typer.Exit(INTEGRITY)
+
+
+def _histories(found: Iterable[Found], source: str | None, host: str | None) -> list[History]:
+    """Return what is asked for, source by source. Raises NoSuchSnapshot where that is nothing."""
+    wanted = [
+        item
+        for item in found
+        if (source is None or item[1].source in (source, f"volume:{source}"))
+        and (host is None or item[1].host == host)
+    ]
+    if not wanted and (source is not None or host is not None):
+        whose = " ".join(filter(None, (source, f"on {host}" if host else "")))
+        raise NoSuchSnapshot(
+            f"there are no snapshots of {whose}", hint="`voltar snapshots` shows what there is"
+        )
+    wanted.sort(key=_of_source)
+    return [list(history) for _, history in groupby(wanted, key=_of_source)]
+
+
+def _of_source(item: Found) -> tuple[str, str]:
+    return item[1].source, item[1].host
+
+
+def _searched(
+    repository: Repository, histories: Sequence[History], patterns: Patterns, on_event: OnEvent
+) -> list[tuple[History, list[Version]]]:
+    return [
+        (history, versions(repository, [one for _, one in history], patterns, on_event))
+        for history in histories
+    ]
+
+
+def _tell(voice: Voice, found: list[tuple[History, list[Version]]]) -> None:
+    every = [version for _, some in found for version in some]
+    searched = sum(len(history) for history, _ in found)
+    if voice.as_json:
+        for history, some in found:
+            for version in some:
+                voice.event(_as_json(history, version))
+        voice.event({"type": "summary", "versions": len(every), "snapshots": searched})
+        return
+    several_hosts = len({history[0][1].host for history, _ in found}) > 1
+    for history, some in found:
+        for line in _lines(history, some, with_host=several_hosts):
+            voice.answer(line)
+    voice.say(f"{len(every)} versions in {searched} snapshots" if every else "nothing matches")
+
+
+def _lines(history: History, found: list[Version], *, with_host: bool) -> Iterator[str]:
+    for last, some in groupby(found, key=lambda version: version.last):
+        snapshot = history[last][1]
+        host = f" on {snapshot.host}" if with_host else ""
+        yield printable(f"{_name(history, last)}  {snapshot.source}{host}".encode())
+        for version in some:
+            count = version.last - version.first + 1
+            others = f"  ({count} snapshots, since {_name(history, version.first)})"
+            yield f"  {member_line(version.member)}{others if count > 1 else ''}"
+
+
+def _name(history: History, number: int) -> str:
+    snapshot_id, snapshot = history[number]
+    time = snapshot.time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return f"{snapshot_id[:SHORT_ID]} of {time}"
+
+
+def _as_json(history: History, version: Version) -> dict[str, Any]:
+    snapshot = history[version.last][1]
+    return {
+        "type": "version",
+        "source": snapshot.source,
+        "host": snapshot.host,
+        "entry": member_json(version.member),
+        "first": _snapshot_json(history[version.first]),
+        "last": _snapshot_json(history[version.last]),
+        "snapshots": [name for name, _ in history[version.first : version.last + 1]],
+    }
+
+
+def _snapshot_json(found: Found) -> dict[str, str]:
+    return {"id": found[0], "time": found[1].time.isoformat()}

@@ -1,0 +1,75 @@
+"""Manifests read in pieces, so that what successive snapshots share is looked at once.
+
+A manifest is stored in chunks, and most of them are those of the snapshot before. A *piece* is one
+of them. All records that lie wholly in a piece are looked at when it is met for the first time;
+later only what came of that is needed, and the few bytes at its ends that are parts of records.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from backup.errors import IntegrityError
+from backup.repository import Extent, Line, Repository
+from backup.repository.manifest import decode_lines
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece(Generic[Result]):
+    """What is kept of a piece: up to its first line end, behind its last, and what lies between.
+
+    A piece without a line end is all `head`, and has no `tail`.
+    """
+
+    head: bytes
+    result: Result
+    tail: bytes | None
+
+
+class Pieces(Generic[Result]):
+    """Looks at manifests, one after the other; remembers the pieces of the last one."""
+
+    def __init__(self, repository: Repository, look: Callable[[Iterable[Line]], Result]) -> None:
+        """`look` makes a result of successive records; it is called for each piece, and between."""
+        self._repository = repository
+        self._look = look
+        self._known: dict[Extent, _Piece[Result]] = {}
+
+    def results(self, manifest: Sequence[Extent]) -> Iterator[Result]:
+        """Yield what was made of all records of a manifest, in order. Raises IntegrityError."""
+        new = [extent for extent in dict.fromkeys(manifest) if extent not in self._known]
+        read = {extent: self._piece(data) for extent, data in contents(self._repository, new)}
+        self._known = {extent: read.get(extent) or self._known[extent] for extent in manifest}
+        rest = b""
+        for extent in manifest:
+            piece = self._known[extent]
+            rest += piece.head
+            if piece.tail is not None:
+                yield self._look(decode_lines((rest,)))
+                yield piece.result
+                rest = piece.tail
+        if rest:
+            raise IntegrityError("a manifest ends in the middle of a record")
+
+    def _piece(self, data: bytes) -> _Piece[Result]:
+        first, last = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+        result = self._look(decode_lines((data[first:last],)))
+        return _Piece(data[:first], result, data[last:]) if first else _Piece(data, result, None)
+
+
+def length(manifest: Sequence[Extent]) -> int:
+    """Return how many bytes a manifest has."""
+    return sum(extent.length for extent in manifest)
+
+
+def contents(repository: Repository, extents: Sequence[Extent]) -> Iterator[tuple[Extent, bytes]]:
+    """Yield the bytes of each extent. Raises IntegrityError."""
+    blocks = repository.read(extents)
+    data = b""
+    for extent in extents:
+        while len(data) < extent.length:
+            data += next(blocks)
+        yield extent, data[: extent.length]
+        data = data[extent.length :]
