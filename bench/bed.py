@@ -29,7 +29,10 @@ class Bed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of all commands: this engine, passwords, no caches of other runs."""
+        """The environment of all commands: this engine, passwords, no caches of other runs.
+
+        Python keeps byte code, as it does of what is installed, whatever it is told here.
+        """
         ours = {
             "PYTHONPATH": str(Path(__file__).parents[1]),
             "VOLTAR_PASSWORD": "benchmark",
@@ -42,6 +45,7 @@ class Bed:
         }
         others = ("VOLTAR_", "RESTIC_", "BORG_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
         return kept | dict(self.engine.environment) | ours
 
     def volume(self) -> tuple[str, Path]:
