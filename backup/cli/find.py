@@ -10,7 +10,7 @@ from backup.cli import INTEGRITY
 from backup.cli.console import Voice, listening
 from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
-from backup.errors import RepositoryError, NoSuchSnapshot
+from backup.errors import NoSuchSnapshot, RepositoryError
 from backup.find import Version, versions
 from backup.lookup import Found, find_snapshot
 from backup.paths import printable
