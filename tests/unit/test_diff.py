@@ -189,3 +189,26 @@ def test_an_inventory_is_the_same_through_a_file_on_disk(repository, monkeypatch
     assert on_disk == in_memory
     for nodes in on_disk:
         assert [node.path for node in nodes] == sorted(tree, key=sort_key)
+
+
+def test_small_files_that_lie_elsewhere_are_read_together(repository, monkeypatch):
+    before = captured(
+        repository, {b"%d" % number: Thing(content=b"%d" % number * 99) for number in range(500)}
+    )
+    after = captured(
+        repository, {b"%d" % number: Thing(content=b"%d" % number * 99) for number in range(1, 500)}
+    )
+    sides = [list(inventory(repository, snapshot)) for snapshot in (before, after)]
+    reads: list[int] = []
+    read = repository.read
+
+    def counted(items):
+        reads.append(1)
+        return read(items)
+
+    monkeypatch.setattr(repository, "read", counted)
+
+    found = list(Diff(repository).differences(*sides))
+
+    assert [one.path for one in found] == [b"0"]
+    assert len(reads) == 1
