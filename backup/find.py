@@ -86,7 +86,7 @@ def _unchanged(
             old.extents == member.extents and not (member.kind == "h" and member.ctime_ns)
         ):
             same.add(path)
-        elif old.size == old.body_size == member.body_size < BUNDLED_BELOW:
+        elif member.kind == "f" and old.size == old.body_size == member.body_size < BUNDLED_BELOW:
             unsure[path] = (old.extents, member.extents)
     return same | equal(repository, unsure)
 

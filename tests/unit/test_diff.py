@@ -114,10 +114,12 @@ def test_the_last_entry_of_a_name_is_what_an_archive_comes_to(repository):
         (b"a", new),
         (b"m", Name(b"a")),
         (b"n", Name(b"l")),
+        (b"l", new),
+        (b"o", Name(b"l")),
         (b"z", old),
         (b"z", Thing(kind="d")),
     ]
-    tree: Tree = {b"a": new, b"l": old, b"m": Name(b"a"), b"n": Name(b"l"), b"z": Thing(kind="d")}
+    tree: Tree = {b"a": new, b"l": new, b"m": new, b"n": old, b"o": new, b"z": Thing(kind="d")}
 
     assert told(repository, imported(repository, archive), captured(repository, tree)) == {}
 
