@@ -166,7 +166,7 @@ def import_file(  # noqa: PLR0913  where from, where to, and as what
         statistics=statistics,
         manifest=manifest,
     )
-    return repository.commit(snapshot), snapshot
+    return repository.commit(snapshot, writer), snapshot
 
 
 @contextlib.contextmanager

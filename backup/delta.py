@@ -55,15 +55,15 @@ class _Present:
     """Whether chunks may be referred to; most extents lie in the chunk of the one before."""
 
     def __init__(self, repository: Repository) -> None:
-        self._index = repository.index
-        self._known: set[str] = set()
+        self._reading = repository.readings.current()
+        self._last = ""
 
     def __call__(self, extents: Iterable[Extent]) -> bool:
         for extent in extents:
-            if extent.chunk not in self._known:
-                if chunk_of(extent) not in self._index:
+            if extent.chunk != self._last:
+                if chunk_of(extent) not in self._reading:
                     return False
-                self._known.add(extent.chunk)
+                self._last = extent.chunk
         return True
 
 

@@ -13,7 +13,7 @@
     │  ├─ RepositoryExists      one cannot be made where there is one
     │  ├─ NotARepository        the store holds no repository
     │  ├─ WrongKey              the password opens none of the repository's keys
-    │  ├─ TooLate               a backup took longer than prune's grace period allows
+    │  ├─ TooLate               a deadline has passed after which prune may delete what is meant
     │  ├─ UnsupportedFormat     written by a newer voltar
     │  ├─ NoSuchKey             none of the repository's keys, or more than one, has that id
     │  ├─ NoSuchSnapshot        nothing, or more than one thing, answers to the name
@@ -101,7 +101,7 @@ class WrongKey(RepositoryError):
 
 
 class TooLate(RepositoryError):
-    """The deadline of a reading passed before the snapshot could be committed."""
+    """Prune may delete by now what was referred to: what a backup saw, or what was forgotten."""
 
 
 class UnsupportedFormat(RepositoryError):

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ from backup.report import Noted, OnEvent
 from backup.repository import Repository, Snapshot, SnapshotId, Statistics, Writer
 from backup.targets import Group, Plan, Source, alone
 from transports.errors import TransportError
+
+_READING_LASTS_S: Final = 900.0
+"""A source that is begun later looks at the store anew: the time to commit it counts from then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ def back_up(
     store is gone), IntegrityError.
     """
     newest = {} if wishes.full or wishes.parent else _newest(repository, engine.name, on_event)
+    for error in repository.readings.current().damaged:
+        on_event(Noted("repository", b"", f"{error}; `voltar check` says more"))
     with repository.writer() as writer:
         work = _Run(engine, repository, writer, wishes, newest, run, on_event)
         for group in plan.groups:
@@ -137,6 +143,8 @@ class _Run:
     def _back_up_source(self, reader: Helper, source: Source) -> Saved:
         started = time.monotonic()
         writer = self.writer
+        if started - writer.reading.taken > _READING_LASTS_S:
+            writer.renew(self.repository.readings.renewed(writer.reading))
         added_before, stored_before = writer.added, writer.stored
         parent = self.wishes.parent or self.newest.get(source.name)
         wish = Wish(parent[1] if parent else None, self.wishes.exclusion)
@@ -152,7 +160,7 @@ class _Run:
             seconds=round(time.monotonic() - started, 3),
         )
         snapshot = self._record(source, captured, statistics, parent[0] if parent else None)
-        return Saved(self.repository.commit(snapshot), snapshot, captured.warnings)
+        return Saved(self.repository.commit(snapshot, writer), snapshot, captured.warnings)
 
     def _record(
         self,

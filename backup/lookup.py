@@ -4,14 +4,18 @@
 volume:NAME          the newest snapshot of a source
 volume:NAME@TIME     the newest up to then; a time without a zone is local, and a date
                      without a time is the end of that day
+
+Forgotten snapshots are found by `find_id` only.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date, datetime, time
 from typing import Final
 
-from backup.errors import NoSuchSnapshot, UsageError
+from backup.errors import NoSuchSnapshot, RepositoryError, UsageError
 from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
+from backup.repository.marker import forgotten
 
 Found = tuple[SnapshotId, Snapshot]
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
@@ -22,19 +26,31 @@ _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 def find_snapshot(repository: Repository, text: str, *, host: str | None = None) -> Found:
     """Return the snapshot that `text` names; of several hosts' volumes of one name, that of `host`.
 
-    Raises NoSuchSnapshot, UsageError.
+    Raises NoSuchSnapshot, UsageError, and IntegrityError where something may be hidden by damage.
     """
+    hidden = None
     if _ID.fullmatch(text):
-        found = _by_prefix(repository, text)
-        if found is not None:
-            return found
-    every = repository.snapshots()
+        found = _beginning(repository.snapshot_ids(), text)
+        if found is not None and not _is_hidden(repository, found):
+            return found, repository.snapshot(found)
+        hidden = found
+    every, damaged = repository.readable()
+    if damaged:
+        raise type(damaged[0])(
+            str(damaged[0]), hint="name a snapshot by its id: `voltar snapshots` shows what is left"
+        ) from damaged[0]
     source, limit = text, None
     matches = _of_source(every, text)
     if not matches and "@" in text:
         source, _, when = text.rpartition("@")
         limit = _time(when)
         matches = _of_source(every, source)
+    if not matches and hidden is not None:
+        shown = hidden[:SHORT_ID]
+        raise NoSuchSnapshot(
+            f"snapshot {shown} was forgotten",
+            hint=f"`voltar unforget {shown}` brings it back, for a day",
+        )
     if not matches:
         raise NoSuchSnapshot(
             f"no snapshot is called {text!r}", hint="`voltar snapshots` shows what there is"
@@ -47,6 +63,20 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
     return before[-1]
 
 
+def find_id(snapshot_ids: Sequence[SnapshotId], text: str) -> SnapshotId:
+    """Return the one of some ids that begins with `text`. Raises NoSuchSnapshot, UsageError."""
+    if not _ID.fullmatch(text):
+        raise UsageError(
+            f"{text!r} is no snapshot's id", hint="write an id, or its first characters: 3fa9c1d2e0"
+        )
+    found = _beginning(snapshot_ids, text)
+    if found is None:
+        raise NoSuchSnapshot(
+            f"no snapshot's id begins with {text!r}", hint="`voltar snapshots` shows what there is"
+        )
+    return found
+
+
 def _of_source(every: list[Found], source: str) -> list[Found]:
     names = (source, f"volume:{source}")
     found = [item for item in every if item[1].source in names]
@@ -57,12 +87,19 @@ def _of_source(every: list[Found], source: str) -> list[Found]:
     return long if len({item[1].source for item in long}) == 1 else []
 
 
-def _by_prefix(repository: Repository, prefix: str) -> Found | None:
-    ids = [found for found in repository.snapshot_ids() if found.startswith(prefix)]
+def _beginning(snapshot_ids: Sequence[SnapshotId], prefix: str) -> SnapshotId | None:
+    ids = [found for found in snapshot_ids if found.startswith(prefix)]
     if len(ids) > 1:
         shown = ", ".join(sorted(found[: max(SHORT_ID, len(prefix) + 2)] for found in ids)[:4])
         raise NoSuchSnapshot(f"{len(ids)} snapshots begin with {prefix!r}: {shown}")
-    return (ids[0], repository.snapshot(ids[0])) if ids else None
+    return ids[0] if ids else None
+
+
+def _is_hidden(repository: Repository, snapshot_id: SnapshotId) -> bool:
+    try:
+        return forgotten(repository.store, repository.keys, snapshot_id) is not None
+    except RepositoryError:
+        return False  # a marker that is damaged hides nothing
 
 
 def _of_one_host(matches: list[Found], text: str, host: str | None) -> list[Found]:

@@ -49,8 +49,8 @@ class Usage:
 class PackUsage:
     """All packs of a repository: their number, and bytes.
 
-    `unused` bytes are no chunk that a snapshot needs: chunks of snapshots that are gone or were
-    never completed, second copies, and the tables of the packs, which are less than 1 % mostly.
+    `unused` bytes are no chunk that a snapshot needs: chunks of snapshots that were forgotten or
+    never completed, second copies, and the tables of packs, which are less than 1 % mostly.
     Of `idle` packs, which have `idle_size` bytes, nothing is needed.
     """
 
@@ -113,7 +113,7 @@ class Statistician:
     def _weigh(self, chunks: set[ChunkId], usage: Usage) -> None:
         """Add the sizes of a source's chunks to its usage, and those of new ones to the total."""
         for chunk in chunks:
-            place = self._repository.index.find(chunk)
+            place = self._repository.readings.find(chunk)
             if place is None:
                 raise IntegrityError(
                     f"chunk {chunk.hex()[:16]} is in no pack of the repository",

@@ -189,7 +189,7 @@ def _see_extents(
     for extent in extents:
         if extent.length < 0:
             raise IntegrityError(f"a piece of {_shown(member)} has less than no bytes")
-        if chunk_of(extent) not in repository.index:
+        if repository.readings.find(chunk_of(extent)) is None:
             view.lack(member, extent.chunk)
     return sum(extent.length for extent in extents)
 

@@ -23,6 +23,7 @@ from backup.repository import Repository, Snapshot, SnapshotId, Statistics, crea
 from backup.repository.check import Checked, check
 from backup.repository.crypto import digest
 from backup.repository.keyfile import Derivation
+from backup.repository.pack import PackTable
 from backup.tarsplit import split
 from tests.memory_store import MemoryStore
 from transports.store import Store
@@ -162,3 +163,15 @@ def opened(store: Store, password: str | None) -> dict[SnapshotId, bytes]:
 def checked(repository: Repository) -> Checked:
     """Check a repository as another process would."""
     return check(reopened(repository), ignore)
+
+
+def tables_of(repository: Repository) -> list[PackTable]:
+    """Return the tables of all packs that an index lists and that are there, whole."""
+    reading = repository.readings.current()
+    tables = [reading.tables.table(pack) for pack in reading.view.live | reading.view.spare]
+    return [table for table in tables if table is not None]
+
+
+def chunks_of(repository: Repository) -> set[str]:
+    """Return the ids of all chunks that are in one of these packs."""
+    return {blob.chunk for table in tables_of(repository) for blob in table.blobs}

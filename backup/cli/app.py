@@ -24,9 +24,13 @@ from backup.cli import (
     doctor,
     exit_code,
     find,
+    forget,
     key,
+    prune,
     restore,
+    retention,
     stats,
+    tag,
 )
 from backup.cli import init as init_command
 from backup.cli import snapshots as snapshots_commands
@@ -71,8 +75,16 @@ app.command("stats")(stats.stats)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)
+app.command("prune")(prune.prune)
 app.command("check")(check.check)
+app.command("forget")(forget.forget)
+app.command("unforget")(forget.unforget)
+app.command("tag")(tag.tag)
+app.command("pin")(tag.pin)
+app.command("unpin")(tag.unpin)
 app.command("doctor")(doctor.doctor)
+app.add_typer(retention.app, name="retention")
+app.add_typer(check.repair, name="repair")
 app.add_typer(key.app, name="key")
 
 
@@ -134,6 +146,7 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the global options, wherever they were written, and the rest.
 
     `voltar snapshots --json` means what `voltar --json snapshots` means. Nothing behind "--" moves.
+    The parser knows no option whose value may be left out, so --read-data gets one here.
     """
     front: list[str] = []
     rest: list[str] = []
@@ -145,6 +158,9 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             break
         if word in _VALUED and left:
             front += [word, left.pop(0)]
+        elif word == "--read-data":
+            amount = left.pop(0) if left and left[0][:1].isdigit() else check.READ_ALL
+            rest.append(f"{word}={amount}")
         elif word in _FLAGS or word.split("=", 1)[0] in _VALUED or word.startswith("-r"):
             front.append(word)
         else:

@@ -9,6 +9,7 @@ import typer
 from backup.cli import FAILED, INCOMPLETE, exit_code
 from backup.cli.console import Voice, listening, seconds_text, size_text
 from backup.cli.context import Context
+from backup.cli.policy import demand_tags
 from backup.cli.quantity import parse_size
 from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
@@ -68,6 +69,7 @@ def backup(  # noqa: PLR0913  one parameter an option
         raise UsageError("name what to back up, or say --all", hint="voltar backup --help")
     if full and parent:
         raise UsageError("--full compares with nothing, and --parent names what to compare with")
+    demand_tags(tag or ())
     exclusion = _exclusion(exclude or (), exclude_file or (), exclude_caches, exclude_larger_than)
     repository = context.open()
     compared = find_snapshot(repository, parent) if parent else None

@@ -1,31 +1,90 @@
-"""voltar check"""
+"""voltar check, voltar repair"""
+
+from typing import Annotated, Final
 
 import typer
 
 from backup.cli import INTEGRITY
 from backup.cli.console import listening, size_text
 from backup.cli.context import Context
-from backup.repository import Checked
+from backup.cli.quantity import parse_percent, parse_size
+from backup.repository import (
+    EVERYTHING,
+    SAMPLE_SIZE,
+    Checked,
+    ReadData,
+    Relisted,
+    repair_index,
+)
 from backup.repository import check as check_repository
 
+READ_ALL: Final = "100%"
+"""What --read-data stands for when it is said without an amount."""
 
-def check(ctx: typer.Context) -> None:
-    """Read everything that is stored, and see that it is right.
+repair = typer.Typer(help="Make again what can be made again.", no_args_is_help=True)
 
-    Example: voltar check
 
-    Every pack, chunk, index and snapshot is read, decrypted and compared with its id.
+def check(
+    ctx: typer.Context,
+    *,
+    read_data: Annotated[
+        str | None,
+        typer.Option(
+            "--read-data",
+            metavar="[=AMOUNT]",
+            help="Read all data, or a part of it chosen at random: 5%, 10G, 0.",
+        ),
+    ] = None,
+) -> None:
+    """See that everything that is stored is there, readable and right.
+
+    Examples: voltar check · voltar check --read-data · voltar check --read-data=5%
+
+    All indexes, snapshots and manifests are read, and every piece of every file is looked for.
+    Without --read-data up to 1 GiB of data is read too, chosen at random; what is read is decrypted
+    and compared with its id. A damaged pack is named with the snapshots and files that suffer.
     """
     context: Context = ctx.obj
+    amount = _amount(read_data)
     repository = context.open()
     with listening(context.voice) as listener:
-        found = check_repository(repository, listener)
+        found = check_repository(repository, listener, amount)
     if context.voice.as_json:
         context.voice.event(_as_json(found))
     else:
         _tell(context, found)
     if found.damages:
         raise typer.Exit(INTEGRITY)
+
+
+@repair.command("index")
+def index(ctx: typer.Context) -> None:
+    """Make all indexes anew, from the packs alone.
+
+    Example: voltar repair index
+
+    For when `voltar check` tells of a damaged index. Backups may run meanwhile, `voltar prune` must
+    not.
+    """
+    context: Context = ctx.obj
+    repository = context.open()
+    with listening(context.voice) as listener:
+        done = repair_index(repository, listener)
+    if context.voice.as_json:
+        context.voice.event(_relisted_json(done))
+    else:
+        _tell_relisted(context, done)
+    if done.lost:
+        raise typer.Exit(INTEGRITY)
+
+
+def _amount(text: str | None) -> ReadData:
+    if text is None:
+        return ReadData(size=SAMPLE_SIZE)
+    share = parse_percent(text, "--read-data")
+    if share is not None:
+        return EVERYTHING if share >= 1 else ReadData(share=share)
+    return ReadData(size=parse_size(text, "--read-data"))
 
 
 def _tell(context: Context, found: Checked) -> None:
@@ -36,9 +95,10 @@ def _tell(context: Context, found: Checked) -> None:
             f"{found.unlisted} packs are in no index: left by a backup that was interrupted"
         )
     verdict = f"{len(found.damages)} damages" if found.damages else "everything is right"
+    read = "all data read" if found.read >= found.size else f"{size_text(found.read)} of data read"
     context.voice.answer(
         f"{found.snapshots} snapshots, {found.packs} packs, {found.chunks} chunks, "
-        f"{size_text(found.size)}: {verdict}"
+        f"{size_text(found.size)}, {read}: {verdict}"
     )
 
 
@@ -49,9 +109,29 @@ def _as_json(found: Checked) -> dict[str, object]:
         "packs": found.packs,
         "chunks": found.chunks,
         "bytes": found.size,
+        "bytes_read": found.read,
         "unlisted_packs": found.unlisted,
+        "condemned_packs": found.condemned,
         "damages": [
             {"object": one.object, "text": one.text, "snapshot": one.snapshot}
             for one in found.damages
         ],
+    }
+
+
+def _tell_relisted(context: Context, done: Relisted) -> None:
+    for pack, text in done.lost.items():
+        context.voice.answer(f"damaged: packs/{pack}: {text}")
+    if done.uncondemned:
+        context.voice.answer(f"{done.uncondemned} condemned lists could not be read and are gone")
+    context.voice.answer(f"{done.packs} packs are listed; {done.replaced} old indexes are gone")
+
+
+def _relisted_json(done: Relisted) -> dict[str, object]:
+    return {
+        "type": "summary",
+        "packs": done.packs,
+        "indexes_replaced": done.replaced,
+        "condemned_lists_deleted": done.uncondemned,
+        "damages": [{"object": f"packs/{pack}", "text": text} for pack, text in done.lost.items()],
     }

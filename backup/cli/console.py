@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -68,29 +69,32 @@ class Voice:
         *,
         right: str = "",
         elastic: str = "",
+        folded: str = "",
     ) -> None:
         """Print a table, cut to the width of a terminal and whole in a pipe.
 
-        The columns named in `right` (a space between two names) are aligned to the right, those in
-        `elastic` are cut where the terminal is narrow.
+        The columns named in `right` (a space between two names) are aligned to the right; where the
+        terminal is narrow, those in `elastic` are cut and those in `folded` take several lines.
         """
         if not sys.stdout.isatty():
             for row in (columns, *rows):
                 print("\t".join(map(_harmless, row)))
             return
+        console = Console(highlight=False)
+        shown = [[_harmless(cell) for cell in row] for row in (columns, *rows)]
+        widest = [max(map(cell_len, cells)) for cells in zip(*shown, strict=True)]
+        narrowed = [*elastic.split(), *folded.split()]
+        yielding = [at for at, column in enumerate(columns) if column in narrowed]
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for at, column in enumerate(columns):
-            widest = max(len(row[at]) for row in (columns, *rows))
+        for column, width in zip(columns, _fitted(widest, yielding, console.width), strict=True):
+            justify: JustifyMethod = "right" if column in right.split() else "left"
+            no_wrap = column not in folded.split()
             table.add_column(
-                column,
-                justify="right" if column in right.split() else "left",
-                overflow="ellipsis",
-                no_wrap=True,
-                min_width=0 if column in elastic.split() else widest,
+                column, justify=justify, overflow="ellipsis", no_wrap=no_wrap, width=width
             )
-        for row in rows:
-            table.add_row(*(Text(_harmless(cell)) for cell in row))
-        Console(highlight=False).print(table)
+        for row in shown[1:]:
+            table.add_row(*map(Text, row))
+        console.print(table)
 
     def document(self, value: Any) -> None:
         """Print the one JSON document of a query."""
@@ -232,6 +236,17 @@ def _start_line(event: Started) -> str:
     amount = f": {event.entries} {event.unit}" if event.entries else ""
     amount += f", {size_text(event.size)}" if event.entries and event.size else ""
     return f"{event.work} {event.subject}{amount}"
+
+
+def _fitted(widest: Sequence[int], yielding: Sequence[int], width: int) -> list[int]:
+    """Return the widths of a table's columns; those that yield share what the others leave."""
+    widths = list(widest)
+    gaps = 2 * (len(widths) - 1)
+    left = width - gaps - sum(each for at, each in enumerate(widths) if at not in yielding)
+    for number, at in enumerate(sorted(yielding, key=lambda at: widths[at])):
+        widths[at] = max(1, min(widths[at], left // (len(yielding) - number)))
+        left -= widths[at]
+    return widths
 
 
 def _harmless(text: str) -> str:

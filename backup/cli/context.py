@@ -59,12 +59,13 @@ class Context:
     def open(self) -> Repository:
         """Open the repository, asking for its password where it has one."""
         store = self.store()
-        if not read_descriptor(store).sealed:
-            return open_repository(store, self.given_password())
+        encrypted = read_descriptor(store).sealed
         password = self.given_password()
-        if password is None:
+        if encrypted and password is None:
             password = _prompt("password of the repository: ")
-        return open_repository(store, password)
+        repository = open_repository(store, password)
+        repository.cache = _cache_directory()
+        return repository
 
     def new_password(self) -> str:
         """Return the password for a new repository; asked for twice at a terminal."""
@@ -98,6 +99,17 @@ class Context:
         directory = _path("CREDENTIALS_DIRECTORY")
         if directory is not None and (directory / CREDENTIAL).exists():
             return _read(directory / CREDENTIAL)
+        return None
+
+
+def _cache_directory() -> Path | None:
+    """Return where this user's programs remember what they can fetch again, if there is a place."""
+    named = _path("VOLTAR_CACHE_DIRECTORY")
+    if named is not None:
+        return named
+    try:
+        return (_path("XDG_CACHE_HOME") or Path.home() / ".cache") / "voltar"
+    except RuntimeError:  # a user without a home
         return None
 
 

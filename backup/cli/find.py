@@ -10,7 +10,7 @@ from backup.cli import INTEGRITY
 from backup.cli.console import Voice, listening
 from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
-from backup.errors import IntegrityError, NoSuchSnapshot
+from backup.errors import NoSuchSnapshot, RepositoryError
 from backup.find import Version, versions
 from backup.lookup import Found, find_snapshot
 from backup.paths import printable
@@ -52,7 +52,7 @@ def find(
     repository = context.open()
     if snapshot is not None:
         chosen = [find_snapshot(repository, snapshot, host=from_host)]
-        damaged: list[IntegrityError] = []
+        damaged: list[RepositoryError] = []
     else:
         chosen, damaged = repository.readable()
     histories = _histories(chosen, source, from_host)

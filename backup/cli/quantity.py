@@ -5,8 +5,21 @@ from typing import Final
 
 from backup.errors import UsageError
 
-_SIZE: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE: Final = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII
+)
+_PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%", re.ASCII)
 _POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_percent(text: str, option: str) -> float | None:
+    """Return the share that "5%" is, or None where the text is no percentage. Raises UsageError."""
+    found = _PERCENT.fullmatch(text.strip())
+    if found is None:
+        return None
+    if float(found[1]) > 100:
+        raise UsageError(f"{option}: expected at most 100%, got {text!r}")
+    return float(found[1]) / 100
 
 
 def parse_size(text: str, option: str) -> int:

@@ -11,13 +11,20 @@ import typer
 from backup.cli import INTEGRITY
 from backup.cli.console import Voice, size_text
 from backup.cli.context import Context
+from backup.cli.policy import parse_tags
 from backup.errors import UsageError
 from backup.lookup import find_snapshot
 from backup.paths import printable, relative, selected
-from backup.repository import SHORT_ID, Member, Note, Repository, Snapshot, SnapshotId
+from backup.repository import SHORT_ID, Member, Note, Recorded, Repository, Snapshot
+from backup.repository.catalog import RETURN
 from backup.repository.manifest import to_bytes
+from backup.scope import has_tags
 
-_COLUMNS = ("id", "time", "host", "source", "container", "entries", "size", "stored")
+_COLUMNS = (
+    "id", "time", "host", "source", "container", "entries", "size", "stored", "tags", "pinned",
+    "back until",
+)  # fmt: skip
+_SELDOM = {"tags", "pinned", "back until"}
 _WIDE = 120
 _LONG_NAME = re.compile(r"^(volume:[0-9a-f]{12})[0-9a-f]{52}$")
 _TYPES = {"f": "-", "h": "-", "d": "d", "l": "l", "c": "c", "b": "b", "p": "p"}
@@ -28,67 +35,112 @@ def snapshots(
     source: Annotated[
         str | None, typer.Argument(metavar="SOURCE", help="Only of this source: volume:NAME.")
     ] = None,
+    *,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TAG[,TAG]", help="Only with these tags, '' for those without."),
+    ] = None,
+    forgotten: Annotated[
+        bool, typer.Option("--forgotten", help="Those that are forgotten, and not yet deleted.")
+    ] = False,
 ) -> None:
     """List snapshots, the oldest first.
 
-    Examples: voltar snapshots · voltar snapshots volume:pgdata · voltar --json snapshots
+    Examples: voltar snapshots · voltar snapshots volume:pgdata · voltar snapshots --tag nightly ·
+    voltar snapshots --forgotten · voltar --json snapshots
     """
     context: Context = ctx.obj
     repository = context.open()
-    found, damaged = repository.readable()
-    if source is not None:
-        found = [item for item in found if item[1].source in (source, f"volume:{source}")]
+    every, damaged = repository.recorded()
+    tags = parse_tags(tag)
+    found = [
+        each
+        for each in every
+        if (each.forgotten is not None) == forgotten
+        and has_tags(each, tags)
+        and (source is None or each.snapshot.source in (source, f"volume:{source}"))
+    ]
     if context.voice.as_json:
-        context.voice.document([_as_json(*item) for item in found])
+        context.voice.document([_as_json(each) for each in found])
     elif found:
         _print(context.voice, found)
     else:
-        context.voice.say(f"no snapshots of {source}" if source else "no snapshots yet")
+        context.voice.say(_none(source, tags=bool(tags), forgotten=forgotten))
     for error in damaged:
         context.voice.error(error, INTEGRITY)
     if damaged:
         raise typer.Exit(INTEGRITY)
 
 
-def _print(voice: Voice, found: list[tuple[SnapshotId, Snapshot]]) -> None:
-    """Print the table; the host only where there are several, the container only for a terminal
-    that is wide or a pipe."""
-    wide = not voice.out.is_terminal or voice.out.width >= _WIDE
-    rows = [_row(*item, whole=wide) for item in found]
-    hosts = {snapshot.host for _, snapshot in found}
+def _none(source: str | None, *, tags: bool, forgotten: bool) -> str:
+    what = "no forgotten snapshots" if forgotten else "no snapshots"
+    if tags:
+        what += " with such tags"
+    return f"{what} of {source}" if source else what if tags or forgotten else f"{what} yet"
+
+
+def _print(voice: Voice, found: list[Recorded]) -> None:
+    """Print the table. A pipe gets all columns; a terminal the host only where there are several,
+    the container only where it is wide, and tags and the like only where there are some."""
+    terminal = voice.out.is_terminal
+    wide = not terminal or voice.out.width >= _WIDE
+    rows = [_row(each, whole=wide) for each in found]
+    hosts = {each.snapshot.host for each in found}
     left_out = {"host"} if len(hosts) == 1 and not wide else set()
     left_out |= set() if wide else {"container"}
+    if found[0].forgotten is not None and not wide:
+        left_out |= {"entries", "size", "stored", "tags"}
+    empty = {column for at, column in enumerate(_COLUMNS) if not any(row[at] for row in rows)}
+    left_out |= empty & _SELDOM if terminal else set()
     shown = [at for at, column in enumerate(_COLUMNS) if column not in left_out]
     voice.table(
         [_COLUMNS[at] for at in shown],
         [[row[at] for at in shown] for row in rows],
         right="entries size stored",
-        elastic="host source container",
+        elastic="host source container tags",
     )
 
 
-def _row(snapshot_id: SnapshotId, snapshot: Snapshot, *, whole: bool) -> tuple[str, ...]:
+def _row(recorded: Recorded, *, whole: bool) -> tuple[str, ...]:
+    snapshot = recorded.snapshot
     counts = snapshot.statistics
     source = printable(snapshot.source.encode())
     if not whole:
         source = _LONG_NAME.sub(r"\1", source)
     return (
-        snapshot_id[:SHORT_ID],
-        snapshot.time.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+        recorded.id[:SHORT_ID],
+        _local(snapshot.time),
         snapshot.host,
         source,
         snapshot.mount.container if snapshot.mount else "",
         str(counts.entries),
         size_text(counts.size),
         size_text(counts.stored),
+        ",".join(snapshot.tags),
+        "pinned" if recorded.pinned else "",
+        _back_until(recorded),
     )
 
 
-def _as_json(snapshot_id: SnapshotId, snapshot: Snapshot) -> dict[str, Any]:
+def _back_until(recorded: Recorded) -> str:
+    """Return until when `unforget` can bring a forgotten snapshot back."""
+    if recorded.forgotten is None:
+        return ""
+    until = recorded.forgotten + RETURN
+    return _local(until) if datetime.now(UTC) < until else "too late"
+
+
+def _local(time: datetime) -> str:
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _as_json(recorded: Recorded) -> dict[str, Any]:
+    snapshot = recorded.snapshot
     counts = snapshot.statistics
     mount = snapshot.mount
+    hidden = recorded.forgotten
     return {
-        "id": snapshot_id,
+        "id": recorded.id,
         "time": snapshot.time.isoformat(),
         "host": snapshot.host,
         "source": snapshot.source,
@@ -98,6 +150,9 @@ def _as_json(snapshot_id: SnapshotId, snapshot: Snapshot) -> dict[str, Any]:
         "driver": snapshot.volume.driver if snapshot.volume else None,
         "labels": snapshot.volume.labels if snapshot.volume else {},
         "tags": snapshot.tags,
+        "pinned": recorded.pinned,
+        "forgotten": hidden.isoformat() if hidden else None,
+        "back_until": (hidden + RETURN).isoformat() if hidden else None,
         "imported": snapshot.imported,
         "entries": counts.entries,
         "files": counts.files,

@@ -9,7 +9,7 @@ import typer
 from backup.cli import INTEGRITY
 from backup.cli.console import Voice, listening, size_text
 from backup.cli.context import Context
-from backup.errors import IntegrityError
+from backup.errors import RepositoryError
 from backup.lookup import Found, find_snapshot
 from backup.paths import printable
 from backup.pieces import length
@@ -38,8 +38,8 @@ def stats(
     Examples: voltar stats · voltar stats volume:pgdata · voltar stats 3fa9c1 8bd2e1
 
     Deduplication says how many bytes refer to one that is stored, compression how much smaller it
-    is there. Of a whole repository, it is also told how much no snapshot needs. What sources share
-    counts for each of them in the table.
+    is there. Of a whole repository, it is also told how much no snapshot needs that is not
+    forgotten. What sources share counts for each of them in the table.
     """
     context: Context = ctx.obj
     repository = context.open()
@@ -66,7 +66,7 @@ def stats(
 
 def _chosen(
     repository: Repository, names: Sequence[str] | None
-) -> tuple[list[Found], list[IntegrityError]]:
+) -> tuple[list[Found], list[RepositoryError]]:
     if not names:
         return repository.readable()
     found = dict(find_snapshot(repository, name) for name in names)

@@ -1,14 +1,17 @@
 """The repository: the only code that knows the stored format. docs/format.md is normative.
 
-Layers, from the outside in: `repository` (open, create, snapshots), `writer` and `reader` (chunks
-to packs and back), `index`, `manifest`, `snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`,
-`names`. Invariant: a snapshot exists only when everything under it exists, so the order of writing
-is packs, index, snapshot.
+Layers, from the outside in: `catalog` (forget, tag, pin), `repository` (open, create, snapshots),
+`writer` and `reader` (chunks to packs and back), `index`, `manifest`, `annotation`, `marker`,
+`snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`, `names`. Invariant: a snapshot exists
+only when everything under it exists, so the order of writing is packs, index, snapshot.
 """
 
-from backup.repository.check import Checked, Damage, check
+from backup.repository.check import EVERYTHING, SAMPLE_SIZE, Checked, Damage, ReadData, check
 from backup.repository.manifest import Extent, Line, Member, More, Note, Stored
 from backup.repository.names import SnapshotId
+from backup.repository.prune import Pruned, prune_repository
+from backup.repository.repack import MaxUnused
+from backup.repository.repair import Relisted, repair_index
 from backup.repository.repository import (
     SHORT_ID,
     Repository,
@@ -16,21 +19,28 @@ from backup.repository.repository import (
     open_repository,
     read_descriptor,
 )
-from backup.repository.snapshot import MountFacts, Snapshot, Statistics, VolumeFacts
+from backup.repository.snapshot import MountFacts, Recorded, Snapshot, Statistics, VolumeFacts
 from backup.repository.writer import Group, Pending, Writer
 
 __all__ = [
+    "EVERYTHING",
+    "SAMPLE_SIZE",
     "SHORT_ID",
     "Checked",
     "Damage",
     "Extent",
     "Group",
     "Line",
+    "MaxUnused",
     "Member",
     "More",
     "MountFacts",
     "Note",
     "Pending",
+    "Pruned",
+    "ReadData",
+    "Recorded",
+    "Relisted",
     "Repository",
     "Snapshot",
     "SnapshotId",
@@ -41,5 +51,7 @@ __all__ = [
     "check",
     "create",
     "open_repository",
+    "prune_repository",
     "read_descriptor",
+    "repair_index",
 ]

@@ -1,28 +1,38 @@
-"""Is everything that is stored readable and right?
+"""Is what is stored there, readable and right?
 
-Every object is read: packs are what their id says, each blob opens and is the chunk that it claims
-to be, indexes agree with the packs, every snapshot's manifest can be read and every extent lies
-within a chunk that is there. What is found is reported, not raised: one damaged object must not
+The structure is always checked: every object but packs is read, every snapshot's manifest too, and
+every piece of a file lies within a chunk that is in a pack that is there and whole. Of the packs'
+data as much is read as was asked for: their bytes are what their id says, each blob opens and is
+the chunk that it claims to be. What is found is reported, not raised: one damaged object must not
 hide another.
+
+Backups and prunes may go on meanwhile: snapshots are listed before indexes and indexes before
+packs, so what a listed snapshot needs is there by the time it is looked for, and what is missed is
+looked for once more by a new reading.
 """
 
-from collections.abc import Iterable, Iterator
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
 from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
 from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import sealed
-from backup.repository.crypto import digest
-from backup.repository.index import IndexObject
+from backup.repository import annotation, marker
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
-from backup.repository.names import INDEX, KEYS, PACKS, ChunkId, PackId, SnapshotId, id_of
-from backup.repository.pack import PackReader, PackTable
+from backup.repository.names import FORGOTTEN, KEYS, PACKS, ChunkId, PackId, SnapshotId, id_of
+from backup.repository.packcheck import PackFaults, check_pack
+from backup.repository.reading import Reading
 from backup.repository.repository import SHORT_ID, Repository, intact
+from backup.repository.usage import Walker
 from transports.errors import ObjectNotFound
 
 _SHOWN: Final = 10
+_AT_ONCE: Final = 3
+"""Packs in memory."""
+SAMPLE_SIZE: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,165 +46,199 @@ class Damage:
 
 @dataclass(slots=True)
 class Checked:
-    """What a check saw; sizes in bytes."""
+    """What a check saw; sizes in bytes. `size` is that of all packs, `read` of those that were
+    read. `unlisted` packs are in no index, `condemned` ones wait for prune to delete them."""
 
     packs: int = 0
     chunks: int = 0
     snapshots: int = 0
     size: int = 0
+    read: int = 0
     unlisted: int = 0
+    condemned: int = 0
     damages: list[Damage] = field(default_factory=list)
 
 
-def check(repository: Repository, on_event: OnEvent) -> Checked:
-    """Read and check all of a repository. Raises TransportError where the store fails.
+@dataclass(frozen=True, slots=True)
+class ReadData:
+    """How much of the packs is read: a share of them, or about so many bytes, chosen at random."""
 
-    Backups may go on meanwhile: snapshots are listed before indexes and indexes before packs, so
-    whatever a listed snapshot needs is there by the time it is looked for.
-    """
-    found = Checked()
-    _check_keys(repository, found)
-    ids = repository.snapshot_ids()
-    tables = _check_indexes(repository, found)
-    whole = _check_packs(repository, found, tables, on_event)
-    _check_snapshots(repository, ids, found, whole, on_event)
-    return found
+    share: float | None = None
+    size: int | None = None
+
+    def sample(self, packs: dict[PackId, int]) -> list[PackId]:
+        """Choose among packs, given with their sizes."""
+        chosen = sorted(packs)
+        random.SystemRandom().shuffle(chosen)
+        total = sum(packs.values())
+        limit = self.size if self.share is None else total * self.share
+        if limit is None or limit >= total:
+            return sorted(packs)
+        taken: list[PackId] = []
+        for pack in chosen:
+            if limit <= 0:
+                break
+            taken.append(pack)
+            limit -= packs[pack]
+        return taken
 
 
-def _check_keys(repository: Repository, found: Checked) -> None:
-    for info in repository.store.list(KEYS):
+EVERYTHING: Final = ReadData(share=1.0)
+
+
+def check(repository: Repository, on_event: OnEvent, read_data: ReadData = EVERYTHING) -> Checked:
+    """Check a repository. Raises TransportError where the store fails."""
+    return _Check(repository.afresh(), on_event).run(read_data)
+
+
+class _Check:
+    """One run. It goes by nothing that is kept on this machine."""
+
+    def __init__(self, repository: Repository, on_event: OnEvent) -> None:
+        self._repository = repository
+        self._on_event = on_event
+        self._found = Checked()
+        self._bad: set[tuple[PackId, str]] = set()
+        self._missed: set[PackId] = set()
+
+    def run(self, read_data: ReadData) -> Checked:
+        repository, found = self._repository, self._found
+        ids = repository.snapshot_ids()
+        self._check_small_objects()
+        reading = repository.readings.current()
+        found.damages += [_of_error(error) for error in reading.damaged]
+        sizes = self._count(reading)
+        self._read_packs(read_data.sample(sizes), sizes, reading)
+        self._check_snapshots(ids)
+        for pack in sorted(self._missed):
+            text = "it is missing, or cut off, and a snapshot needs it"
+            found.damages.append(Damage(f"{PACKS}/{pack}", text))
+        return found
+
+    def _check_small_objects(self) -> None:
+        store, keys, damages = self._repository.store, self._repository.keys, self._found.damages
+        for info in store.list(KEYS):
+            try:
+                intact(store, info.name)
+            except ObjectNotFound:
+                continue  # removed since it was listed
+            except IntegrityError:
+                damages.append(Damage(info.name, "its bytes are not those that its id names"))
+        marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
+        for errors in (marker.load(store, keys, marked)[1], annotation.load(store, keys)[1]):
+            damages += [_of_error(error) for error in errors]
+
+    def _count(self, reading: Reading) -> dict[PackId, int]:
+        """Return the sizes of all packs that are there."""
+        found, view = self._found, reading.view
+        sizes = {PackId(id_of(i.name)): i.size for i in self._repository.store.list(PACKS)}
+        whole = view.live | view.spare
+        found.packs, found.size = len(sizes), sum(sizes.values())
+        found.condemned = len(view.spare)
+        for listed in reading.tables.listed():
+            if listed.id in whole:
+                found.chunks += listed.blobs
+            elif listed.id in sizes and sizes[listed.id] != listed.size:
+                text = f"it has {sizes[listed.id]} bytes, and its table says {listed.size}"
+                found.damages.append(Damage(f"{PACKS}/{listed.id}", text))
+        found.unlisted = len(view.unlisted)
+        return sizes
+
+    def _read_packs(
+        self, packs: Sequence[PackId], sizes: dict[PackId, int], reading: Reading
+    ) -> None:
+        size = sum(sizes[pack] for pack in packs)
+        self._on_event(Started("check", "packs", size, len(packs), unit="packs"))
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="voltar-check") as pool:
+            for first in range(0, len(packs), _AT_ONCE):
+                some = packs[first : first + _AT_ONCE]
+                for faults in pool.map(lambda pack: self._read(pack, reading), some):
+                    self._take(faults)
+                    self._on_event(Advanced(faults.size, 1))
+        self._on_event(Finished("check", "packs"))
+
+    def _read(self, pack: PackId, reading: Reading) -> PackFaults:
+        return check_pack(self._repository, pack, reading.tables.table(pack))
+
+    def _take(self, faults: PackFaults) -> None:
+        self._found.read += faults.size
+        self._bad.update((faults.pack, chunk) for chunk in faults.chunks)
+        self._found.damages += [Damage(f"{PACKS}/{faults.pack}", text) for text in faults.texts]
+
+    def _check_snapshots(self, ids: list[SnapshotId]) -> None:
+        self._on_event(Started("check", "snapshots", 0, len(ids), unit="snapshots"))
+        walker = Walker(self._repository.read)
+        suspects: set[Extent] = set()
+        for snapshot_id in ids:
+            self._found.snapshots += 1
+            for text in self._faults(snapshot_id, walker, suspects):
+                where = f"snapshots/{snapshot_id[:SHORT_ID]}"
+                self._found.damages.append(Damage(where, text, snapshot=snapshot_id))
+            self._on_event(Advanced(0, 1))
+        self._on_event(Finished("check", "snapshots"))
+
+    def _faults(
+        self, snapshot_id: SnapshotId, walker: Walker, suspects: set[Extent]
+    ) -> Iterator[str]:
+        """Yield what is wrong with a snapshot: that its manifest cannot be read, or some files.
+
+        `suspects` are the pieces of manifests that name what cannot be read.
+        """
         try:
-            intact(repository.store, info.name)
-        except ObjectNotFound:
-            continue  # removed since it was listed
-        except IntegrityError:
-            found.damages.append(Damage(info.name, "its bytes are not those that its id names"))
-
-
-def _check_indexes(repository: Repository, found: Checked) -> dict[PackId, PackTable]:
-    tables: dict[PackId, PackTable] = {}
-    for info in list(repository.store.list(INDEX)):
-        try:
-            data = repository.store.get(info.name)
-            read = sealed.decode(repository.keys, INDEX, id_of(info.name), data, IndexObject)
-        except ObjectNotFound:
-            continue  # another run put a new one in its place
+            snapshot = self._repository.snapshot(snapshot_id)
+            broken = [extent for extent in snapshot.manifest if not self._is_whole(extent)]
+            if broken:
+                chunk = broken[0].chunk[:16]
+                yield f"{snapshot.source}: its manifest is damaged: chunk {chunk} is not whole"
+                return
+            named = walker.extents(snapshot.manifest)
+            suspects.update(piece for piece, extent in named if not self._is_whole(extent))
+            if not suspects.isdisjoint(snapshot.manifest):
+                suffering = list(self._suffering(self._repository.manifest(snapshot)))
+                yield from (f"{snapshot.source}: {text}" for text in _shown(suffering))
+        except NoSuchSnapshot:
+            return  # deleted since it was listed
         except RepositoryError as error:
-            found.damages.append(Damage(info.name, str(error)))
-            continue
-        tables.update((table.pack, table) for table in read.tables)
-    return tables
+            yield str(error)
+
+    def _suffering(self, lines: Iterable[Line]) -> Iterator[bytes]:
+        """Yield the paths whose bodies need a chunk that is not whole."""
+        path = b""
+        for line in lines:
+            if isinstance(line, Note):
+                continue
+            path = to_bytes(line.path) if isinstance(line, Member) else path
+            if not all(self._is_whole(extent) for extent in line.extents):
+                yield path
+
+    def _is_whole(self, extent: Extent) -> bool:
+        size = self._size(chunk_of(extent))
+        return 0 <= extent.offset <= extent.offset + extent.length <= size
+
+    def _size(self, chunk: ChunkId) -> int:
+        """Return the size of a chunk, -1 where no pack has it as it should be."""
+        text = chunk.hex()
+        found = self._repository.readings.find(chunk)
+        if found is not None and (found[0].id, text) not in self._bad:
+            return found[1].size
+        reading = self._repository.readings.current()
+        there = reading.view.live | reading.view.spare
+        for place in reading.tables.places(chunk):
+            if place.pack.id not in there:
+                self._missed.add(place.pack.id)
+            elif (place.pack.id, text) not in self._bad:
+                return place.blob.size
+        return -1
 
 
-def _check_packs(
-    repository: Repository,
-    found: Checked,
-    tables: dict[PackId, PackTable],
-    on_event: OnEvent,
-) -> dict[ChunkId, int]:
-    """Return the sizes of all chunks that are whole, by id."""
-    infos = list(repository.store.list(PACKS))
-    on_event(Started("check", "packs", sum(info.size for info in infos), len(infos), unit="packs"))
-    whole: dict[ChunkId, int] = {}
-    for info in infos:
-        pack = PackId(id_of(info.name))
-        found.packs += 1
-        found.size += info.size
-        try:
-            _check_pack(repository, pack, tables.pop(pack, None), found, whole)
-        except (RepositoryError, ObjectNotFound) as error:
-            found.damages.append(Damage(info.name, str(error)))
-        on_event(Advanced(info.size, 1))
-    for pack in tables:
-        found.damages.append(Damage(f"packs/{pack}", "an index lists it, and it is missing"))
-    on_event(Finished("check", "packs"))
-    found.chunks = len(whole)
-    return whole
-
-
-def _check_pack(
-    repository: Repository,
-    pack: PackId,
-    listed: PackTable | None,
-    found: Checked,
-    whole: dict[ChunkId, int],
-) -> None:
-    data = repository.store.get(f"{PACKS}/{pack}")
-    right = digest(data) == pack
-    if not right:
-        found.damages.append(Damage(f"{PACKS}/{pack}", "its bytes are not those that its id names"))
-    largest = repository.descriptor.data_chunks.maximum
-    envelope = bytes.fromhex(listed.envelope) if listed else data
-    reader = PackReader.of_envelope(repository.keys, pack, envelope, largest)
-    if listed is None:
-        found.unlisted += 1
-    table = reader.table(data) if right or listed is None else listed
-    if right and listed is not None and table != listed:
-        found.damages.append(Damage(f"{PACKS}/{pack}", "an index contradicts its table"))
-    view = memoryview(data)
-    for blob in table.blobs:
-        try:
-            chunk = reader.open(blob, view[blob.offset : blob.offset + blob.length])
-        except IntegrityError as error:
-            found.damages.append(Damage(f"{PACKS}/{pack}", str(error)))
-            continue
-        if listed is not None:
-            whole[ChunkId(bytes.fromhex(blob.chunk))] = len(chunk)
-
-
-def _check_snapshots(
-    repository: Repository,
-    ids: list[SnapshotId],
-    found: Checked,
-    whole: dict[ChunkId, int],
-    on_event: OnEvent,
-) -> None:
-    on_event(Started("check", "snapshots", 0, len(ids), unit="snapshots"))
-    for snapshot_id in ids:
-        found.snapshots += 1
-        for text in _faults(repository, snapshot_id, whole):
-            found.damages.append(
-                Damage(f"snapshots/{snapshot_id[:SHORT_ID]}", text, snapshot=snapshot_id)
-            )
-        on_event(Advanced(0, 1))
-    on_event(Finished("check", "snapshots"))
-
-
-def _faults(
-    repository: Repository, snapshot_id: SnapshotId, whole: dict[ChunkId, int]
-) -> Iterator[str]:
-    """Yield what is wrong with a snapshot: that its manifest cannot be read, or the first files."""
-    try:
-        snapshot = repository.snapshot(snapshot_id)
-        missing = [extent for extent in snapshot.manifest if chunk_of(extent) not in whole]
-        if missing:
-            chunk = missing[0].chunk[:16]
-            yield f"{snapshot.source}: its manifest is damaged: chunk {chunk} is not whole"
-            return
-        suffering = list(_suffering(repository.manifest(snapshot), whole))
-    except NoSuchSnapshot:
-        return  # forgotten since it was listed
-    except RepositoryError as error:
-        yield str(error)
-        return
+def _shown(suffering: list[bytes]) -> Iterator[str]:
     for path in suffering[:_SHOWN]:
-        shown = printable(path) or "the end of the archive"
-        yield f"{snapshot.source}: {shown} cannot be read whole"
+        yield f"{printable(path) or 'the end of the archive'} cannot be read whole"
     if len(suffering) > _SHOWN:
-        more = len(suffering) - _SHOWN
-        yield f"{snapshot.source}: and {more} more files cannot be read whole"
+        yield f"and {len(suffering) - _SHOWN} more files cannot be read whole"
 
 
-def _suffering(lines: Iterable[Line], whole: dict[ChunkId, int]) -> Iterator[bytes]:
-    """Yield the paths whose bodies need a chunk that is not whole."""
-    path = b""
-    for line in lines:
-        if isinstance(line, Note):
-            continue
-        path = to_bytes(line.path) if isinstance(line, Member) else path
-        if not all(_within(extent, whole) for extent in line.extents):
-            yield path
-
-
-def _within(extent: Extent, whole: dict[ChunkId, int]) -> bool:
-    return 0 <= extent.offset <= extent.offset + extent.length <= whole.get(chunk_of(extent), -1)
+def _of_error(error: RepositoryError) -> Damage:
+    text = str(error)
+    name = text.partition(" ")[0]
+    return Damage(name if "/" in name else "repository", text)

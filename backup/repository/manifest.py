@@ -161,10 +161,15 @@ def head_to_bytes(text: str) -> bytes:
 
 def chunk_of(extent: Extent) -> ChunkId:
     """Return the id of an extent's chunk. Raises IntegrityError."""
+    return to_chunk(extent.chunk)
+
+
+def to_chunk(text: str) -> ChunkId:
+    """Return the chunk's id that hex stands for. Raises IntegrityError."""
     try:
-        chunk = bytes.fromhex(extent.chunk)
+        chunk = bytes.fromhex(text)
     except ValueError:
         chunk = b""
-    if chunk.hex() != extent.chunk or len(chunk) != CHUNK_ID_SIZE:
-        raise IntegrityError(f"a manifest names an impossible chunk: {extent.chunk!r}")
+    if chunk.hex() != text or len(chunk) != CHUNK_ID_SIZE:
+        raise IntegrityError(f"a manifest names an impossible chunk: {text!r}")
     return ChunkId(chunk)

@@ -113,22 +113,24 @@ class PackReader:
             raise IntegrityError(f"{where}: its content is not what its id says")
         return chunk
 
-    def table(self, data: bytes | memoryview) -> PackTable:
-        """Return the table at the end of the whole pack `data`. Raises IntegrityError."""
+    def table(self, data: bytes | memoryview, *, first: int = 0) -> PackTable:
+        """Return the table at the end of the pack, all of which `data` is, or all from byte `first`
+        on. Raises IntegrityError, also where the table begins before `first`."""
         end = len(data) - _LENGTH.size
-        (length,) = _LENGTH.unpack_from(data, max(end, 0)) if end >= ENVELOPE_SIZE else (0,)
+        (length,) = _LENGTH.unpack_from(data, end) if end >= 0 else (0,)
         start = end - length - codec.SKIPPABLE_HEAD_SIZE
-        if length <= 0 or start < ENVELOPE_SIZE:
+        if length <= 0 or start < max(0, ENVELOPE_SIZE - first):
             raise IntegrityError(f"pack {self._pack[:16]} has no table at its end")
         view = memoryview(data)
         sealed = codec.skippable_payload(view[start:])[:length]
+        start += first
         frame = self._seal.open(sealed, nonce=start)
         try:
             blobs = parse(codec.decompress(frame, limit=_LARGEST_TABLE), list[Blob])
         except IntegrityError as error:
             raise IntegrityError(f"pack {self._pack[:16]} has a damaged table: {error}") from error
         _check_bounds(self._pack, blobs, start)
-        return PackTable(self._pack, self._seal.envelope.hex(), len(data), blobs)
+        return PackTable(self._pack, self._seal.envelope.hex(), first + len(data), blobs)
 
 
 def _check_bounds(pack: PackId, blobs: list[Blob], end: int) -> None:

@@ -15,10 +15,11 @@ from typing import Final
 
 from backup.errors import IntegrityError
 from backup.repository.crypto import Keys
-from backup.repository.index import Index, IndexedPack
-from backup.repository.manifest import Extent, chunk_of
+from backup.repository.index import IndexedPack
+from backup.repository.manifest import Extent, to_chunk
 from backup.repository.names import PACKS, PackId, object_name
 from backup.repository.pack import Blob, PackReader
+from backup.repository.reading import Readings
 from transports.errors import ObjectNotFound
 from transports.store import Store
 
@@ -26,6 +27,8 @@ Item = bytes | Extent
 _BATCH_SIZE: Final = 8 << 20
 _LARGEST_GAP: Final = 128 << 10
 _LARGEST_REQUEST: Final = 16 << 20
+_READINGS: Final = 3
+"""How often chunks are looked up anew when their pack is gone; prune moves none so often."""
 
 _Chunks = dict[str, bytes]
 
@@ -42,10 +45,10 @@ class _Batch:
 class Reader:
     """Reads chunks of one repository."""
 
-    def __init__(self, store: Store, keys: Keys, index: Index, largest_chunk: int) -> None:
+    def __init__(self, store: Store, keys: Keys, readings: Readings, largest_chunk: int) -> None:
         self._store = store
         self._keys = keys
-        self._index = index
+        self._readings = readings
         self._largest = largest_chunk
 
     def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
@@ -71,7 +74,7 @@ class Reader:
             if not isinstance(item, Extent):
                 batch.size += len(item)
             elif item.chunk not in batch.places:
-                place = batch.places[item.chunk] = self._find(item)
+                place = batch.places[item.chunk] = self._find(item.chunk)
                 batch.size += place[1].size
             if batch.size >= _BATCH_SIZE:
                 yield batch
@@ -80,7 +83,21 @@ class Reader:
             yield batch
 
     def _load(self, batch: _Batch) -> _Chunks:
-        """Return the chunks that a batch needs, by id."""
+        """Return the chunks that a batch needs, by id.
+
+        Prune may have moved them since their places were looked up: then a new reading says where
+        they are now.
+        """
+        reading = self._readings.current()
+        for _ in range(_READINGS):
+            try:
+                return self._loaded(batch)
+            except ObjectNotFound:
+                reading = self._readings.renewed(reading)
+                batch.places = {chunk: self._find(chunk) for chunk in batch.places}
+        raise IntegrityError("packs vanish from the store faster than they can be read")
+
+    def _loaded(self, batch: _Batch) -> _Chunks:
         packs: dict[PackId, tuple[IndexedPack, list[Blob]]] = {}
         for pack, blob in batch.places.values():
             packs.setdefault(pack.id, (pack, []))[1].append(blob)
@@ -90,19 +107,16 @@ class Reader:
                 chunks.update(self._fetch(pack, run))
         return chunks
 
-    def _find(self, extent: Extent) -> tuple[IndexedPack, Blob]:
-        found = self._index.find(chunk_of(extent))
+    def _find(self, chunk: str) -> tuple[IndexedPack, Blob]:
+        found = self._readings.find(to_chunk(chunk))
         if found is None:
-            raise IntegrityError(f"chunk {extent.chunk[:16]} is in no pack of the repository")
+            raise IntegrityError(f"chunk {chunk[:16]} is in no pack of the repository")
         return found
 
     def _fetch(self, pack: IndexedPack, run: list[Blob]) -> Iterator[tuple[str, bytes]]:
         start = run[0].offset
         end = run[-1].offset + run[-1].length
-        try:
-            data = memoryview(self._store.get(object_name(PACKS, pack.id), start, end - start))
-        except ObjectNotFound as error:
-            raise IntegrityError(f"pack {pack.id[:16]} is missing from the store") from error
+        data = memoryview(self._store.get(object_name(PACKS, pack.id), start, end - start))
         if len(data) != end - start:
             raise IntegrityError(f"pack {pack.id[:16]} is shorter than its table says")
         reader = PackReader.of_envelope(self._keys, pack.id, pack.envelope, self._largest)

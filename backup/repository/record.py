@@ -1,12 +1,16 @@
 """JSON records of the repository: written compact, read strictly."""
 
-from typing import TypeVar
+from datetime import datetime
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from backup.errors import IntegrityError
 
 _T = TypeVar("_T")
+
+AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its offset from UTC; a record with another one is damaged."""
 
 NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError)
 """What msgspec raises for bytes that are not the JSON of the wanted type."""

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from backup.errors import (
@@ -14,12 +16,13 @@ from backup.errors import (
     UnsupportedFormat,
     WrongKey,
 )
+from backup.repository import annotation, keyfile, marker, sealed
 from backup.repository import descriptor as descriptors
-from backup.repository import index, keyfile, sealed
+from backup.repository.actor import Actor
 from backup.repository.chunker import Cutter
+from backup.repository.commit import Committer
 from backup.repository.crypto import Keys, digest
 from backup.repository.descriptor import Descriptor
-from backup.repository.index import Index
 from backup.repository.manifest import Line, Stored, decode_lines, decode_stored
 from backup.repository.names import (
     DESCRIPTOR,
@@ -30,13 +33,21 @@ from backup.repository.names import (
     object_name,
 )
 from backup.repository.reader import Item, Reader
-from backup.repository.snapshot import Snapshot
+from backup.repository.reading import Reading, Readings
+from backup.repository.snapshot import Recorded, Snapshot
+from backup.repository.tables import Tables
+from backup.repository.timing import Clock
 from backup.repository.writer import Group, Writer
 from transports.errors import ObjectNotFound
 from transports.store import Store
 
 SHORT_ID: Final = 10
 """How many characters of an id are shown, and usually enough to name it."""
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
 
 
 class Repository:
@@ -52,14 +63,30 @@ class Repository:
         self.opened_by = opened_by
         self.descriptor = descriptor
         self.keys = keys
-        self._index: Index | None = None
+        self.clock: Clock = utc_now
+        self.cache: Path | None = None
+        """The directory for what this machine remembers of repositories, if there is one."""
 
-    @property
-    def index(self) -> Index:
-        """Where all chunks lie; read when first asked for."""
-        if self._index is None:
-            self._index = index.load(self.store, self.keys)
-        return self._index
+    @cached_property
+    def tables(self) -> Tables:
+        """What indexes say, as far as it is known here."""
+        path = self.cache / self.descriptor.id / "tables.sqlite3" if self.cache else None
+        return Tables(self.store, self.keys, path)
+
+    @cached_property
+    def readings(self) -> Readings:
+        """Where chunks are, by the reading that is current."""
+        return Readings(self.take_reading, self.tables)
+
+    def afresh(self) -> "Repository":
+        """Return the same repository, as if it had never been seen from here."""
+        other = Repository(self.store, self.descriptor, self.keys, self.opened_by)
+        other.clock = self.clock
+        return other
+
+    def take_reading(self) -> Reading:
+        """Look at the store anew."""
+        return Actor(self.store, self.keys, self.tables, self.clock).reading()
 
     def cutter(self, group: Group) -> Cutter:
         """Return a new cutter for a stream of this group."""
@@ -69,12 +96,12 @@ class Repository:
 
     def writer(self) -> Writer:
         """Return a writer for one run; use it as a context manager."""
-        return Writer(self.store, self.keys, self.index)
+        return Writer(self.store, self.keys, self.readings.current(), self.clock)
 
     def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
         """Yield the bytes that literals and extents stand for, in order."""
         largest = self.descriptor.data_chunks.maximum
-        return Reader(self.store, self.keys, self.index, largest).read(items)
+        return Reader(self.store, self.keys, self.readings, largest).read(items)
 
     def manifest(self, snapshot: Snapshot) -> Iterator[Line]:
         """Yield the records of a snapshot's manifest."""
@@ -84,14 +111,22 @@ class Repository:
         """Yield the members of a snapshot's manifest together with their lines."""
         return decode_stored(self.read(snapshot.manifest))
 
-    def commit(self, snapshot: Snapshot) -> SnapshotId:
-        """Put the record of a snapshot, all of whose chunks and their index are on the store."""
-        snapshot_id, data = sealed.encode(self.keys, SNAPSHOTS, snapshot)
-        self.store.put(object_name(SNAPSHOTS, snapshot_id), data)
-        return SnapshotId(snapshot_id)
+    def commit(self, snapshot: Snapshot, writer: Writer | None = None) -> SnapshotId:
+        """Put the record of a snapshot, all of whose chunks and their index are on the store.
+
+        `writer` is the one that has put them. Raises TooLate.
+        """
+        relied_on = writer.reading if writer else self.readings.current()
+        snapshot_id, reading = Committer(self, snapshot).commit(relied_on)
+        if writer is not None and reading is not relied_on:
+            writer.renew(reading)
+        return snapshot_id
 
     def snapshot(self, snapshot_id: SnapshotId) -> Snapshot:
-        """Return one snapshot's record. Raises NoSuchSnapshot, IntegrityError."""
+        """Return one snapshot's record, as it was written. Raises NoSuchSnapshot, IntegrityError.
+
+        It may be forgotten, and its tags may have changed since.
+        """
         try:
             data = self.store.get(object_name(SNAPSHOTS, snapshot_id))
         except ObjectNotFound as error:
@@ -99,26 +134,45 @@ class Repository:
         return sealed.decode(self.keys, SNAPSHOTS, snapshot_id, data, Snapshot)
 
     def snapshot_ids(self) -> list[SnapshotId]:
-        """Return the ids of all snapshots, in no particular order."""
+        """Return the ids of all snapshots, forgotten ones too, in no particular order."""
         return [SnapshotId(id_of(info.name)) for info in self.store.list(SNAPSHOTS)]
 
     def snapshots(self) -> list[tuple[SnapshotId, Snapshot]]:
-        """Return all snapshots, the oldest first. Raises IntegrityError."""
+        """Return all snapshots that are not forgotten, the oldest first. Raises IntegrityError."""
         found, damaged = self.readable()
         if damaged:
             raise damaged[0]
         return found
 
-    def readable(self) -> tuple[list[tuple[SnapshotId, Snapshot]], list[IntegrityError]]:
-        """Return the snapshots whose records are whole, the oldest first, and what ails others."""
-        found: list[tuple[SnapshotId, Snapshot]] = []
-        damaged: list[IntegrityError] = []
-        for snapshot_id in self.snapshot_ids():
+    def readable(self) -> tuple[list[tuple[SnapshotId, Snapshot]], list[RepositoryError]]:
+        """Return the snapshots that can be read and are not forgotten, and what ails others."""
+        found, damaged = self.recorded()
+        return [(each.id, each.snapshot) for each in found if each.forgotten is None], damaged
+
+    def recorded(self) -> tuple[list[Recorded], list[RepositoryError]]:
+        """Return all snapshots, forgotten ones too, the oldest first, and what could not be read.
+
+        A damaged marker hides no snapshot, a damaged annotation changes none, and of a damaged
+        snapshot that is forgotten nothing is said any more. Snapshots are listed before markers:
+        prune deletes a snapshot before its marker, so none seems to come back.
+        """
+        ids = self.snapshot_ids()
+        times, damaged = marker.load(self.store, self.keys, ids)
+        annotations, more = annotation.load(self.store, self.keys)
+        newest = annotation.effective(annotations)
+        damaged += more
+        found = []
+        for snapshot_id in ids:
             try:
-                found.append((snapshot_id, self.snapshot(snapshot_id)))
-            except IntegrityError as error:
-                damaged.append(error)
-        return sorted(found, key=lambda item: (item[1].time, item[0])), damaged
+                snapshot = self.snapshot(snapshot_id)
+            except NoSuchSnapshot:
+                continue  # deleted since it was listed
+            except (IntegrityError, UnsupportedFormat) as error:
+                damaged += [] if snapshot_id in times else [error]
+                continue
+            time, about = times.get(snapshot_id), newest.get(snapshot_id)
+            found.append(annotation.recorded(snapshot_id, snapshot, time, about))
+        return sorted(found, key=lambda each: (each.snapshot.time, each.id)), damaged
 
 
 def create(store: Store, password: str | None, *, now: datetime | None = None) -> Repository:
@@ -135,7 +189,7 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
     else:
         raise RepositoryExists(f"there is a repository at {store.url} already")
     _refuse_foreign(store)
-    now = now or datetime.now(UTC)
+    now = now or utc_now()
     repository_id = os.urandom(32).hex()
     cipher: descriptors.Cipher = "none" if password is None else "aes-256-gcm"
     keys = Keys(bytes.fromhex(repository_id), sealed=False)

@@ -1,4 +1,4 @@
-"""Small objects that are sealed as a whole: indexes and snapshots (docs/format.md, section 3).
+"""Small objects that are sealed as a whole: indexes, snapshots (docs/format.md, section 3).
 
 object := envelope sealed(frame of JSON)          id = BLAKE3 of the bytes
 """
@@ -27,9 +27,18 @@ def decode(keys: Keys, kind: str, object_id: str, data: bytes, as_type: type[_T]
     """Return what the object `object_id` of a kind says. Raises IntegrityError."""
     if digest(data) != object_id:
         raise IntegrityError(f"{kind}/{object_id[:16]} is damaged: its id names other bytes")
+    return unseal(keys, kind, object_id, data, as_type)
+
+
+def unseal(keys: Keys, kind: str, name: str, data: bytes, as_type: type[_T]) -> _T:
+    """Return what an object says whose name is not the digest of its bytes.
+
+    Such an object must itself say where it belongs, or any other of its kind could take its place.
+    Raises IntegrityError.
+    """
     try:
         seal = keys.seal_of(kind, data)
         frame = seal.open(memoryview(data)[ENVELOPE_SIZE:], nonce=0)
         return parse(codec.decompress(frame, limit=_LARGEST), as_type)
     except IntegrityError as error:
-        raise IntegrityError(f"{kind}/{object_id[:16]} is damaged: {error}") from error
+        raise IntegrityError(f"{kind}/{name[:16]} is damaged: {error}") from error

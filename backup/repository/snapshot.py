@@ -1,11 +1,14 @@
 """Snapshots: small immutable records (docs/format.md, section 10)."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from backup.repository.manifest import Extent
+from backup.repository.names import SnapshotId
+from backup.repository.record import AwareTime
 
 
 class VolumeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +61,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `excludes` are the rules by which entries were left out, as they were given.
     """
 
-    time: datetime
+    time: AwareTime
     host: str
     source: str
     run: str
@@ -74,3 +77,18 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     excludes: list[str] = []
     statistics: Statistics = Statistics()
     manifest: list[Extent] = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A snapshot with what was said of it since it was written, which never changes its record.
+
+    The tags in `snapshot` are those that it has now. `forgotten` says since when it is hidden,
+    `annotated` when something was last said of its tags or its pin.
+    """
+
+    id: SnapshotId
+    snapshot: Snapshot
+    forgotten: datetime | None = None
+    pinned: bool = False
+    annotated: datetime | None = None

@@ -20,9 +20,10 @@ from typing import Final
 
 from backup.repository import codec, index
 from backup.repository.crypto import Keys
-from backup.repository.index import Index
 from backup.repository.names import PACKS, ChunkId, object_name
 from backup.repository.pack import TARGET_SIZE, PackBuilder, PackTable
+from backup.repository.reading import Reading
+from backup.repository.timing import Clock
 from transports.store import Store
 
 _INDEX_EVERY_S: Final = 300.0
@@ -89,10 +90,12 @@ class Writer:
     """Stores the chunks of one run. A context manager; leaving it by an exception stores no index
     for what is still open, and what was stored before is found again by the next run."""
 
-    def __init__(self, store: Store, keys: Keys, known: Index) -> None:
+    def __init__(self, store: Store, keys: Keys, reading: Reading, clock: Clock) -> None:
+        """Chunks that are in a live pack of `reading` are not stored again."""
         self._store = store
+        self._clock = clock
         self._keys = keys
-        self._known = known
+        self.reading = reading
         workers = max(2, os.cpu_count() or 2)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-chunk")
         self._uploader = ThreadPoolExecutor(1, thread_name_prefix="voltar-put")
@@ -131,19 +134,28 @@ class Writer:
             self._pack_next()
         return pending
 
+    def renew(self, reading: Reading) -> None:
+        """Go by another reading from now on. Only between `finish` and the next `add`."""
+        self.reading = reading
+        self._seen = set()
+
     def finish(self) -> None:
         """Store everything that was handed in, then its index."""
+        self.flush()
+        self._save_index()
+
+    def flush(self) -> None:
+        """Store everything that was handed in."""
         while self._pending:
             self._pack_next()
         for group in list(self._packs):
             self._close(group)
         while self._uploads:
             self._unlisted.append(self._uploads.popleft().result())
-        self._save_index()
 
     def _prepare(self, chunk: bytes) -> tuple[ChunkId, bytes | None]:
         chunk_id = self._keys.chunk_id(chunk)
-        if chunk_id in self._known or chunk_id in self._seen:
+        if chunk_id in self.reading or chunk_id in self._seen:
             return chunk_id, None
         return chunk_id, codec.compress(chunk)
 
@@ -188,9 +200,8 @@ class Writer:
 
     def _save_index(self) -> None:
         if self._unlisted:
-            index.save(self._store, self._keys, self._unlisted)
+            saved = index.save(self._store, self._keys, self._unlisted, self._clock())
             self.stored += sum(table.size for table in self._unlisted)
-            for table in self._unlisted:
-                self._known.add(table)
+            self.reading.add(*saved)
         self._unlisted = []
         self._listed_at = time.monotonic()

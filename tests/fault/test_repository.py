@@ -20,7 +20,7 @@ from backup.errors import RepositoryExists
 from backup.repository import create, open_repository
 from tests.faults import Fault, FaultyStore
 from tests.memory_store import MemoryStore
-from tests.saved import MAKERS, PASSWORD, checked, content, reopened, save
+from tests.saved import MAKERS, PASSWORD, checked, chunks_of, content, reopened, save
 from tests.tars import END, header, padded
 from tests.unit.repository.test_chunker import noise
 from transports.errors import TransportError
@@ -134,7 +134,7 @@ def test_what_was_stored_before_the_failure_is_not_stored_again(tmp_path):
     faulty = FaultyStore(store, 9, Fault.ERROR, tmp_path)
     with pytest.raises(TransportError):
         save(reopened(repository, faulty), [TAR])
-    found = len(reopened(repository).index)
+    found = len(chunks_of(reopened(repository)))
     stored = sum(info.size for info in store.list("packs"))
 
     save(reopened(repository), [TAR])

@@ -3,9 +3,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from backup.errors import NoSuchSnapshot, UsageError
-from backup.lookup import find_snapshot
+from backup.errors import IntegrityError, NoSuchSnapshot, UsageError
+from backup.lookup import find_id, find_snapshot
 from backup.repository import Snapshot
+from backup.repository.catalog import forget
 from tests.memory_store import MemoryStore
 from tests.saved import plain
 
@@ -146,4 +147,43 @@ def test_one_damaged_snapshot_does_not_hide_the_others(repository, ids):
     name = f"snapshots/{ids[0]}"
     store.objects[name] = store.objects[name][:-1]
 
+    assert find_snapshot(repository, ids[1])[0] == ids[1]
+
+
+def test_a_forgotten_snapshot_is_found_by_no_name(repository, ids):
+    forget(repository, ids[2:], TIMES[2])
+
+    assert find_snapshot(repository, "data")[0] == ids[1]
+    with pytest.raises(NoSuchSnapshot, match=f"{ids[2][:10]} was forgotten") as refused:
+        find_snapshot(repository, ids[2][:12])
+
+    assert f"voltar unforget {ids[2][:10]}" in str(refused.value.hint)
+
+
+def test_a_damaged_marker_does_not_keep_a_snapshot_from_being_found(repository, ids):
+    repository.store.put(f"forgotten/{ids[2]}", b"damaged")
+
+    assert find_snapshot(repository, ids[2])[0] == ids[2]
+
+
+@pytest.mark.parametrize("length", [4, 10, 64])
+def test_an_id_is_found_by_its_beginning(repository, ids, length):
+    assert find_id(repository.snapshot_ids(), ids[1][:length]) == ids[1]
+
+
+def test_a_source_is_no_id(repository, ids):
+    with pytest.raises(UsageError, match="'volume:data' is no snapshot's id"):
+        find_id(repository.snapshot_ids(), "volume:data")
+    with pytest.raises(NoSuchSnapshot, match="no snapshot's id begins with '0123456789'"):
+        find_id([], "0123456789")
+
+
+@pytest.mark.parametrize("kind", ["snapshots", "forgotten", "annotations"])
+def test_where_something_is_damaged_only_ids_are_names(repository, ids, kind):
+    repository.store.objects[f"{kind}/{ids[0]}"] = b"damaged"
+
+    with pytest.raises(IntegrityError, match=f"{kind}/{ids[0][:16]} is damaged") as refused:
+        find_snapshot(repository, "data")
+
+    assert "by its id" in str(refused.value.hint)
     assert find_snapshot(repository, ids[1])[0] == ids[1]

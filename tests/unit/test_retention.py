@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup.errors import UsageError
+from backup.errors import Protected, UsageError
 from backup.retention import (
     UNLIMITED,
     Duration,
@@ -15,6 +15,7 @@ from backup.retention import (
     Period,
     Policy,
     decide,
+    parse_count,
     parse_duration,
 )
 
@@ -79,8 +80,8 @@ def test_rules_use_up_their_counts_independently():
 
     first, second, third = decide(moments(*times), policy, now=NOW)
 
-    assert first.reasons == ("last snapshot", "daily snapshot", "yearly snapshot")
-    assert second.reasons == ("daily snapshot",)
+    assert first.reasons == ("last", "daily", "yearly")
+    assert second.reasons == ("daily",)
     assert not third.kept
 
 
@@ -89,7 +90,7 @@ def test_the_oldest_fills_a_rule_that_is_not_used_up():
 
     last = decide(moments(*times), Policy(counts={Period.MONTHLY: 2}), now=NOW)[-1]
 
-    assert last.reasons == ("oldest monthly snapshot",)
+    assert last.reasons == ("oldest monthly",)
     assert kept(Policy(counts={Period.MONTHLY: 1}), *times) == ["2026-11-25"]
 
 
@@ -128,7 +129,7 @@ def test_tags_of_one_list_must_all_be_there():
         now=NOW,
     )
 
-    assert [each.reasons for each in found] == [("tagged a, b",), (), ("not tagged",)]
+    assert [each.reasons for each in found] == [("tagged a,b",), (), ("not tagged",)]
 
 
 def test_periods_are_those_of_the_recorded_zone():
@@ -176,7 +177,9 @@ def test_durations_are_read(text, expected):
     assert parse_duration(text, "--keep-within") == expected
 
 
-@pytest.mark.parametrize("text", ["", "3", "d", "3h2d", "-1d", "1.5d", "1 d", "forever"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "d", "3h2d", "-1d", "1.5d", "1 d", "forever", "٣d", "9" * 5000 + "d"]
+)
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(UsageError, match="--keep-within"):
         parse_duration(text, "--keep-within")
@@ -241,3 +244,97 @@ def test_a_counted_rule_keeps_the_newest(times, policy):
     newest = decide(moments(*times), policy, now=NOW)[0]
 
     assert newest.kept or not (policy.last or any(policy.counts.values()))
+
+
+def test_a_policy_that_keeps_nothing_is_refused():
+    with pytest.raises(Protected, match="keeps none of 3 snapshots of volume:data") as refused:
+        decide(moments(*daily(3)), Policy(tags=[frozenset({"a"})]), now=NOW, of="volume:data")
+
+    assert "name them" in str(refused.value.hint)
+
+
+def test_nothing_is_kept_of_nothing():
+    assert decide([], Policy(last=1), now=NOW) == []
+
+
+def test_a_pinned_snapshot_is_kept_and_takes_its_place_in_the_rules():
+    first, second, third = moments(*daily(3))
+    pinned = [Moment(each.key, each.time, pinned=True) for each in (first, third)]
+
+    found = decide([pinned[0], second, pinned[1]], Policy(last=1), now=NOW)
+
+    assert [each.reasons for each in found] == [("pinned", "last"), (), ("pinned",)]
+
+
+def test_pins_alone_are_something_that_is_kept():
+    pinned = Moment("a", NOW, pinned=True)
+
+    found = decide([pinned, Moment("b", NOW)], Policy(tags=[frozenset({"x"})]), now=NOW)
+
+    assert [each.kept for each in found] == [True, False]
+
+
+def test_in_the_hour_that_comes_twice_the_newer_snapshot_is_the_later_one():
+    berlin = ZoneInfo("Europe/Berlin")
+    earlier = datetime(2026, 10, 25, 2, 45, tzinfo=berlin, fold=0)
+    later = datetime(2026, 10, 25, 2, 15, tzinfo=berlin, fold=1)
+
+    found = decide(moments(earlier, later), Policy(last=1), now=NOW)
+
+    assert [each.moment.key for each in found] == ["1", "0"]
+    assert found[0].kept
+
+
+def test_within_counts_the_hour_that_comes_twice_as_two():
+    berlin = ZoneInfo("Europe/Berlin")
+    newest = datetime(2026, 10, 25, 3, 30, tzinfo=berlin)
+    two_hours_before = datetime(2026, 10, 25, 2, 30, tzinfo=berlin, fold=0)
+
+    assert len(kept(Policy(within=Duration(hours=2)), newest, two_hours_before)) == 1
+    assert len(kept(Policy(within=Duration(hours=3)), newest, two_hours_before)) == 2
+
+
+def test_days_are_those_of_the_offset_that_each_snapshot_records():
+    """The same moment's date differs; a history may mix offsets, after a move or a change."""
+    times = [
+        datetime(2026, 11, 25, 23, 30, tzinfo=timezone(timedelta(hours=-5))),
+        datetime(2026, 11, 26, 1, 0, tzinfo=UTC),
+        datetime(2026, 11, 25, 12, 0, tzinfo=UTC),
+    ]
+
+    found = decide(moments(*times), Policy(counts={Period.DAILY: UNLIMITED}), now=NOW)
+
+    assert [each.moment.key for each in found if each.kept] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("policy", [{"last": -2}, {"counts": {Period.DAILY: -7}}], ids=str)
+def test_negative_counts_are_refused(policy):
+    with pytest.raises(UsageError, match=r"cannot keep -\d snapshots"):
+        Policy(**policy)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0", 0), ("7", 7), ("007", 7), ("unlimited", UNLIMITED)]
+)
+def test_counts_are_read(text, expected):
+    assert parse_count(text, "--keep-last") == expected
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "many", "٣", "1_000", "9" * 5000])
+def test_what_is_no_count_is_refused(text):
+    with pytest.raises(UsageError, match="--keep-last"):
+        parse_count(text, "--keep-last")
+
+
+def test_a_duration_is_added_as_it_is_taken_away():
+    start = datetime(2026, 1, 31, tzinfo=UTC)
+
+    assert Duration(days=1, hours=1).after(start) == start + timedelta(days=1, hours=1)
+    assert Duration(months=1).after(start) == datetime(2026, 3, 3, tzinfo=UTC)
+    with pytest.raises(UsageError, match="calendar"):
+        Duration(years=9999).after(start)
+
+
+def test_a_time_without_a_zone_is_a_mistake():
+    with pytest.raises(ValueError, match="no zone"):
+        Moment("a", datetime(2026, 11, 25))

@@ -226,7 +226,7 @@ def test_a_damaged_object_hides_no_other(repository):
 
 def spoil(repository: Repository, extent: Extent) -> None:
     """Flip a bit of the chunk that a piece of a file lies in."""
-    found = repository.index.find(chunk_of(extent))
+    found = repository.readings.find(chunk_of(extent))
     assert found is not None
     pack, blob = found
     data = bytearray(memory(repository).objects[f"packs/{pack.id}"])
@@ -325,4 +325,4 @@ def test_an_index_that_contradicts_a_pack_is_damage(repository):
 
     texts = [damage.text for damage in checked(repository).damages]
 
-    assert texts == ["an index contradicts its table"]
+    assert "an index contradicts its table" in texts

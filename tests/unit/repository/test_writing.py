@@ -15,7 +15,7 @@ from backup.repository.manifest import Extent
 from backup.repository.names import ChunkId
 from backup.repository.pack import TARGET_SIZE, Blob, PackTable
 from tests.memory_store import MemoryStore
-from tests.saved import MAKERS, plain, reopened, save, sealed
+from tests.saved import MAKERS, NOW, chunks_of, plain, reopened, save, sealed, tables_of
 from tests.tars import END, header
 from transports.errors import ConnectionLost, ObjectNotFound, OutOfSpace
 
@@ -68,7 +68,7 @@ def write(repository, chunks, group=Group.DATA):
 
 def place(repository: Repository, chunk: ChunkId) -> tuple[IndexedPack, Blob]:
     """Where a chunk lies, which must be known."""
-    found = repository.index.find(chunk)
+    found = repository.readings.find(chunk)
     assert found is not None
     return found
 
@@ -97,7 +97,7 @@ def test_a_chunk_is_stored_once(repository, store):
 
     assert len(set(ids)) == 2
     assert writer.added == 4000
-    assert len(reopened(repository).index) == 2
+    assert len(chunks_of(reopened(repository))) == 2
 
 
 def test_what_another_run_stored_is_not_stored_again(repository, store):
@@ -132,7 +132,7 @@ def test_packs_are_closed_when_they_are_full(repository, monkeypatch):
 
     write(repository, [noise(n) for n in range(40)])
 
-    sizes = [pack.size for pack in reopened(repository).index.packs]
+    sizes = [table.size for table in tables_of(reopened(repository))]
     assert len(sizes) == 8
     assert max(sizes) < 14_000
     assert TARGET_SIZE == 32 << 20
@@ -262,7 +262,7 @@ def test_neighbours_are_fetched_by_one_request(repository, store):
     chunks = [noise(n) for n in range(30)]
     ids, _ = write(repository, chunks)
     again = reopened(repository)
-    assert len(again.index) == 30
+    assert len(chunks_of(again)) == 30
     store.gets.clear()
 
     list(again.read(extents(ids, chunks)))
@@ -274,7 +274,7 @@ def test_what_lies_far_apart_is_not_fetched_as_one(repository, store):
     chunks = [noise(1), noise(2, 300_000), noise(3)]
     ids, _ = write(repository, chunks)
     again = reopened(repository)
-    assert len(again.index) == 3
+    assert len(chunks_of(again)) == 3
     store.gets.clear()
 
     list(again.read([Extent(ids[0].hex(), 0, 2000), Extent(ids[2].hex(), 0, 2000)]))
@@ -311,7 +311,7 @@ def test_small_pieces_of_many_chunks_do_not_hold_all_of_them(repository, store):
     chunks = [b"%9d" % n + bytes(1 << 20) for n in range(150)]
     ids, _ = write(repository, chunks)
     again = reopened(repository)
-    assert len(again.index) == 150
+    assert len(chunks_of(again)) == 150
 
     tracemalloc.start()
     read = [bytes(piece) for piece in again.read([Extent(i.hex(), 0, 9) for i in ids])]
@@ -357,7 +357,7 @@ def test_a_pack_that_vanished_is_damage(repository, store):
     pack, _ = place(again, chunk)
     store.delete(f"packs/{pack.id}")
 
-    with pytest.raises(IntegrityError, match=f"pack {pack.id[:16]} is missing"):
+    with pytest.raises(IntegrityError, match=f"chunk {chunk.hex()[:16]} is in no pack"):
         list(again.read([Extent(chunk.hex(), 0, 1)]))
 
 
@@ -376,8 +376,8 @@ def test_packs_that_are_not_there_do_not_count(repository, store):
     pack, _ = place(reopened(repository), chunk)
     store.delete(f"packs/{pack.id}")
 
-    assert chunk not in reopened(repository).index
-    assert len(reopened(repository).index) == 0
+    assert chunk not in reopened(repository).readings.current()
+    assert len(chunks_of(reopened(repository))) == 0
 
 
 def test_an_index_that_vanishes_between_listing_and_reading_is_passed_over(repository, store):
@@ -392,7 +392,7 @@ def test_an_index_that_vanishes_between_listing_and_reading_is_passed_over(repos
 
     store.get = gone
 
-    assert len(reopened(repository).index) == 0
+    assert len(chunks_of(reopened(repository))) == 0
 
 
 def test_two_indexes_may_list_the_same_pack(repository, store):
@@ -400,21 +400,21 @@ def test_two_indexes_may_list_the_same_pack(repository, store):
     pack, blob = place(reopened(repository), chunk)
     table = PackTable(pack.id, pack.envelope.hex(), pack.size, [blob])
 
-    index.save(store, repository.keys, [table])
+    index.save(store, repository.keys, [table], NOW)
 
-    assert len(reopened(repository).index.packs) == 1
+    assert len(tables_of(reopened(repository))) == 1
     assert place(reopened(repository), chunk) == (pack, blob)
 
 
 def test_a_chunk_in_two_packs_is_found_once(repository):
     first, second = reopened(repository), reopened(repository)
-    assert (len(first.index), len(second.index)) == (0, 0)
+    assert (len(chunks_of(first)), len(chunks_of(second))) == (0, 0)
 
     (chunk,), _ = write(first, [noise(1)])
     write(second, [noise(1)])
 
     again = reopened(repository)
-    assert (len(again.index.packs), len(again.index)) == (2, 1)
+    assert (len(tables_of(again)), len(chunks_of(again))) == (2, 1)
     assert list(again.read([Extent(chunk.hex(), 0, 2000)])) == [noise(1)]
 
 

@@ -1,0 +1,99 @@
+"""voltar tag, voltar pin, voltar unpin"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from backup.cli.console import Voice
+from backup.cli.context import Context
+from backup.cli.policy import demand_tags
+from backup.errors import UsageError
+from backup.lookup import find_snapshot
+from backup.repository import SHORT_ID, Recorded, Repository, catalog
+
+_Snapshots = Annotated[
+    list[str],
+    typer.Argument(metavar="SNAPSHOT", help="An id, volume:NAME, or volume:NAME@TIME."),
+]
+
+
+def pin(ctx: typer.Context, snapshots: _Snapshots) -> None:
+    """Protect snapshots: whatever a policy says, they are kept.
+
+    Examples: voltar pin 3fa9c1d2e0 · voltar pin volume:pgdata@2026-11-25
+    """
+    _pin(ctx.obj, snapshots, pinned=True)
+
+
+def unpin(ctx: typer.Context, snapshots: _Snapshots) -> None:
+    """Take the protection of a pin away.
+
+    Example: voltar unpin 3fa9c1d2e0
+    """
+    _pin(ctx.obj, snapshots, pinned=False)
+
+
+def tag(
+    ctx: typer.Context,
+    snapshots: _Snapshots,
+    *,
+    add: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Add a tag.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Take a tag away, if it is there.")
+    ] = None,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TAG", help="Have these tags and no others; '' for none."),
+    ] = None,
+) -> None:
+    """Change the tags of snapshots, which keep their ids.
+
+    Examples: voltar tag 3fa9c1d2e0 --add before-upgrade · voltar tag volume:pgdata --set ''
+    """
+    if not (add or remove or replace):
+        raise UsageError("nothing is to be changed", hint="--add TAG, --remove TAG or --set TAG")
+    if replace and (add or remove):
+        raise UsageError("--set says all tags: it does not go with --add and --remove")
+    demand_tags([*(add or ()), *filter(None, replace or ())])
+    context: Context = ctx.obj
+    repository = context.open()
+    changed = []
+    for each in _found(repository, snapshots):
+        before = each.snapshot.tags if replace is None else replace
+        tags = sorted(({*before, *(add or ())} - set(remove or ())) - {""})
+        if tags != each.snapshot.tags:
+            catalog.annotate(repository, each, datetime.now(UTC), tags=tags)
+        changed.append((each, tags))
+    _tell_tags(context.voice, changed)
+
+
+def _tell_tags(voice: Voice, changed: Sequence[tuple[Recorded, list[str]]]) -> None:
+    if voice.as_json:
+        snapshots = [{"id": each.id, "tags": tags} for each, tags in changed]
+        voice.event({"type": "summary", "snapshots": snapshots})
+        return
+    for each, tags in changed:
+        voice.answer(f"{each.id[:SHORT_ID]} {each.snapshot.source}: {', '.join(tags) or 'no tags'}")
+
+
+def _pin(context: Context, texts: Sequence[str], *, pinned: bool) -> None:
+    repository, voice = context.open(), context.voice
+    found = list(_found(repository, texts))
+    for each in found:
+        if each.pinned != pinned:
+            catalog.annotate(repository, each, datetime.now(UTC), pinned=pinned)
+    what = "pinned" if pinned else "unpinned"
+    if voice.as_json:
+        voice.event({"type": "summary", "what": what, "snapshots": [each.id for each in found]})
+        return
+    for each in found:
+        time = each.snapshot.time.astimezone()
+        voice.answer(f"{what} {each.id[:SHORT_ID]} {each.snapshot.source} {time:%Y-%m-%d %H:%M:%S}")
+
+
+def _found(repository: Repository, texts: Sequence[str]) -> Iterator[Recorded]:
+    """Yield the snapshots that are named, each once; all are found before any is changed."""
+    ids = {find_snapshot(repository, text)[0] for text in texts}
+    yield from [each for each in repository.recorded()[0] if each.id in ids]

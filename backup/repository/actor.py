@@ -1,0 +1,138 @@
+"""Performing what an actor of the protocol asks for, at a store."""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from backup.errors import IntegrityError, RepositoryError, TooLate, UnsupportedFormat
+from backup.repository import sealed
+from backup.repository.crypto import Keys
+from backup.repository.names import CONDEMNED, PACKS, PackId, id_of, object_name
+from backup.repository.protocol import (
+    CondemnedList,
+    Delete,
+    ListPacks,
+    Now,
+    ReadTables,
+    Request,
+    Steps,
+    read,
+)
+from backup.repository.reading import Reading
+from backup.repository.tables import Tables
+from backup.repository.timing import LONGEST_WRITE, Clock
+from transports.errors import ObjectNotFound
+from transports.store import Store
+
+_T = TypeVar("_T")
+
+
+class CondemnedRecord(msgspec.Struct, frozen=True):
+    """What an object below condemned/ says."""
+
+    time: datetime
+    packs: list[PackId]
+
+
+class Actor:
+    """Performs requests: those of a reading, and deletions. Others are for those who inherit.
+
+    Not for several threads.
+    """
+
+    def __init__(self, store: Store, keys: Keys, tables: Tables, clock: Clock) -> None:
+        self.store = store
+        self.keys = keys
+        self.tables = tables
+        self.clock = clock
+        self.damaged: list[RepositoryError] = []
+        self._looked = 0.0
+
+    def run(self, steps: Steps[_T]) -> _T:
+        """Perform all that is asked for; return what the actor returns."""
+        answer: Any = None
+        while True:
+            try:
+                request = steps.send(answer)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            answer = self.perform(request)
+
+    def perform(self, request: Request) -> Any:
+        """Do one thing, and return the answer."""
+        match request:
+            case Now():
+                self._looked = time.monotonic()
+                return self.clock()
+            case ReadTables():
+                return self._read_tables()
+            case ListPacks():
+                return {PackId(id_of(info.name)): info.size for info in self.store.list(PACKS)}
+            case Delete(kind, ids):
+                self.delete(kind, ids)
+            case _:
+                raise TypeError(f"no way to perform {request}")
+        return None
+
+    def reading(self) -> Reading:
+        """Take a reading."""
+        view = self.run(read())
+        return self.as_reading(view)
+
+    def as_reading(self, view: Any) -> Reading:
+        """Return the view that this actor has just taken, with what it takes to find chunks."""
+        return Reading(view, self.tables, tuple(self.damaged))
+
+    def delete(self, kind: str, ids: Iterable[str]) -> None:
+        """Delete objects; one that is not there is success."""
+        for each in ids:
+            self.store.delete(object_name(kind, each))
+
+    @property
+    def in_time(self) -> bool:
+        """Whether what was done since the last look at the clock can count as done at once."""
+        return time.monotonic() - self._looked <= LONGEST_WRITE.total_seconds()
+
+    def _read_tables(self) -> tuple[list[CondemnedList], dict[PackId, int]]:
+        lists, damaged = condemned_lists(self.store, self.keys)
+        self.damaged = [*damaged.values(), *self.tables.refresh()]
+        listed = {each.id: each.size for each in self.tables.listed()}
+        if damaged:
+            # any pack might be named by the list that cannot be read
+            lists.append(CondemnedList("", self.clock(), frozenset(listed)))
+        return lists, listed
+
+
+def condemned_lists(
+    store: Store, keys: Keys
+) -> tuple[list[CondemnedList], dict[str, RepositoryError]]:
+    """Return all condemned lists, and by id what is wrong with those that cannot be read."""
+    found: list[CondemnedList] = []
+    damaged: dict[str, RepositoryError] = {}
+    for list_id in [id_of(info.name) for info in store.list(CONDEMNED)]:
+        try:
+            data = store.get(object_name(CONDEMNED, list_id))
+            record = sealed.decode(keys, CONDEMNED, list_id, data, CondemnedRecord)
+        except ObjectNotFound:
+            continue  # its packs are deleted
+        except (IntegrityError, UnsupportedFormat) as error:
+            damaged[list_id] = error
+            continue
+        found.append(CondemnedList(list_id, record.time, frozenset(record.packs)))
+    return found, damaged
+
+
+def demand_in_time(actor: Actor, what: str, undo: Callable[[], None] | None = None) -> None:
+    """Raise TooLate where an effect came too long after the look at the clock that allowed it."""
+    if actor.in_time:
+        return
+    if undo is not None:
+        undo()
+    raise TooLate(
+        f"{what} took longer than {LONGEST_WRITE}, which is not safe beside other hosts",
+        hint="look at the connection to the store, and run it again",
+    )

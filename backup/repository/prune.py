@@ -1,0 +1,314 @@
+"""Prune: what nobody needs is deleted, without a lock (docs/format.md, section 12).
+
+The order of things is that of `protocol.prune`; here is what each of its requests does to a store.
+What is condemned now is deleted by a run that begins after the grace period.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
+from backup.report import Advanced, Finished, Noted, OnEvent, Started
+from backup.repository import annotation, marker, sealed
+from backup.repository.actor import Actor, CondemnedRecord, demand_in_time
+from backup.repository.annotation import Annotation
+from backup.repository.compaction import compact_indexes
+from backup.repository.copying import copy
+from backup.repository.manifest import to_chunk
+from backup.repository.names import (
+    ANNOTATIONS,
+    CONDEMNED,
+    FORGOTTEN,
+    PACKS,
+    SNAPSHOTS,
+    ChunkId,
+    PackId,
+    SnapshotId,
+    id_of,
+    object_name,
+)
+from backup.repository.protocol import (
+    EXCLUSIVE,
+    SPANS,
+    Adopt,
+    Choice,
+    Choose,
+    Copy,
+    Delete,
+    ListMarkers,
+    ListPacks,
+    ListSnapshots,
+    PutCondemned,
+    ReadTables,
+    Request,
+    Spans,
+    View,
+    Walk,
+    prune,
+)
+from backup.repository.relist import relist
+from backup.repository.repack import MaxUnused, PackState, chosen
+from backup.repository.repository import SHORT_ID, Repository
+from backup.repository.usage import PackUsage, Walker
+
+DEFAULT_UNUSED: Final = MaxUnused(share=0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number of objects or chunks, and their bytes."""
+
+    number: int = 0
+    size: int = 0
+
+    def plus(self, other: "Amount") -> "Amount":
+        """Return both together."""
+        return Amount(self.number + other.number, self.size + other.size)
+
+    def less(self, other: "Amount") -> "Amount":
+        """Return what is left without the other, which is a part of it."""
+        return Amount(self.number - other.number, self.size - other.size)
+
+
+NONE: Final = Amount()
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What a run did, or would do. Sizes in bytes.
+
+    `packs` are all that were there; `used` bytes of them snapshots use, `unused` ones stay although
+    none does: in packs that are used otherwise, or were put lately. `condemned` packs are deleted
+    by a run after `free_at`; `waiting` ones were condemned by runs before. `adopted` packs were in
+    no index, `merged` is by how much there are fewer index objects.
+    """
+
+    snapshots: int = 0
+    packs: Amount = NONE
+    used: int = 0
+    unused: int = 0
+    copied: Amount = NONE
+    condemned: Amount = NONE
+    deleted: Amount = NONE
+    waiting: Amount = NONE
+    adopted: int = 0
+    merged: int = 0
+    free_at: datetime | None = None
+
+
+def prune_repository(
+    repository: Repository,
+    on_event: OnEvent,
+    *,
+    max_unused: MaxUnused = DEFAULT_UNUSED,
+    exclusive: bool = False,
+    dry_run: bool = False,
+) -> Pruned:
+    """Delete what nobody needs, and condemn what nobody needs any more.
+
+    `exclusive`: nothing else writes to the repository meanwhile, so nothing is waited for, and what
+    is condemned is deleted at once. Raises IntegrityError, before anything is deleted, where
+    something that a snapshot needs cannot be read; TooLate, TransportError.
+    """
+    spans = EXCLUSIVE if exclusive else SPANS
+    first = _Pruner(repository, on_event, max_unused, spans, dry_run=dry_run)
+    first.run(prune(spans))
+    done = first.pruned
+    if exclusive and done.condemned.number and not dry_run:
+        second = _Pruner(repository, on_event, max_unused, spans, dry_run=False)
+        second.run(prune(spans))
+        done.deleted = done.deleted.plus(second.pruned.deleted)
+        done.condemned, done.waiting = second.pruned.condemned, second.pruned.waiting
+    if not dry_run:
+        done.merged = compact_indexes(repository, before=repository.clock() - spans.grace)
+    return done
+
+
+class _Pruner(Actor):
+    """Performs one run of prune."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        on_event: OnEvent,
+        max_unused: MaxUnused,
+        spans: Spans,
+        *,
+        dry_run: bool,
+    ) -> None:
+        super().__init__(repository.store, repository.keys, repository.tables, repository.clock)
+        self.pruned = Pruned()
+        self._repository = repository
+        self._on_event = on_event
+        self._max_unused = max_unused
+        self._spans = spans
+        self._dry_run = dry_run
+        self._sizes: dict[PackId, int] = {}
+        self._manifests: set[str] = set()
+        self._unreadable: set[PackId] = set()
+        self._repacked: frozenset[PackId] = frozenset()
+        self._buried: set[str] = set()
+
+    def perform(self, request: Request) -> Any:  # noqa: PLR0911, C901  a case a request
+        match request:
+            case ReadTables():
+                return self._read_whole_tables()
+            case ListPacks():
+                self._sizes = super().perform(request)
+                return self._sizes
+            case ListMarkers():
+                return self._markers()
+            case ListSnapshots():
+                ids = self._repository.snapshot_ids()
+                return [each for each in ids if each not in self._buried]
+            case Walk(snapshots, seen):
+                return self._walk(snapshots, seen)
+            case Choose(seen, usage):
+                assert isinstance(usage, PackUsage)  # noqa: S101  it is what _walk has returned
+                return self._choose(seen, usage)
+            case Adopt(packs):
+                self._adopt(packs)
+            case Copy(chunks, seen):
+                self._copy(chunks, seen)
+            case PutCondemned(time, packs):
+                self._condemn(time, packs)
+            case Delete(kind, ids):
+                self._delete(kind, ids)
+            case _:
+                return super().perform(request)
+        return None
+
+    def _read_whole_tables(self) -> Any:
+        found = super().perform(ReadTables())
+        if self.damaged:
+            raise IntegrityError(
+                f"nothing was pruned: {self.damaged[0]}",
+                hint="`voltar repair index` makes indexes anew from the packs",
+            )
+        return found
+
+    def _markers(self) -> dict[SnapshotId, datetime]:
+        """Return when snapshots were forgotten; not those that are pinned, or may be."""
+        store, keys = self.store, self.keys
+        annotations, damaged = annotation.load(store, keys)
+        if damaged:
+            self._on_event(Noted("repository", b"", f"{damaged[0]}: no snapshot is deleted"))
+            return {}
+        marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
+        times, _ = marker.load(store, keys, marked)
+        said = annotation.effective(annotations)
+        return {each: time for each, time in times.items() if not _is_pinned(said.get(each))}
+
+    def _walk(self, snapshots: Collection[SnapshotId], seen: View) -> PackUsage:
+        repository = self._repository
+        repository.readings.replace(self.as_reading(seen))
+        usage = PackUsage(self.tables.places, seen)
+        walker = Walker(repository.read)
+        self._on_event(Started("prune", "snapshots", 0, len(snapshots), unit="snapshots"))
+        for snapshot_id in snapshots:
+            try:
+                manifest = repository.snapshot(snapshot_id).manifest
+                for extent in manifest:
+                    usage.mark(extent.chunk, manifest=True)
+                    self._manifests.add(extent.chunk)
+                for chunk in walker.chunks(manifest):
+                    usage.mark(chunk)
+            except NoSuchSnapshot:
+                continue  # another prune has deleted it
+            except RepositoryError as error:
+                raise IntegrityError(
+                    f"nothing was pruned: snapshot {snapshot_id[:SHORT_ID]} is damaged: {error}",
+                    hint="`voltar check` says what can be read; `voltar forget` gives up the rest",
+                ) from error
+            self._on_event(Advanced(0, 1))
+        self._on_event(Finished("prune", "snapshots"))
+        return usage
+
+    def _choose(self, seen: View, usage: PackUsage) -> Choice:
+        packs = list(self._states(seen, usage))
+        choice = chosen(packs, self._max_unused)
+        self._repacked = frozenset(choice.repacked)
+        condemned = self._repacked.union(choice.unused, self._unreadable)
+        copied = [chunk for pack in choice.repacked for chunk in self._used(pack, usage)]
+        self.pruned.packs = self._amount(self._sizes)
+        self.pruned.used = sum(pack.used for pack in packs)
+        left = [pack for pack in packs if pack.id not in condemned]
+        self.pruned.unused = sum(pack.blobs - pack.used for pack in left)
+        self.pruned.condemned = self._amount(condemned)
+        self.pruned.waiting = self._amount(seen.spare)
+        return Choice(condemned, copied)
+
+    def _states(self, seen: View, usage: PackUsage) -> Iterator[PackState]:
+        now = seen.time.timestamp()
+        grace = self._spans.grace.total_seconds()
+        for listed in self.tables.listed():
+            if listed.id in seen.live:
+                young = now - grace < listed.since < now + grace
+                yield PackState(
+                    listed.id,
+                    listed.size,
+                    self.tables.blobs(listed.id),
+                    usage.size(listed.id),
+                    young,
+                    usage.of_manifests(listed.id),
+                )
+
+    def _used(self, pack: PackId, usage: PackUsage) -> Iterator[ChunkId]:
+        table = self.tables.table(pack)
+        for number, blob in enumerate(table.blobs if table else ()):
+            if usage.has(pack, number):
+                yield to_chunk(blob.chunk)
+
+    def _adopt(self, packs: Collection[PackId]) -> None:
+        """Take in what runs that were killed have left: a backup may yet use it."""
+        if self._dry_run:
+            self.pruned.adopted = len(packs)
+            return
+        for pack, error in relist(self._repository, ((each, self._sizes[each]) for each in packs)):
+            if error is None:
+                self.pruned.adopted += 1
+            else:
+                self._unreadable.add(pack)
+
+    def _copy(self, chunks: Collection[ChunkId], seen: View) -> None:
+        if self._dry_run:
+            places = [self._repository.readings.find(chunk) for chunk in chunks]
+            size = sum(place[1].length for place in places if place)
+            self.pruned.copied = Amount(len(chunks), size)
+            return
+        reading = self.as_reading(seen).without(self._repacked)
+        copied = copy(self._repository, chunks, reading, self._manifests)
+        self.pruned.copied = Amount(copied.chunks, copied.stored)
+
+    def _condemn(self, time: datetime, packs: frozenset[PackId]) -> None:
+        self.pruned.free_at = time + self._spans.grace
+        if self._dry_run:
+            return
+        record = CondemnedRecord(time, sorted(packs))
+        list_id, data = sealed.encode(self.keys, CONDEMNED, record)
+        name = object_name(CONDEMNED, list_id)
+        self.store.put(name, data)
+        demand_in_time(self, "condemning packs", lambda: self.store.delete(name))
+
+    def _delete(self, kind: str, ids: Collection[str]) -> None:
+        if kind == SNAPSHOTS:
+            self.pruned.snapshots = len(ids)
+            self._buried = set(ids)
+        if kind == PACKS:
+            packs = [PackId(each) for each in ids if each in self._sizes]
+            self.pruned.deleted = self._amount(packs)
+            self.pruned.waiting = self.pruned.waiting.less(self.pruned.deleted)
+        if self._dry_run:
+            return
+        if kind == FORGOTTEN:
+            super().delete(ANNOTATIONS, annotation.about(self.store, self.keys, set(ids)))
+        super().delete(kind, ids)
+
+    def _amount(self, packs: Collection[PackId]) -> Amount:
+        return Amount(len(packs), sum(self._sizes.get(pack, 0) for pack in packs))
+
+
+def _is_pinned(said: Annotation | None) -> bool:
+    return said is not None and bool(said.pinned)

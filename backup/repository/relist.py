@@ -1,0 +1,59 @@
+"""Tables from the packs themselves, for packs that no index lists."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from backup.errors import RepositoryError
+from backup.repository import index
+from backup.repository.crypto import ENVELOPE_SIZE
+from backup.repository.names import PACKS, PackId, object_name
+from backup.repository.pack import PackReader, PackTable
+from transports.errors import ObjectNotFound
+
+if TYPE_CHECKING:
+    from backup.repository.repository import Repository
+
+_TAIL: Final = 64 << 10
+"""A table is seldom larger; where it is, the whole pack is fetched."""
+
+
+def table_of(repository: "Repository", pack: PackId, size: int) -> PackTable:
+    """Read the table of a pack of `size` bytes. Raises IntegrityError, ObjectNotFound."""
+    name = object_name(PACKS, pack)
+    envelope = repository.store.get(name, 0, ENVELOPE_SIZE)
+    largest = repository.descriptor.data_chunks.maximum
+    reader = PackReader.of_envelope(repository.keys, pack, envelope, largest)
+    first = max(0, size - _TAIL)
+    try:
+        return reader.table(repository.store.get(name, first), first=first)
+    except RepositoryError:
+        if not first:
+            raise
+        return reader.table(repository.store.get(name))
+
+
+def relist(
+    repository: "Repository", packs: Iterable[tuple[PackId, int]]
+) -> Iterator[tuple[PackId, RepositoryError | None]]:
+    """Put indexes of packs, given with their sizes; yield each, and what is wrong with it if it
+    cannot be listed. All are on the store when the last one was yielded."""
+    tables: list[PackTable] = []
+    for pack, size in packs:
+        try:
+            tables.append(table_of(repository, pack, size))
+        except ObjectNotFound:
+            continue  # deleted since it was listed
+        except RepositoryError as error:
+            yield pack, error
+            continue
+        if len(tables) == index.PACKS_PER_OBJECT:
+            _put(repository, tables)
+        yield pack, None
+    _put(repository, tables)
+
+
+def _put(repository: "Repository", tables: list[PackTable]) -> None:
+    if tables:
+        now = repository.clock()
+        repository.tables.add(*index.save(repository.store, repository.keys, tables, now))
+        tables.clear()

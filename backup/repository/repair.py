@@ -1,0 +1,51 @@
+"""Repair: what can be made again from what is there."""
+
+from dataclasses import dataclass, field
+
+from backup.report import Advanced, Finished, OnEvent, Started
+from backup.repository.actor import condemned_lists
+from backup.repository.names import CONDEMNED, INDEX, PACKS, PackId, id_of, object_name
+from backup.repository.relist import relist
+from backup.repository.repository import Repository
+
+
+@dataclass(slots=True)
+class Relisted:
+    """How many packs are listed now, and how many index objects are gone for it.
+
+    `lost` are packs that cannot be listed, each with what is wrong; `uncondemned` is the number of
+    condemned lists that could not be read, and are gone.
+    """
+
+    packs: int = 0
+    replaced: int = 0
+    uncondemned: int = 0
+    lost: dict[PackId, str] = field(default_factory=dict)
+
+
+def repair_index(repository: Repository, on_event: OnEvent) -> Relisted:
+    """Make all indexes anew, from nothing but the packs.
+
+    Backups may go on meanwhile, prunes may not. The order is that of compaction (docs/format.md,
+    section 12, rule 12). Raises TransportError.
+    """
+    store, done = repository.store, Relisted()
+    old = sorted(id_of(info.name) for info in store.list(INDEX))
+    packs = [(PackId(id_of(info.name)), info.size) for info in store.list(PACKS)]
+    on_event(Started("repair", "index", sum(size for _, size in packs), len(packs), unit="packs"))
+    sizes = dict(packs)
+    for pack, error in relist(repository, sorted(packs)):
+        if error is None:
+            done.packs += 1
+        else:
+            done.lost[pack] = str(error)
+        on_event(Advanced(sizes[pack], 1))
+    on_event(Finished("repair", "index"))
+    for object_id in old:
+        store.delete(object_name(INDEX, object_id))
+    done.replaced = len(old)
+    for list_id in condemned_lists(store, repository.keys)[1]:
+        # nobody can go by it, and so nobody deletes what it names
+        store.delete(object_name(CONDEMNED, list_id))
+        done.uncondemned += 1
+    return done

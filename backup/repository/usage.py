@@ -1,0 +1,148 @@
+"""What snapshots use: a walk over their manifests, and the sum of it by pack."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from backup.errors import IntegrityError
+from backup.repository.manifest import Extent, Note, decode_lines, to_chunk
+from backup.repository.names import ChunkId, PackId
+from backup.repository.protocol import View
+from backup.repository.tables import Place
+
+_REMEMBERED: Final = 100_000
+Read = Callable[[Iterable[Extent]], Iterator[memoryview]]
+
+
+class Walker:
+    """Names what is in one manifest after the other.
+
+    Successive manifests share most of their chunks, and a chunk's lines say the same in each, so
+    every chunk of a manifest is read once, and only lines that reach from one into the next are
+    looked at again.
+    """
+
+    def __init__(self, read: Read) -> None:
+        """`read` yields the bytes of each extent."""
+        self._read = read
+        self._ends: dict[Extent, tuple[bytes | None, bytes]] = {}
+
+    def chunks(self, manifest: Iterable[Extent]) -> Iterator[str]:
+        """Yield the ids (hex) of the chunks that a manifest names and that it lies in.
+
+        Those that another manifest has named too may be left out. Raises IntegrityError where the
+        manifest is damaged.
+        """
+        extents = list(manifest)
+        before = ""
+        for extent in extents:
+            yield extent.chunk
+        for _, named in self.extents(extents):
+            if named.chunk != before:
+                before = named.chunk
+                yield before
+
+    def extents(self, manifest: Iterable[Extent]) -> Iterator[tuple[Extent, Extent]]:
+        """Yield pieces of the manifest, and what is named there.
+
+        Pieces that another manifest shares are passed over: they name what they named there.
+        Raises IntegrityError where the manifest is damaged.
+        """
+        pieces = list(manifest)
+        new = list(dict.fromkeys(piece for piece in pieces if piece not in self._ends))
+        for piece, data in zip(new, self._read(new), strict=True):
+            for extent in self._take_in(piece, bytes(data)):
+                yield piece, extent
+        rest = b""
+        for piece in pieces:
+            head, tail = self._ends[piece]
+            if head is None:
+                rest += tail
+            else:
+                for extent in _named(rest + head):
+                    yield piece, extent
+                rest = tail
+        if rest:
+            raise IntegrityError("a manifest ends in the middle of a record")
+
+    def _take_in(self, piece: Extent, data: bytes) -> Iterator[Extent]:
+        first, last = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+        yield from _named(data[first:last])
+        self._ends[piece] = (data[:first], data[last:]) if first else (None, data)
+
+
+def _named(lines: bytes) -> Iterator[Extent]:
+    for line in decode_lines([lines]):
+        if not isinstance(line, Note):
+            yield from line.extents
+
+
+@dataclass(slots=True)
+class _Used:
+    """Which blobs of one pack are used, a bit each, and the bytes that they take in it."""
+
+    bits: bytearray
+    size: int = 0
+    manifests: bool = False
+
+
+@dataclass(slots=True)
+class PackUsage:
+    """What snapshots use, by the pack that has it.
+
+    Of several packs with a chunk one counts as used, the same one in every run, so that the others
+    may go. `lacking` are the used chunks that no live pack holds.
+    """
+
+    places: Callable[[ChunkId], Collection[Place]]
+    seen: View
+    lacking: set[ChunkId] = field(default_factory=set)
+    _packs: dict[PackId, _Used] = field(default_factory=dict)
+    _lately: set[str] = field(default_factory=set)
+
+    def mark(self, text: str, *, manifest: bool = False) -> None:
+        """Count a chunk (hex) as used, be it as a part of a manifest.
+
+        Raises IntegrityError where no pack that is there has it.
+        """
+        if text in self._lately:
+            return
+        if len(self._lately) >= _REMEMBERED:
+            self._lately.clear()
+        chunk = to_chunk(text)
+        places = self.places(chunk)
+        live = [place for place in places if place.pack.id in self.seen.live]
+        if live:
+            self._count(min(live, key=lambda place: place.pack.id), manifest=manifest)
+        elif any(place.pack.id in self.seen.spare for place in places):
+            self.lacking.add(chunk)
+        else:
+            raise IntegrityError(f"chunk {text[:16]} is in no pack of the repository")
+        self._lately.add(text)
+
+    def size(self, pack: PackId) -> int:
+        """Return how many bytes of a pack are used."""
+        used = self._packs.get(pack)
+        return used.size if used else 0
+
+    def has(self, pack: PackId, number: int) -> bool:
+        """Return whether the blob of that number in the pack's table is used there."""
+        used = self._packs.get(pack)
+        if used is None or number // 8 >= len(used.bits):
+            return False
+        return bool(used.bits[number // 8] & (1 << number % 8))
+
+    def of_manifests(self, pack: PackId) -> bool:
+        """Return whether a pack holds chunks of manifests."""
+        used = self._packs.get(pack)
+        return used is not None and used.manifests
+
+    def _count(self, place: Place, *, manifest: bool) -> None:
+        used = self._packs.setdefault(place.pack.id, _Used(bytearray()))
+        used.manifests |= manifest
+        at, bit = place.number // 8, 1 << place.number % 8
+        if at >= len(used.bits):
+            used.bits.extend(bytes(at + 1 - len(used.bits)))
+        if not used.bits[at] & bit:
+            used.bits[at] |= bit
+            used.size += place.blob.length

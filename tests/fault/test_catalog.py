@@ -1,0 +1,76 @@
+"""The store fails at every single call of what is said of snapshots: it is said, or it is not."""
+
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from backup.repository import Repository, Snapshot, SnapshotId
+from backup.repository.catalog import annotate, forget, history, unforget
+from tests.faults import Fault, FaultyStore
+from tests.saved import NOW, checked, plain, reopened
+from transports.errors import TransportError
+from transports.store.file import FileStore
+
+LATER = NOW + timedelta(hours=1)
+FIRST, LAST = 0, 2
+
+
+def ids(repository: Repository) -> list[SnapshotId]:
+    return [each.id for each in history(repository)]
+
+
+def forgotten(repository: Repository) -> None:
+    forget(repository, ids(repository)[:LAST], LATER)
+
+
+def brought_back(repository: Repository) -> None:
+    unforget(repository, ids(repository)[FIRST], LATER)
+
+
+def pinned(repository: Repository) -> None:
+    annotate(repository, history(repository)[LAST], LATER, pinned=True)
+
+
+def tagged(repository: Repository) -> None:
+    annotate(repository, history(repository)[LAST], LATER, tags=["a"])
+
+
+def said(repository: Repository) -> list[tuple[object, ...]]:
+    return [
+        (each.forgotten is not None, each.pinned, each.snapshot.tags)
+        for each in history(reopened(repository))
+    ]
+
+
+@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.LOST_REPLY, Fault.TORN, Fault.FULL])
+@pytest.mark.parametrize(
+    "act", [forgotten, brought_back, pinned, tagged], ids=lambda act: act.__name__
+)
+def test_wherever_the_store_fails_each_snapshot_is_as_before_or_after(act, fault, tmp_path: Path):
+    for fail_at in count(1):
+        directory = tmp_path / str(fail_at)
+        store = FileStore(directory)
+        repository = plain(store)
+        for number in range(3):
+            time = NOW + timedelta(minutes=number)
+            repository.commit(Snapshot(time=time, host="here", source="volume:db", run="00"))
+        if act is brought_back:
+            forget(repository, ids(repository)[:1], NOW)
+        before = said(repository)
+        faulty = FaultyStore(store, fail_at, fault, directory)
+        interrupted = None
+        try:
+            act(reopened(repository, faulty))
+        except TransportError:
+            interrupted = said(repository)
+            act(reopened(repository))
+        after = said(repository)
+        assert after != before
+        for was, now, then in zip(before, interrupted or before, after, strict=True):
+            assert now in (was, then)
+        assert checked(repository).damages == []
+        if not faulty.failed:
+            break
+    assert fail_at > 4
