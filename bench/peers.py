@@ -100,8 +100,8 @@ class Round:
         aside = self.where.place / "aside"
         pruned = work is Work.PRUNE
         with data.without_a_fifth(directory, aside) if pruned else nullcontext():
-            if pruned:
-                for tool in tools:
+            for tool in tools:
+                if pruned and work in tool.works:
                     self._run(tool.again)
             yield
 
@@ -125,7 +125,8 @@ class Round:
         are made ten times slower: whoever restores after others' files were removed pays for them.
         """
         for tool in tools:
-            self.where.engine.attempt("volume", "rm", *tool.volumes.values())
+            for volume in tool.volumes.values():
+                self.where.engine.attempt("volume", "rm", volume)  # it may not have come to that
             self.where.fresh(tool.home.name)
 
     def _run(self, works: Sequence[Piped]) -> Cost:
