@@ -35,6 +35,8 @@ def _tell(context: Context, found: Checked) -> None:
         context.voice.say(
             f"{found.unlisted} packs are in no index: left by a backup that was interrupted"
         )
+    for note in found.notes:
+        context.voice.answer(f"note: {note}")
     verdict = f"{len(found.damages)} damages" if found.damages else "everything is right"
     context.voice.answer(
         f"{found.snapshots} snapshots, {found.packs} packs, {found.chunks} chunks, "
@@ -50,6 +52,7 @@ def _as_json(found: Checked) -> dict[str, object]:
         "chunks": found.chunks,
         "bytes": found.size,
         "unlisted_packs": found.unlisted,
+        "notes": found.notes,
         "damages": [
             {"object": one.object, "text": one.text, "snapshot": one.snapshot}
             for one in found.damages

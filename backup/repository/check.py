@@ -13,7 +13,7 @@ from typing import Final
 from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
 from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import sealed
+from backup.repository import recovery, sealed
 from backup.repository.crypto import digest
 from backup.repository.index import IndexObject
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
@@ -36,7 +36,7 @@ class Damage:
 
 @dataclass(slots=True)
 class Checked:
-    """What a check saw; sizes in bytes."""
+    """What a check saw; sizes in bytes. `notes` are sentences about what is no damage."""
 
     packs: int = 0
     chunks: int = 0
@@ -44,6 +44,7 @@ class Checked:
     size: int = 0
     unlisted: int = 0
     damages: list[Damage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def check(repository: Repository, on_event: OnEvent) -> Checked:
@@ -53,6 +54,7 @@ def check(repository: Repository, on_event: OnEvent) -> Checked:
     whatever a listed snapshot needs is there by the time it is looked for.
     """
     found = Checked()
+    found.notes.extend(recovery.notes(repository.store))
     _check_keys(repository, found)
     ids = repository.snapshot_ids()
     tables = _check_indexes(repository, found)

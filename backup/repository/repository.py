@@ -15,7 +15,7 @@ from backup.errors import (
     WrongKey,
 )
 from backup.repository import descriptor as descriptors
-from backup.repository import index, keyfile, sealed
+from backup.repository import index, keyfile, recovery, sealed
 from backup.repository.chunker import Cutter
 from backup.repository.crypto import Keys, digest
 from backup.repository.descriptor import Descriptor
@@ -135,6 +135,7 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
     else:
         raise RepositoryExists(f"there is a repository at {store.url} already")
     _refuse_foreign(store)
+    recovery.put(store)
     now = now or datetime.now(UTC)
     repository_id = os.urandom(32).hex()
     cipher: descriptors.Cipher = "none" if password is None else "aes-256-gcm"
