@@ -3,20 +3,20 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench import measure
 from bench.measure import Cost
-from tests.testbed import debian, workspace
-from tests.testbed.command import BedFailure, located, run
+from tests.testbed import workspace
+from tests.testbed.command import BedFailure
 from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch
 
 VOLTAR = (sys.executable, "-c", "from backup.cli.app import main; main()")
 """The command `voltar` of this tree."""
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,23 @@ class Bed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of all commands: this engine, passwords, no caches of other runs."""
+        """The environment of all commands: this engine, passwords, no caches of other runs.
+
+        Python keeps byte code, as it does of what is installed, whatever it is told here.
+        """
         ours = {
             "PYTHONPATH": str(Path(__file__).parents[1]),
             "VOLTAR_PASSWORD": "benchmark",
+            "XDG_CACHE_HOME": str(self.place / "voltar/cache"),
             "RESTIC_PASSWORD": "benchmark",
-            "RESTIC_CACHE_DIR": str(self.place / "restic-cache"),
+            "RESTIC_CACHE_DIR": str(self.place / "restic/cache"),
+            "BORG_PASSPHRASE": "benchmark",
+            "BORG_BASE_DIR": str(self.place / "borg/base"),
             "TMPDIR": str(self.place),
         }
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("VOLTAR_", "RESTIC_"))}
+        others = ("VOLTAR_", "RESTIC_", "BORG_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
         return kept | dict(self.engine.environment) | ours
 
     def volume(self) -> tuple[str, Path]:
@@ -57,15 +65,23 @@ class Bed:
         """The cost of something, the CPU time of engine and containers with it."""
         before = self._engine_cpu_s()
         cost = work()
-        helpers_s = self._engine_cpu_s() - before
-        return Cost(cost.seconds, cost.cpu_s, cost.peak, helpers_s, cost.stored)
+        return replace(cost, helpers_s=self._engine_cpu_s() - before)
+
+    def in_containers(self) -> list[int]:
+        """The processes that run in containers now."""
+        cgroup = workspace.cgroup_of(self.engine.daemon.directory)
+        first, second = workspace.CGROUPS / "cpuacct" / cgroup, workspace.CGROUPS / cgroup
+        lists = (first if first.exists() else second).glob("**/cgroup.procs")
+        found: list[int] = []
+        for file in lists:
+            with suppress(OSError):  # a container that has just gone
+                found += map(int, file.read_text().split())
+        return found
 
     def _engine_cpu_s(self) -> float:
-        """CPU seconds so far: of dockerd, and of all containers that it had."""
-        pid = self.engine.daemon.pid()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() if pid else []
-        daemon = sum(int(ticks) for ticks in fields[11:13]) / _TICKS
-        return daemon + _cgroup_cpu_s(workspace.cgroup_of(self.engine.daemon.directory))
+        """CPU seconds so far of the engine and of all that it ever started."""
+        dockerd = self.engine.daemon.pid()
+        return measure.cpu_of_tree_s(measure.parent(dockerd)) if dockerd else 0.0
 
 
 @contextmanager
@@ -85,48 +101,8 @@ def bed() -> Iterator[Bed]:
         own.close()
 
 
-def restic() -> tuple[Path, str]:
-    """Where restic 0.19 of Debian unstable is unpacked, and its version."""
-    root = workspace.base() / "roots" / "bench-restic"
-    complete = root.with_name("bench-restic.complete")
-    with workspace.locked(root.with_name("bench-restic.lock")):
-        if not complete.exists():
-            shutil.rmtree(root, ignore_errors=True)
-            debian.fill(root, "unstable", ["restic"])
-            complete.write_text("restic")
-    program = root / "usr/bin/restic"
-    return program, version(program, "version")
-
-
-def version(
-    program: str | Path, option: str = "--version", env: Mapping[str, str] | None = None
-) -> str:
-    """The first line of what a program says of itself, shortened."""
-    said = run([program, option], env=env).decode().strip().partition("\n")[0]
-    return said.strip("* ").split(" compiled")[0]
-
-
-def need(name: str) -> Path:
-    """Where a command of this machine is."""
-    found = located(name)
-    if found is None:
-        raise BedFailure(f"the comparison needs the command {name}, which is not here")
-    return found
-
-
 def require_space(place: Path, wanted: int) -> None:
     """Raise BedFailure where a directory's disk has not `wanted` bytes free."""
     free = shutil.disk_usage(place).free
     if free < wanted:
         raise BedFailure(f"{wanted / 1e9:.0f} GB are needed at {place}, {free / 1e9:.0f} are free")
-
-
-def _cgroup_cpu_s(cgroup: Path) -> float:
-    """CPU seconds of a cgroup and all that ever was below it, in either version of cgroups."""
-    first = workspace.CGROUPS / "cpuacct" / cgroup / "cpuacct.usage"
-    if first.exists():
-        return int(first.read_text()) / 1e9
-    second = workspace.CGROUPS / cgroup / "cpu.stat"
-    if second.exists():
-        return int(second.read_text().split()[1]) / 1e6
-    return 0.0

@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,8 @@ class Content:
 def mixed(target: Path, size: int) -> Content:
     """Fill an empty directory with about `size` bytes of mixed data."""
     made_up = size * 8 // 100
-    _incompressible(target / "random", made_up * 9 // 10)
-    _small(target / "small", 10_000, made_up // 10)
+    incompressible(target / "random", made_up * 9 // 10)
+    small(target / "small", 10_000, made_up // 10)
     wanted = size - made_up
     for source in _sources():
         wanted -= _copy(source, target / source.name.lstrip("."), wanted)
@@ -59,6 +60,55 @@ def large(target: Path, size: int) -> Content:
         at = dice.randrange(len(pool) // 2)
         (target / f"{number:04}").write_bytes(pool[at : at + (4 << 20)])
     return look(target)
+
+
+def incompressible(target: Path, size: int) -> None:
+    """Fill a directory with files of 1 to 40 MB of random bytes."""
+    target.mkdir(exist_ok=True)
+    dice = random.Random(2)
+    number = 0
+    while size > 0:
+        part = min(size, dice.randrange(MB, 40 * MB))
+        (target / f"{number:03}.bin").write_bytes(dice.randbytes(part))
+        size -= part
+        number += 1
+
+
+def small(target: Path, count: int, size: int) -> None:
+    """Fill a directory with files of some hundred words, a hundred a directory."""
+    dice = random.Random(3)
+    words = [f"{dice.getrandbits(32):x}" for _ in range(4000)]
+    each = max(1, size // count // 9)
+    for number in range(count):
+        directory = target / f"{number // 100:03}"
+        directory.mkdir(parents=True, exist_ok=True)
+        text = " ".join(dice.choices(words, k=dice.randrange(1, 2 * each + 1)))
+        (directory / f"{number % 100:02}.txt").write_text(text)
+
+
+def change(directory: Path, number: int) -> None:
+    """Put a line in front of every hundredth file, another one for every `number`."""
+    for path in files(directory)[::100]:
+        path.write_bytes(f"changed for the {number + 1}th time\n".encode() + path.read_bytes())
+
+
+@contextmanager
+def without_a_fifth(directory: Path, aside: Path) -> Iterator[None]:
+    """Have every fifth file elsewhere on the same disk, until the `with` ends."""
+    aside.mkdir()
+    moved = [(path, aside / str(n)) for n, path in enumerate(files(directory)[::5])]
+    for here, there in moved:
+        here.rename(there)
+    yield
+    for here, there in moved:
+        there.rename(here)
+    aside.rmdir()
+
+
+def files(directory: Path) -> list[Path]:
+    """All regular files below a directory, in alphabetical order."""
+    found = (Path(parent, name) for parent, _, names in os.walk(directory) for name in names)
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 
 def look(directory: Path) -> Content:
@@ -107,27 +157,3 @@ def _copy(source: Path, target: Path, limit: int) -> int:
                 shutil.copy2(path, below / name)
                 copied += path.lstat().st_size
     return copied
-
-
-def _incompressible(target: Path, size: int) -> None:
-    """Files of 1 to 40 MB of random bytes."""
-    target.mkdir()
-    dice = random.Random(2)
-    number = 0
-    while size > 0:
-        part = min(size, dice.randrange(MB, 40 * MB))
-        (target / f"{number:03}.bin").write_bytes(dice.randbytes(part))
-        size -= part
-        number += 1
-
-
-def _small(target: Path, count: int, size: int) -> None:
-    """Files of some hundred words, a hundred a directory."""
-    dice = random.Random(3)
-    words = [f"{dice.getrandbits(32):x}" for _ in range(4000)]
-    each = max(1, size // count // 9)
-    for number in range(count):
-        directory = target / f"{number // 100:03}"
-        directory.mkdir(parents=True, exist_ok=True)
-        text = " ".join(dice.choices(words, k=dice.randrange(1, 2 * each + 1)))
-        (directory / f"{number % 100:02}.txt").write_text(text)

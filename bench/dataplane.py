@@ -11,8 +11,10 @@ from pathlib import Path
 
 from backup.engine import Access, Attached, Engine, Helper, connect, helper
 from bench import data, measure, table
-from bench.bed import Bed, bed, need, require_space, version
+from bench.asked import Asked
+from bench.bed import Bed, bed, require_space
 from bench.measure import Contestant, Cost, Series
+from bench.programs import need, version
 from tests.testbed import images
 from tests.testbed.command import run as command
 
@@ -28,9 +30,9 @@ _RUN = "docker run, attached"
 _CP = "docker cp (archive endpoint)"
 
 
-def run(*, size: int | None = None, rounds: int) -> table.Report:
+def run(asked: Asked) -> table.Report:
     """Compare; returns the tables."""
-    size = size or SIZE
+    size, rounds = asked.size or SIZE, asked.rounds
     with bed() as where:
         require_space(where.place, 4 * size)
         volume, directory = where.volume()

@@ -18,12 +18,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.testbed import debian, images, leaks
 from tests.testbed.command import located
 from tests.testbed.engine import KINDS, OWN, Engine, Pool
 from tests.testbed.scratch import Scratch
 from tests.testbed.workspace import Run
+
+settings.register_profile("voltar", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("voltar")
 
 ORDER = ("unit", "golden", "property", "conformance", "fault", "integration", "acceptance")
 GIVEN = os.environ.get("VOLTAR_TEST_ENGINE") or None

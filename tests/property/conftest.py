@@ -1,4 +1,0 @@
-from hypothesis import HealthCheck, settings
-
-settings.register_profile("voltar", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("voltar")
