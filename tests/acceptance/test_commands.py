@@ -24,7 +24,8 @@ from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
 
 COMMANDS = (
-    "init", "backup", "snapshots", "ls", "restore", "export", "import", "check", "doctor",
+    "init", "backup", "snapshots", "ls", "diff", "find", "restore", "export", "import", "check",
+    "doctor", "stats", "forget", "unforget", "tag", "pin", "unpin", "prune",
 )  # fmt: skip
 EVIL = b"evil\x1b[31m\x1b]0;owned\x07\r"
 
