@@ -117,12 +117,35 @@ class Reader:
         start = run[0].offset
         end = run[-1].offset + run[-1].length
         data = memoryview(self._store.get(object_name(PACKS, pack.id), start, end - start))
-        if len(data) != end - start:
-            raise IntegrityError(f"pack {pack.id[:16]} is shorter than its table says")
-        reader = PackReader.of_envelope(self._keys, pack.id, pack.envelope, self._largest)
         for blob in run:
             at = blob.offset - start
-            yield blob.chunk, reader.open(blob, data[at : at + blob.length])
+            sealed = data[at : at + blob.length]
+            try:
+                yield blob.chunk, self._opened(pack, blob, sealed)
+            except IntegrityError:
+                copy = self._copy_elsewhere(pack, blob)
+                if copy is None:
+                    raise
+                yield blob.chunk, copy
+
+    def _opened(self, pack: IndexedPack, blob: Blob, sealed: memoryview) -> bytes:
+        if len(sealed) != blob.length:
+            raise IntegrityError(f"pack {pack.id[:16]} is shorter than its table says")
+        reader = PackReader.of_envelope(self._keys, pack.id, pack.envelope, self._largest)
+        return reader.open(blob, sealed)
+
+    def _copy_elsewhere(self, pack: IndexedPack, blob: Blob) -> bytes | None:
+        """Return a chunk that is damaged in one pack from another that has it, if there is one."""
+        for other in self._readings.current().places(to_chunk(blob.chunk)):
+            if other.pack.id == pack.id:
+                continue
+            name, length = object_name(PACKS, other.pack.id), other.blob.length
+            try:
+                data = memoryview(self._store.get(name, other.blob.offset, length))
+                return self._opened(other.pack, other.blob, data)
+            except (IntegrityError, ObjectNotFound):
+                continue
+        return None
 
 
 def _runs(blobs: list[Blob]) -> Iterator[list[Blob]]:

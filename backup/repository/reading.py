@@ -45,12 +45,17 @@ class Reading:
     def place(self, chunk: ChunkId) -> Place | None:
         """Return where a chunk can be read: in a live pack, or else in a condemned one; of several
         packs it is the same one for everybody who asks."""
-        places = self.tables.places(chunk)
-        for packs in (self.view.live, self.view.spare):
-            found = [place for place in places if place.pack.id in packs]
-            if found:
-                return min(found, key=lambda place: place.pack.id)
-        return None
+        return next(iter(self.places(chunk)), None)
+
+    def places(self, chunk: ChunkId) -> list[Place]:
+        """Return all places where a chunk can be read, those in live packs first."""
+        live, spare = self.view.live, self.view.spare
+        places = [
+            place
+            for place in self.tables.places(chunk)
+            if place.pack.id in live or place.pack.id in spare
+        ]
+        return sorted(places, key=lambda place: (place.pack.id not in live, place.pack.id))
 
     def find(self, chunk: ChunkId) -> _Found | None:
         """Return a pack that has the chunk, and where; or None."""

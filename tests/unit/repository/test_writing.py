@@ -418,6 +418,27 @@ def test_a_chunk_in_two_packs_is_found_once(repository):
     assert list(again.read([Extent(chunk.hex(), 0, 2000)])) == [noise(1)]
 
 
+def test_a_chunk_that_is_damaged_in_one_pack_is_read_from_another(repository, store):
+    first, second = reopened(repository), reopened(repository)
+    first.readings.current()
+    second.readings.current()
+    (chunk,), _ = write(first, [noise(1)])
+    write(second, [noise(1)])
+    packs = sorted(name for name in store.objects if name.startswith("packs/"))
+    good = dict(store.objects)
+
+    for name in packs:
+        for spoilt in (good[name][:100], good[name][:60] + b"\0" + good[name][61:]):
+            store.objects[name] = spoilt
+            again = reopened(repository)
+            assert b"".join(again.read([Extent(chunk.hex(), 0, 2000)])) == noise(1)
+        store.objects[name] = good[name]
+    for name in packs:
+        store.objects[name] = good[name][:60] + b"\0" + good[name][61:]
+    with pytest.raises(IntegrityError, match=r"pack .*: chunk"):
+        list(reopened(repository).read([Extent(chunk.hex(), 0, 2000)]))
+
+
 @pytest.mark.parametrize("make", [plain, sealed])
 def test_a_repository_reads_what_it_wrote_itself(make):
     """One process that stays (a scheduler) backs up and reads through one Repository."""
