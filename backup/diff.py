@@ -7,13 +7,16 @@ read. Not compared: which names are hard links of each other, and what only the 
 knew (inode numbers, ctime).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from backup.content import content_digest
 from backup.inventory import Node
 from backup.listing import paired
+from backup.pieces import equal
+from backup.recorder import BUNDLED_BELOW
 from backup.repository import Extent, Repository
 from backup.repository.manifest import head_to_bytes
 from backup.tarbuild import END_SIZE
@@ -23,6 +26,8 @@ from backup.verify import ATTRIBUTES
 _END: Final = bytes(END_SIZE)
 _DEVICES: Final = "cb"
 _LINKS: Final = "lh"
+_AT_ONCE: Final = 2000
+"""Pairs that are looked at together."""
 
 
 class Difference(NamedTuple):
@@ -68,22 +73,37 @@ class Diff:
 
     def differences(self, before: Iterable[Node], after: Iterable[Node]) -> Iterator[Difference]:
         """Yield what differs, in the order of paths. Raises IntegrityError."""
-        for old, new in paired(before, after):
-            if old is not None and new is not None:
-                yield from self._changes(old, new)
-            elif new is not None:
-                self.added.add(new)
-                yield Difference(new.path, None, new)
-            elif old is not None:
-                self.removed.add(old)
-                yield Difference(old.path, old, None)
+        pairs = paired(before, after)
+        while some := list(islice(pairs, _AT_ONCE)):
+            same = self._same_small(some)
+            for old, new in some:
+                if old is not None and new is not None:
+                    yield from self._changes(old, new, same)
+                elif new is not None:
+                    self.added.add(new)
+                    yield Difference(new.path, None, new)
+                elif old is not None:
+                    self.removed.add(old)
+                    yield Difference(old.path, old, None)
 
-    def _changes(self, old: Node, new: Node) -> Iterator[Difference]:
+    def _same_small(self, pairs: Iterable[tuple[Node | None, Node | None]]) -> set[bytes]:
+        """Return the paths of small files that have the same bytes in other places.
+
+        They are many where everything was read anew: small files run together when they are cut.
+        """
+        unsure = {
+            old.path: (_extents(old), _extents(new))
+            for old, new in pairs
+            if old and new and old.extents != new.extents and _are_small(old, new)
+        }
+        return equal(self._repository, unsure)
+
+    def _changes(self, old: Node, new: Node, same: Container[bytes]) -> Iterator[Difference]:
         attributes: tuple[str, ...] = ()
         what: list[str] = []
         if old != new:
             attributes = _changed_attributes(old, new)
-            what = [*self._substance(old, new), *self._properties(old, new)]
+            what = [*self._substance(old, new, same), *self._properties(old, new)]
             what += ["attributes"] if attributes else []
         if not what:
             self.unchanged += 1
@@ -92,14 +112,14 @@ class Diff:
         self.changed.size += new.size if "content" in what else 0
         yield Difference(new.path, old, new, tuple(what), attributes)
 
-    def _substance(self, old: Node, new: Node) -> Iterator[str]:
+    def _substance(self, old: Node, new: Node, same: Container[bytes]) -> Iterator[str]:
         if old.kind != new.kind:
             yield "type"
         elif old.kind == "f":
             if old.size != new.size:
                 yield "content"
                 yield "size"
-            elif not self._same_content(old, new):
+            elif new.path not in same and not self._same_content(old, new):
                 yield "content"
         elif old.kind in _DEVICES and _device(old) != _device(new):
             yield "device"
@@ -116,16 +136,32 @@ class Diff:
             yield "mtime"
 
     def _same_content(self, old: Node, new: Node) -> bool:
-        if old.extents == new.extents and not (_has_holes(old) or _has_holes(new)):
-            return True
+        if not (_has_holes(old) or _has_holes(new)):
+            if old.extents == new.extents:
+                return True
+            if old.size < BUNDLED_BELOW:
+                return False  # they have been compared already
         if (old.extents, old.head) == (new.extents, new.head):
             return True
         return self._digest(old) == self._digest(new)
 
     def _digest(self, node: Node) -> bytes:
         head, padding = head_to_bytes(node.head), bytes(padding_of(_body_size(node)))
-        items: list[bytes | Extent] = [head, *map(Extent._make, node.extents), padding, _END]
+        items: list[bytes | Extent] = [head, *_extents(node), padding, _END]
         return content_digest(next(split(self._repository.read(items))))
+
+
+def _extents(node: Node) -> list[Extent]:
+    return list(map(Extent._make, node.extents))
+
+
+def _are_small(old: Node, new: Node) -> bool:
+    """Tell whether two are files of one size that were stored together with others."""
+    return (
+        old.kind == new.kind == "f"
+        and old.size == new.size < BUNDLED_BELOW
+        and not (_has_holes(old) or _has_holes(new))
+    )
 
 
 def _has_holes(node: Node) -> bool:

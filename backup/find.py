@@ -11,15 +11,14 @@ Memory grows with the number of versions that are found.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import msgspec
 
 from backup.pattern import Patterns
-from backup.pieces import Pieces, contents, length
+from backup.pieces import Pieces, equal, length
 from backup.recorder import BUNDLED_BELOW
 from backup.report import Advanced, OnEvent
-from backup.repository import Line, Member, Repository, Snapshot
+from backup.repository import Extent, Line, Member, Repository, Snapshot
 from backup.repository.manifest import to_bytes
 
 
@@ -77,7 +76,7 @@ def _unchanged(
 ) -> set[str]:
     """Return the paths of what is the same version as before."""
     same: set[str] = set()
-    unsure: dict[str, tuple[Member, Member]] = {}
+    unsure: dict[str, tuple[list[Extent], list[Extent]]] = {}
     for path, member in now.items():
         old = before.get(path)
         if old is None or not _alike(old, member):
@@ -87,9 +86,9 @@ def _unchanged(
             old.extents == member.extents and not (member.kind == "h" and member.ctime_ns)
         ):
             same.add(path)
-        elif old.size == old.body_size == member.body_size < BUNDLED_BELOW:
-            unsure[path] = (old, member)
-    return same | _equal(repository, unsure)
+        elif member.kind == "f" and old.size == old.body_size == member.body_size < BUNDLED_BELOW:
+            unsure[path] = (old.extents, member.extents)
+    return same | equal(repository, unsure)
 
 
 def _alike(one: Member, other: Member) -> bool:
@@ -112,15 +111,3 @@ def _shown(member: Member) -> tuple[str, int, str]:
 
 def _is_same_inode(one: Member, other: Member) -> bool:
     return one.inode == other.inode and 0 != one.ctime_ns == other.ctime_ns
-
-
-def _equal(repository: Repository, pairs: Mapping[str, tuple[Member, Member]]) -> set[str]:
-    """Return the paths of those that have the same bytes."""
-    extents = [extent for pair in pairs.values() for member in pair for extent in member.extents]
-    pieces = (data for _, data in contents(repository, extents))
-    found = set()
-    for path, (one, other) in pairs.items():
-        old, new = (b"".join(islice(pieces, len(m.extents))) for m in (one, other))
-        if old == new:
-            found.add(path)
-    return found

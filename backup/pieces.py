@@ -5,8 +5,9 @@ of them. All records that lie wholly in a piece are looked at when it is met for
 later only what came of that is needed, and the few bytes at its ends that are parts of records.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from backup.errors import IntegrityError
@@ -14,6 +15,7 @@ from backup.repository import Extent, Line, Repository
 from backup.repository.manifest import decode_lines
 
 Result = TypeVar("Result")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,24 @@ class Pieces(Generic[Result]):
 def length(manifest: Sequence[Extent]) -> int:
     """Return how many bytes a manifest has."""
     return sum(extent.length for extent in manifest)
+
+
+def equal(
+    repository: Repository, pairs: Mapping[Key, tuple[Sequence[Extent], Sequence[Extent]]]
+) -> set[Key]:
+    """Return the keys of those pairs that have the same bytes; each fits in memory.
+
+    All are read at once: small files that are near each other lie in the same chunks. Raises
+    IntegrityError.
+    """
+    extents = [extent for pair in pairs.values() for side in pair for extent in side]
+    pieces = (data for _, data in contents(repository, extents))
+    found = set()
+    for key, pair in pairs.items():
+        one, other = (b"".join(islice(pieces, len(side))) for side in pair)
+        if one == other:
+            found.add(key)
+    return found
 
 
 def contents(repository: Repository, extents: Sequence[Extent]) -> Iterator[tuple[Extent, bytes]]:

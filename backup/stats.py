@@ -49,8 +49,8 @@ class Usage:
 class PackUsage:
     """All packs of a repository: their number, and bytes.
 
-    `unused` bytes are no chunk that a snapshot needs: chunks of snapshots that are gone or were
-    never completed, second copies, and the tables of the packs, which are less than 1 % mostly.
+    `unused` bytes are no chunk that a snapshot needs: chunks of snapshots that were forgotten or
+    never completed, second copies, and the tables of packs, which are less than 1 % mostly.
     Of `idle` packs, which have `idle_size` bytes, nothing is needed.
     """
 

@@ -16,7 +16,7 @@ from bench.bed import VOLTAR, Bed, bed, require_space
 from bench.measure import Cost
 from bench.programs import version
 from bench.results import Results
-from bench.tools import BACKUPS, OURS, RESTORED, Piped, Subject, Tool, Work, contestants
+from bench.tools import BACKUPS, RESTORES, Piped, Subject, Tool, Work, contestants
 from tests.testbed.command import BedFailure
 from tests.testbed.command import run as command
 
@@ -50,8 +50,9 @@ included, of the highest resident memory of each so far (VmHWM, every 20 ms): ne
 cache nor the engine is in it
 stored is by how much the repository grew; caches elsewhere do not count
 1 % changed: a line was put in front of every hundredth file
-restore goes into an empty place; voltar reads back a listing of it and compares, as it does by \
-default; the single file is the one in the middle of the list
+restore goes into an empty place, and what was restored stays until all tools are done; voltar \
+reads back a listing of it and compares, as it does by default; the single file is the \
+one in the middle of the list
 check is what each tool does by default; check all data is `check --read-data` of restic, \
 `check --verify-data` of borg, `zstd -t`, `gzip -t`
 prune: every fifth file was removed and one more backup made (not measured); then all snapshots \
@@ -99,24 +100,34 @@ class Round:
         aside = self.where.place / "aside"
         pruned = work is Work.PRUNE
         with data.without_a_fifth(directory, aside) if pruned else nullcontext():
-            if pruned:
-                for tool in tools:
+            for tool in tools:
+                if pruned and work in tool.works:
                     self._run(tool.again)
             yield
 
     def _done(self, work: Work, tool: Tool) -> Cost:
-        restores = work in (Work.RESTORE, Work.SINGLE)
         if work is Work.FIRST:
             self.where.fresh(tool.home.name).mkdir()
             self._run(tool.create)
-        if restores:
-            self.where.fresh(self.subject.target.name).mkdir()
+        if work in RESTORES:
+            tool.target(work).mkdir()
         before = measure.size_of(tool.store)
         command(["sync"])
         cost = self.where.with_helpers(lambda: self._run(tool.works[work]))
-        if restores:
-            self._seen(work, tool)
+        if work in RESTORES:
+            self._see(work, tool)
         return replace(cost, stored=measure.size_of(tool.store) - before)
+
+    def clear(self, tools: Sequence[Tool]) -> None:
+        """Remove what was stored and restored: all of it here, and not before.
+
+        ext4 shuns inodes that were removed some minutes ago, and where it finds no others, files
+        are made ten times slower: whoever restores after others' files were removed pays for them.
+        """
+        for tool in tools:
+            for volume in tool.volumes.values():
+                self.where.engine.attempt("volume", "rm", volume)  # it may not have come to that
+            self.where.fresh(tool.home.name)
 
     def _run(self, works: Sequence[Piped]) -> Cost:
         return measure.in_turn(
@@ -132,25 +143,20 @@ class Round:
             ]
         )
 
-    def _seen(self, work: Work, tool: Tool) -> None:
-        """See that what was to come back is there, and remove it."""
-        engine = self.where.engine
-        ours = tool.name == OURS
-        place = engine.volume_directory(RESTORED) if ours else self.subject.target
-        found = data.look(place).files
-        if ours:
-            engine.docker("volume", "rm", RESTORED)
-        wanted = self.content.files if work is Work.RESTORE else 1
+    def _see(self, work: Work, tool: Tool) -> None:
+        """See that what was to come back is there."""
+        volume = tool.volumes.get(work)
+        place = self.where.engine.volume_directory(volume) if volume else tool.target(work)
+        found, wanted = data.look(place).files, self.content.files if work is Work.RESTORE else 1
         if found != wanted:
-            raise BedFailure(f"{work} by {tool.name} brought {found} files back, not {wanted}")
-        self.where.fresh(self.subject.target.name)
+            raise BedFailure(f"{found} files came back, not {wanted}")
 
 
 def run(asked: Asked) -> table.Report:
     """Compare; returns the tables."""
     size = asked.size or SIZE
     with bed() as where:
-        require_space(where.place, 6 * size)
+        require_space(where.place, 10 * size)
         sets = {
             name: _made(where, name, size, asked.files or FILES) for name in asked.chosen(WORKS)
         }
@@ -164,8 +170,7 @@ def run(asked: Asked) -> table.Report:
                 turn = Round(where, number, subject, content, found[name])
                 for work in asked.up_to(WORKS[name]):
                     turn.work(work, tools[name])
-                for tool in tools[name]:
-                    where.fresh(tool.home.name)
+                turn.clear(tools[name])
     return _report(asked, {name: content for name, (_, content) in sets.items()}, found)
 
 
@@ -192,7 +197,6 @@ def _made(where: Bed, name: str, size: int, files: int) -> tuple[Subject, data.C
         volume=volume,
         directory=directory,
         file=files_there[len(files_there) // 2].relative_to(directory),
-        target=where.place / "restored",
         newest=newest,
     )
     return subject, content

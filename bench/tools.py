@@ -16,8 +16,6 @@ from bench.bed import VOLTAR, Bed
 from tests.testbed.command import attempt
 
 OURS = "voltar"
-RESTORED = "bench-restored"
-"""The volume that voltar restores into."""
 Words = Sequence[str | Path]
 
 
@@ -35,6 +33,8 @@ class Work(StrEnum):
 
 
 BACKUPS = (Work.FIRST, Work.UNCHANGED, Work.CHANGED)
+RESTORES = (Work.RESTORE, Work.SINGLE)
+_VOLUMES = {work: f"bench-{work}" for work in RESTORES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,26 @@ class Tool:
 
     @property
     def home(self) -> Path:
-        """The directory of its repository and its caches."""
+        """The directory of its repository, its caches and what it restores."""
         return self.store.parent
+
+    def target(self, work: Work) -> Path:
+        """Where it restores to, in its home."""
+        return self.home / work
+
+    @property
+    def volumes(self) -> Mapping[Work, str]:
+        """The volumes that it makes and restores into; a peer has none."""
+        return _VOLUMES if self.name == OURS else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is backed up, the one file that comes back alone, and where files are restored to."""
+    """What is backed up, and the one file that comes back alone."""
 
     volume: str
     directory: Path
     file: Path
-    target: Path
     newest: Work
     """The last backup before anything is restored."""
 
@@ -93,9 +101,12 @@ def _voltar(where: Bed, subject: Subject) -> Tool:
     store = where.place / "voltar/repository"
     program: list[str | Path] = [*VOLTAR, "--repository", store, "--quiet"]
     source = f"volume:{subject.volume}"
-    restore = [*program, "restore", source, "--to", RESTORED]
+    restore = [*program, "restore", source, "--to"]
     works: dict[Work, list[Words]] = {work: [[*program, "backup", source]] for work in BACKUPS}
-    works |= {Work.RESTORE: [restore], Work.SINGLE: [[*restore, subject.file]]}
+    works |= {
+        Work.RESTORE: [[*restore, _VOLUMES[Work.RESTORE]]],
+        Work.SINGLE: [[*restore, _VOLUMES[Work.SINGLE], subject.file]],
+    }
     check = [*program, "check"]
     notes = {}
     if "--read-data" in _help(where, "check"):
@@ -129,11 +140,11 @@ def _restic(where: Bed, subject: Subject) -> Tool:
     program = programs.restic()
     store = where.place / "restic/repository"
     common = (program, "--quiet", "--repo", store)
-    restore = (*common, "restore", f"latest:{subject.directory}", "--target", subject.target)
+    restore = (*common, "restore", f"latest:{subject.directory}", "--target")
     works: dict[Work, Words] = {
         **dict.fromkeys(BACKUPS, (*common, "backup", subject.directory)),
-        Work.RESTORE: restore,
-        Work.SINGLE: (*restore, "--include", f"/{subject.file}"),
+        Work.RESTORE: (*restore, store.parent / Work.RESTORE),
+        Work.SINGLE: (*restore, store.parent / Work.SINGLE, "--include", f"/{subject.file}"),
         Work.CHECK: (*common, "check"),
         Work.READ: (*common, "check", "--read-data"),
         Work.PRUNE: (*common, "forget", "--keep-last", "1", "--prune"),
@@ -164,8 +175,8 @@ def _borg(where: Bed, subject: Subject) -> Tool:
         create=[Piped([(program, "init", "--encryption", "repokey-blake2", store)])],
         works={work: backups[work] for work in BACKUPS}
         | {
-            Work.RESTORE: [Piped([extract], subject.target)],
-            Work.SINGLE: [Piped([(*extract, subject.file)], subject.target)],
+            Work.RESTORE: [Piped([extract], store.parent / Work.RESTORE)],
+            Work.SINGLE: [Piped([(*extract, subject.file)], store.parent / Work.SINGLE)],
             Work.CHECK: [Piped([(program, "check", store)])],
             Work.READ: [Piped([(program, "check", "--verify-data", store)])],
             Work.PRUNE: [
@@ -181,7 +192,7 @@ def _tar(where: Bed, subject: Subject, squeeze: Words, suffix: str) -> Tool:
     store = where.place / f"tar-{suffix}" / f"archive.tar.{suffix}"
     tar, program = programs.need("tar"), programs.need(str(squeeze[0]))
     pack = (tar, "--create", "--file=-", "--directory", subject.directory, ".")
-    unpack = (tar, "--extract", "--file=-", "--directory", subject.target)
+    unpack = (tar, "--extract", "--file=-", "--directory")
     plain = (program, "-d", "-c", store)
     return Tool(
         name=f"tar | {' '.join(map(str, squeeze)).replace(' -q', '')}",
@@ -189,8 +200,10 @@ def _tar(where: Bed, subject: Subject, squeeze: Words, suffix: str) -> Tool:
         store=store,
         works={
             Work.FIRST: [Piped([pack, squeeze], output=store)],
-            Work.RESTORE: [Piped([plain, unpack])],
-            Work.SINGLE: [Piped([plain, (*unpack, f"./{subject.file}")])],
+            Work.RESTORE: [Piped([plain, (*unpack, store.parent / Work.RESTORE)])],
+            Work.SINGLE: [
+                Piped([plain, (*unpack, store.parent / Work.SINGLE, f"./{subject.file}")])
+            ],
             Work.READ: [Piped([(program, "-t", store)])],
         },
         notes=dict.fromkeys((Work.UNCHANGED, Work.CHANGED, Work.CHECK, Work.PRUNE), "cannot"),

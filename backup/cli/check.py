@@ -94,6 +94,8 @@ def _tell(context: Context, found: Checked) -> None:
         context.voice.say(
             f"{found.unlisted} packs are in no index: left by a backup that was interrupted"
         )
+    for note in found.notes:
+        context.voice.answer(f"note: {note}")
     verdict = f"{len(found.damages)} damages" if found.damages else "everything is right"
     read = "all data read" if found.read >= found.size else f"{size_text(found.read)} of data read"
     context.voice.answer(
@@ -112,6 +114,7 @@ def _as_json(found: Checked) -> dict[str, object]:
         "bytes_read": found.read,
         "unlisted_packs": found.unlisted,
         "condemned_packs": found.condemned,
+        "notes": found.notes,
         "damages": [
             {"object": one.object, "text": one.text, "snapshot": one.snapshot}
             for one in found.damages

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from backup.cli import prune
 from backup.cli.console import Voice
 from backup.cli.context import Context
 from backup.cli.policy import Choice, time_text, with_policy
 from backup.errors import UsageError
 from backup.lookup import find_id
 from backup.paths import printable
-from backup.repository import SHORT_ID, Recorded, Repository, SnapshotId, catalog
+from backup.repository import DEFAULT_UNUSED, SHORT_ID, Recorded, Repository, SnapshotId, catalog
 from backup.scope import Group, Verdict, Verdicts, judge, to_forget
 
 _WIDE = 100
@@ -31,13 +32,17 @@ def forget(
         bool,
         typer.Option("--dry-run", "-n", help="Say what would be forgotten, and forget nothing."),
     ] = False,
+    then_prune: Annotated[
+        bool, typer.Option("--prune", help="Prune afterwards, as `voltar prune` does.")
+    ] = False,
 ) -> None:
     """Hide snapshots: those that are named, or those that a policy does not keep.
 
     Examples: voltar forget 3fa9c1d2e0 · voltar forget --keep-daily 7 --keep-weekly 5
     --keep-monthly 12 · voltar forget --keep-within 30d --source volume:pgdata --dry-run
 
-    What is forgotten can be brought back by `voltar unforget` for 23 hours. Pinned snapshots stay.
+    What is forgotten can be brought back by `voltar unforget` for 23 hours, and then `voltar prune`
+    deletes it. Pinned snapshots stay.
 
     A snapshot is kept if any rule keeps it; each rule uses up its own count, and the oldest
     snapshot fills one that is not used up. Hours, days and weeks (ISO 8601: from Monday) are those
@@ -59,6 +64,8 @@ def forget(
         _forget_named(context.voice, repository, ids, dry_run=dry_run)
     else:
         _forget_by_policy(context.voice, repository, choice, dry_run=dry_run)
+    if then_prune:
+        prune.run(context.voice, repository, DEFAULT_UNUSED, dry_run=dry_run)
 
 
 def unforget(

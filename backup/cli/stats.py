@@ -38,8 +38,8 @@ def stats(
     Examples: voltar stats · voltar stats volume:pgdata · voltar stats 3fa9c1 8bd2e1
 
     Deduplication says how many bytes refer to one that is stored, compression how much smaller it
-    is there. Of a whole repository, it is also told how much no snapshot needs. What sources share
-    counts for each of them in the table.
+    is there. Of a whole repository, it is also told how much no snapshot needs that is not
+    forgotten. What sources share counts for each of them in the table.
     """
     context: Context = ctx.obj
     repository = context.open()

@@ -1,15 +1,17 @@
 """The repository: the only code that knows the stored format. docs/format.md is normative.
 
-Layers, from the outside in: `catalog` (forget, tag, pin), `repository` (open, create, snapshots),
-`writer` and `reader` (chunks to packs and back), `index`, `manifest`, `annotation`, `marker`,
-`snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`, `names`. Invariant: a snapshot exists
-only when everything under it exists, so the order of writing is packs, index, snapshot.
+Layers, from the outside in: `catalog`, `prune`, `check`, `repair`; `repository` (open, create,
+snapshots); `commit`, `writer` and `reader` (chunks to packs and back); `reading` and `tables` (what
+is there); `protocol` (in which order, so that nothing is lost); `index`, `marker`, `annotation`,
+`manifest`, `snapshot`, `pack`, `sealed`, `chunker`, `crypto`, `codec`, `names`. Invariant: a
+snapshot exists only when everything under it exists, so the order of writing is packs, index,
+snapshot.
 """
 
 from backup.repository.check import EVERYTHING, SAMPLE_SIZE, Checked, Damage, ReadData, check
 from backup.repository.manifest import Extent, Line, Member, More, Note, Stored
 from backup.repository.names import SnapshotId
-from backup.repository.prune import Pruned, prune_repository
+from backup.repository.prune import DEFAULT_UNUSED, Pruned, prune_repository
 from backup.repository.repack import MaxUnused
 from backup.repository.repair import Relisted, repair_index
 from backup.repository.repository import (
@@ -23,6 +25,7 @@ from backup.repository.snapshot import MountFacts, Recorded, Snapshot, Statistic
 from backup.repository.writer import Group, Pending, Writer
 
 __all__ = [
+    "DEFAULT_UNUSED",
     "EVERYTHING",
     "SAMPLE_SIZE",
     "SHORT_ID",

@@ -20,7 +20,7 @@ from typing import Final
 from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
 from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import annotation, marker
+from backup.repository import annotation, marker, recovery
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
 from backup.repository.names import FORGOTTEN, KEYS, PACKS, ChunkId, PackId, SnapshotId, id_of
 from backup.repository.packcheck import PackFaults, check_pack
@@ -47,7 +47,8 @@ class Damage:
 @dataclass(slots=True)
 class Checked:
     """What a check saw; sizes in bytes. `size` is that of all packs, `read` of those that were
-    read. `unlisted` packs are in no index, `condemned` ones wait for prune to delete them."""
+    read. `unlisted` packs are in no index, `condemned` ones wait for prune to delete
+    them. `notes` are sentences about what is no damage."""
 
     packs: int = 0
     chunks: int = 0
@@ -57,6 +58,7 @@ class Checked:
     unlisted: int = 0
     condemned: int = 0
     damages: list[Damage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class _Check:
 
     def run(self, read_data: ReadData) -> Checked:
         repository, found = self._repository, self._found
+        found.notes.extend(recovery.notes(repository.store))
         ids = repository.snapshot_ids()
         self._check_small_objects()
         reading = repository.readings.current()

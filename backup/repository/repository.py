@@ -16,7 +16,7 @@ from backup.errors import (
     UnsupportedFormat,
     WrongKey,
 )
-from backup.repository import annotation, keyfile, marker, sealed
+from backup.repository import annotation, keyfile, marker, recovery, sealed
 from backup.repository import descriptor as descriptors
 from backup.repository.actor import Actor
 from backup.repository.chunker import Cutter
@@ -189,6 +189,7 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
     else:
         raise RepositoryExists(f"there is a repository at {store.url} already")
     _refuse_foreign(store)
+    recovery.put(store)
     now = now or utc_now()
     repository_id = os.urandom(32).hex()
     cipher: descriptors.Cipher = "none" if password is None else "aes-256-gcm"

@@ -24,7 +24,8 @@ from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
 
 COMMANDS = (
-    "init", "backup", "snapshots", "ls", "restore", "export", "import", "check", "doctor",
+    "init", "backup", "snapshots", "ls", "diff", "find", "restore", "export", "import", "check",
+    "doctor", "stats", "forget", "unforget", "tag", "pin", "unpin", "prune",
 )  # fmt: skip
 EVIL = b"evil\x1b[31m\x1b]0;owned\x07\r"
 
@@ -198,7 +199,7 @@ def test_what_is_not_a_repository_ends_with_6(voltar: Voltar, tmp_path: Path) ->
 
 def test_a_repository_of_a_future_format_is_refused_and_named_so(voltar: Voltar) -> None:
     assert voltar.repository is not None
-    (marker,) = (path for path in voltar.repository.iterdir() if path.is_file())
+    marker = voltar.repository / "voltar.json"
     text = marker.read_text()
     marker.chmod(0o600)
     marker.write_text(re.sub(r'("(?:version|format)"\s*:\s*)1\b', r"\g<1>99", text))

@@ -114,10 +114,12 @@ def test_the_last_entry_of_a_name_is_what_an_archive_comes_to(repository):
         (b"a", new),
         (b"m", Name(b"a")),
         (b"n", Name(b"l")),
+        (b"l", new),
+        (b"o", Name(b"l")),
         (b"z", old),
         (b"z", Thing(kind="d")),
     ]
-    tree: Tree = {b"a": new, b"l": old, b"m": Name(b"a"), b"n": Name(b"l"), b"z": Thing(kind="d")}
+    tree: Tree = {b"a": new, b"l": new, b"m": new, b"n": old, b"o": new, b"z": Thing(kind="d")}
 
     assert told(repository, imported(repository, archive), captured(repository, tree)) == {}
 
@@ -189,3 +191,26 @@ def test_an_inventory_is_the_same_through_a_file_on_disk(repository, monkeypatch
     assert on_disk == in_memory
     for nodes in on_disk:
         assert [node.path for node in nodes] == sorted(tree, key=sort_key)
+
+
+def test_small_files_that_lie_elsewhere_are_read_together(repository, monkeypatch):
+    before = captured(
+        repository, {b"%d" % number: Thing(content=b"%d" % number * 99) for number in range(500)}
+    )
+    after = captured(
+        repository, {b"%d" % number: Thing(content=b"%d" % number * 99) for number in range(1, 500)}
+    )
+    sides = [list(inventory(repository, snapshot)) for snapshot in (before, after)]
+    reads: list[int] = []
+    read = repository.read
+
+    def counted(items):
+        reads.append(1)
+        return read(items)
+
+    monkeypatch.setattr(repository, "read", counted)
+
+    found = list(Diff(repository).differences(*sides))
+
+    assert [one.path for one in found] == [b"0"]
+    assert len(reads) == 1
