@@ -6,12 +6,14 @@ that the snapshot is hidden; a later prune deletes it. docs/format.md, section 1
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from backup.errors import NoSuchSnapshot, Protected, RepositoryError, TooLate
-from backup.repository import annotation, marker
+from backup.repository import annotation, marker, protocol
+from backup.repository.actor import Actor, demand_in_time
 from backup.repository.annotation import Annotation
-from backup.repository.names import ANNOTATIONS, FORGOTTEN, SnapshotId, object_name
+from backup.repository.names import ANNOTATIONS, FORGOTTEN, SnapshotId
+from backup.repository.protocol import Delete, ListMarkers, PutMarker, Request
 from backup.repository.repository import SHORT_ID, Repository
 from backup.repository.snapshot import Recorded
 from backup.repository.timing import MARGIN, UNDELETE
@@ -41,13 +43,12 @@ def forget(
     where one is pinned; RepositoryError where an annotation that cannot be read may be its pin.
     """
     demand_unpinned(repository, snapshot_ids)
-    store, keys = repository.store, repository.keys
-    hidden = [each for each in snapshot_ids if marker.put(store, keys, each, now)]
+    clerk = _Clerk(repository, now)
+    hidden = [each for each in snapshot_ids if clerk.run(protocol.forget(each))]
     try:
         demand_unpinned(repository, hidden)
     except Protected:  # pinned meanwhile: whoever did that may have looked for markers before
-        for each in hidden:
-            store.delete(object_name(FORGOTTEN, each))
+        clerk.delete(FORGOTTEN, hidden)
         raise
     return hidden
 
@@ -57,17 +58,43 @@ def unforget(repository: Repository, snapshot_id: SnapshotId, now: datetime) -> 
 
     Raises TooLate where a prune may be about to delete it, and IntegrityError.
     """
-    time = marker.forgotten(repository.store, repository.keys, snapshot_id)
-    if time is None:
-        return False
-    if now >= time + RETURN:
+    brought_back = _Clerk(repository, now, about=snapshot_id).run(protocol.unforget(snapshot_id))
+    if brought_back is False:
         hours = RETURN // timedelta(hours=1)
         raise TooLate(
             f"snapshot {snapshot_id[:SHORT_ID]} was forgotten more than {hours} hours ago",
             hint="until prune has deleted it, `voltar snapshots --forgotten` shows it",
         )
-    repository.store.delete(object_name(FORGOTTEN, snapshot_id))
-    return True
+    return bool(brought_back)
+
+
+class _Clerk(Actor):
+    """Puts and takes markers; of those that are there, it reads the one of `about`."""
+
+    def __init__(
+        self, repository: Repository, now: datetime, about: SnapshotId | None = None
+    ) -> None:
+        super().__init__(repository.store, repository.keys, repository.tables, lambda: now)
+        self._about = about
+
+    def perform(self, request: Request) -> Any:
+        match request:
+            case ListMarkers():
+                return self._markers()
+            case PutMarker(snapshot, time):
+                return marker.put(self.store, self.keys, snapshot, time)
+            case Delete(kind, ids):
+                self.delete(kind, ids)
+                demand_in_time(self, "bringing back a snapshot")
+            case _:
+                return super().perform(request)
+        return None
+
+    def _markers(self) -> dict[SnapshotId, datetime]:
+        if self._about is None:
+            return {}
+        time = marker.forgotten(self.store, self.keys, self._about)
+        return {self._about: time} if time else {}
 
 
 def annotate(

@@ -169,7 +169,7 @@ class PutSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PutMarker:
-    """Mark a snapshot as forgotten; one that is marked already stays so."""
+    """Mark a snapshot as forgotten; answers whether it was not yet."""
 
     snapshot: SnapshotId
     time: datetime
@@ -270,17 +270,21 @@ def commit(seen: View, spans: Spans = SPANS) -> Steps[View]:
     )
 
 
-def forget(snapshot: SnapshotId) -> Steps[None]:
-    """Mark a snapshot as forgotten (rule 6)."""
+def forget(snapshot: SnapshotId) -> Steps[bool]:
+    """Mark a snapshot as forgotten; return whether it was not yet (rule 6)."""
     now = yield Now()
-    yield PutMarker(snapshot, now)
+    put: bool = yield PutMarker(snapshot, now)
+    return put
 
 
-def unforget(snapshot: SnapshotId, spans: Spans = SPANS) -> Steps[bool]:
-    """Take a snapshot's marker away, if there is time; return whether there was (rule 6)."""
+def unforget(snapshot: SnapshotId, spans: Spans = SPANS) -> Steps[bool | None]:
+    """Take a snapshot's marker away, if there is time; return whether there was (rule 6).
+
+    None is for a snapshot that is not marked.
+    """
     markers = yield ListMarkers()
     if snapshot not in markers:
-        return True
+        return None
     now = yield Now()
     if now >= markers[snapshot] + spans.undelete - spans.margin:
         return False
