@@ -9,14 +9,21 @@ KILL        the process is killed, a put half done
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
 from transports.errors import ConnectionLost, OutOfSpace
 from transports.store import ObjectInfo, Store
+from transports.store.file import FileStore
 from transports.store.protocol import Buffer
+
+CHANGES = ("create", "put", "delete")
+_PROJECT = Path(__file__).parents[1]
 
 
 class Fault(Enum):
@@ -32,14 +39,23 @@ class Fault(Enum):
 class FaultyStore:
     """Another store whose call number `fail_at`, counted from 1, fails; `calls` counts them all.
 
-    `directory` is that of a FileStore: torn writes leave their half there, as a kill would.
+    `directory` is that of a FileStore: torn writes leave their half there, as a kill would. Where
+    `counted` names verbs, other calls neither count nor fail.
     """
 
-    def __init__(self, store: Store, fail_at: int, fault: Fault, directory: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        fail_at: int,
+        fault: Fault,
+        directory: Path,
+        counted: tuple[str, ...] = (),
+    ) -> None:
         self._store = store
         self._fail_at = fail_at
         self._fault = fault
         self._directory = directory
+        self._counted = counted
         self._lock = threading.Lock()
         self.calls: list[str] = []
 
@@ -93,6 +109,8 @@ class FaultyStore:
         self._after(due)
 
     def _due(self, call: str) -> bool:
+        if self._counted and call.split(maxsplit=1)[0] not in self._counted:
+            return False
         with self._lock:
             self.calls.append(call)
             return len(self.calls) == self._fail_at
@@ -114,3 +132,32 @@ class FaultyStore:
         temporary = self._directory / "tmp" / f"{name.replace('/', '-')}.{os.getpid()}.torn"
         temporary.parent.mkdir(exist_ok=True)
         temporary.write_bytes(data[: len(data) // 2])
+
+
+def killed_at(fail_at: int, directory: Path, module: str, *arguments: str) -> bool:
+    """Run a test module as a program whose change number `fail_at` of the store kills it; return
+    whether there were so many."""
+    command = [sys.executable, "-m", module, str(fail_at), str(directory), *arguments]
+    done = subprocess.run(command, cwd=_PROJECT, check=False, capture_output=True)
+    assert (done.returncode, done.stderr) in ((0, b""), (-signal.SIGKILL, b""))
+    return done.returncode != 0
+
+
+def dying(arguments: list[str]) -> tuple[FaultyStore, list[str]]:
+    """Return the store that kills the program which killed_at has started, and what else it was
+    told."""
+    place = Path(arguments[2])
+    store = FaultyStore(FileStore(place), int(arguments[1]), Fault.KILL, place, CHANGES)
+    return store, arguments[3:]
+
+
+def assert_no_temporary_file_stays(directory: Path) -> None:
+    """A day later the first put of a new process has swept what a torn write left."""
+    temporary = directory / "tmp"
+    day_ago = time.time() - 25 * 3600
+    for path in temporary.iterdir() if temporary.is_dir() else ():
+        os.utime(path, (day_ago, day_ago))
+    store = FileStore(directory)
+    store.put("packs/later", b"x")
+    store.delete("packs/later")
+    assert list(temporary.iterdir()) == []

@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
+from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError, UnsupportedFormat
 from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import annotation, marker, recovery
+from backup.repository import annotation, keyfile, marker, recovery
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
 from backup.repository.names import FORGOTTEN, KEYS, PACKS, ChunkId, PackId, SnapshotId, id_of
 from backup.repository.packcheck import PackFaults, check_pack
@@ -122,11 +122,11 @@ class _Check:
         store, keys, damages = self._repository.store, self._repository.keys, self._found.damages
         for info in store.list(KEYS):
             try:
-                intact(store, info.name)
+                keyfile.created(intact(store, info.name))
             except ObjectNotFound:
                 continue  # removed since it was listed
-            except IntegrityError:
-                damages.append(Damage(info.name, "its bytes are not those that its id names"))
+            except (IntegrityError, UnsupportedFormat) as error:
+                damages.append(Damage(info.name, f"no password opens it: {error}"))
         marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
         for errors in (marker.load(store, keys, marked)[1], annotation.load(store, keys)[1]):
             damages += [_of_error(error) for error in errors]

@@ -1,14 +1,22 @@
 """The store fails at every single call of what is said of snapshots: it is said, or it is not."""
 
+import sys
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from backup.repository import Repository, Snapshot, SnapshotId
+from backup.repository import Repository, Snapshot, SnapshotId, open_repository
 from backup.repository.catalog import annotate, forget, history, unforget
-from tests.faults import Fault, FaultyStore
+from tests.faults import (
+    Fault,
+    FaultyStore,
+    assert_no_temporary_file_stays,
+    dying,
+    killed_at,
+)
 from tests.saved import NOW, checked, plain, reopened
 from transports.errors import TransportError
 from transports.store.file import FileStore
@@ -44,20 +52,27 @@ def said(repository: Repository) -> list[tuple[object, ...]]:
     ]
 
 
+def three(store: FileStore, act: Callable[[Repository], None]) -> Repository:
+    """Three snapshots, of which one may be brought back."""
+    repository = plain(store)
+    for number in range(3):
+        time = NOW + timedelta(minutes=number)
+        repository.commit(Snapshot(time=time, host="here", source="volume:db", run="00"))
+    if act is brought_back:
+        forget(repository, ids(repository)[:1], NOW)
+    return repository
+
+
+ACTS = {act.__name__: act for act in (forgotten, brought_back, pinned, tagged)}
+
+
 @pytest.mark.parametrize("fault", [Fault.ERROR, Fault.LOST_REPLY, Fault.TORN, Fault.FULL])
-@pytest.mark.parametrize(
-    "act", [forgotten, brought_back, pinned, tagged], ids=lambda act: act.__name__
-)
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 def test_wherever_the_store_fails_each_snapshot_is_as_before_or_after(act, fault, tmp_path: Path):
     for fail_at in count(1):
         directory = tmp_path / str(fail_at)
         store = FileStore(directory)
-        repository = plain(store)
-        for number in range(3):
-            time = NOW + timedelta(minutes=number)
-            repository.commit(Snapshot(time=time, host="here", source="volume:db", run="00"))
-        if act is brought_back:
-            forget(repository, ids(repository)[:1], NOW)
+        repository = three(store, act)
         before = said(repository)
         faulty = FaultyStore(store, fail_at, fault, directory)
         interrupted = None
@@ -74,3 +89,30 @@ def test_wherever_the_store_fails_each_snapshot_is_as_before_or_after(act, fault
         if not faulty.failed:
             break
     assert fail_at > 4
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+def test_wherever_the_process_is_killed_each_snapshot_is_as_before_or_after(act, tmp_path: Path):
+    for fail_at in count(1):
+        directory = tmp_path / str(fail_at)
+        repository = three(FileStore(directory), act)
+        before = said(repository)
+        killed = killed_at(fail_at, directory, "tests.fault.test_catalog", act.__name__)
+        interrupted = said(repository)
+        act(reopened(repository))
+        after = said(repository)
+        for was, now, then in zip(before, interrupted, after, strict=True):
+            assert now in (was, then)
+        assert after != before
+        assert checked(repository).damages == []
+        assert_no_temporary_file_stays(directory)
+        if not killed:
+            break
+
+    assert fail_at == (3 if act is forgotten else 2)
+    assert interrupted == after
+
+
+if __name__ == "__main__":
+    doomed, (act_name,) = dying(sys.argv)
+    ACTS[act_name](open_repository(doomed, None))

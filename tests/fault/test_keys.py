@@ -1,5 +1,6 @@
 """The store fails at every single call of a change of keys: one of the passwords still opens it."""
 
+import sys
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -9,7 +10,13 @@ import pytest
 from backup.errors import Protected, WrongKey
 from backup.repository import Repository, open_repository
 from backup.repository.keyring import add, change, keys, remove
-from tests.faults import Fault, FaultyStore
+from tests.faults import (
+    Fault,
+    FaultyStore,
+    assert_no_temporary_file_stays,
+    dying,
+    killed_at,
+)
 from tests.saved import NOW, PASSWORD, derive_cheaply, sealed
 from transports.errors import TransportError
 from transports.store.file import FileStore
@@ -68,3 +75,31 @@ def test_a_password_opens_it_wherever_the_store_fails(act, fault, tmp_path: Path
     assert fail_at > 1
     assert opens(store, SECOND) is not (act is removed)
     assert opens(store, PASSWORD) is not (act is changed)
+
+
+ACTS = {act.__name__: act for act in (added, changed, removed)}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_password_opens_it_wherever_the_process_is_killed(act, tmp_path: Path):
+    for fail_at in count(1):
+        directory = tmp_path / str(fail_at)
+        store = FileStore(directory)
+        sealed(store)
+        if act == "removed":
+            add(open_repository(store, PASSWORD), SECOND, now=LATER)
+        if not killed_at(fail_at, directory, "tests.fault.test_keys", act):
+            break
+        assert opens(store, PASSWORD)
+        assert all(key.damaged is None for key in keys(open_repository(store, PASSWORD)))
+        ACTS[act](open_repository(store, PASSWORD))
+        assert opens(store, SECOND) is not (act == "removed")
+        assert_no_temporary_file_stays(directory)
+
+    assert fail_at == {"added": 2, "changed": 3, "removed": 2}[act]
+
+
+if __name__ == "__main__":
+    doomed, (act_name,) = dying(sys.argv)
+    derive_cheaply(pytest.MonkeyPatch())
+    ACTS[act_name](open_repository(doomed, PASSWORD))

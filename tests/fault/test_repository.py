@@ -5,12 +5,8 @@ again succeeds, and no temporary file stays for ever.
 """
 
 import contextlib
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +14,13 @@ import pytest
 
 from backup.errors import RepositoryExists
 from backup.repository import create, open_repository
-from tests.faults import Fault, FaultyStore
+from tests.faults import (
+    Fault,
+    FaultyStore,
+    assert_no_temporary_file_stays,
+    dying,
+    killed_at,
+)
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, PASSWORD, checked, chunks_of, content, reopened, save
 from tests.tars import END, header, padded
@@ -26,7 +28,7 @@ from tests.unit.repository.test_chunker import noise
 from transports.errors import TransportError
 from transports.store.file import FileStore
 
-PROJECT = Path(__file__).parents[2]
+MODULE = "tests.fault.test_repository"
 FAULTS = [Fault.ERROR, Fault.LOST_REPLY, Fault.TORN, Fault.FULL]
 EARLIER = header(b"earlier", size=3000) + padded(noise(3000, b"earlier")) + END
 BODIES = [noise(300_000, b"%d" % n) for n in range(6)]
@@ -44,17 +46,6 @@ def put(store: FileStore, objects: dict[str, bytes]) -> None:
     store.create()
     for name, data in objects.items():
         store.put(name, data)
-
-
-def assert_no_temporary_file_stays(directory: Path) -> None:
-    """A day later the first put of a new process has swept what a torn write left."""
-    day_ago = time.time() - 25 * 3600
-    for path in (directory / "tmp").iterdir():
-        os.utime(path, (day_ago, day_ago))
-    store = FileStore(directory)
-    store.put("packs/later", b"x")
-    store.delete("packs/later")
-    assert list((directory / "tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -168,7 +159,7 @@ def test_reading_gives_everything_or_an_error(kind, fault):
 
 
 def test_the_process_is_killed_while_it_saves(tmp_path):
-    """kill -9, at each call of the store in turn, half a put done."""
+    """kill -9, at each change of the store in turn, half a put done."""
     template = MemoryStore()
     repository = MAKERS["plain"](template)
     save(repository, [EARLIER])
@@ -177,24 +168,29 @@ def test_the_process_is_killed_while_it_saves(tmp_path):
     for fail_at in count(1):
         directory = tmp_path / str(fail_at)
         put(FileStore(directory), template.objects)
-        if killed_at(fail_at, directory) == 0:
+        if not killed_at(fail_at, directory, MODULE, "save"):
             break
         assert_unharmed(reopened(repository, FileStore(directory)), earlier)
         assert_no_temporary_file_stays(directory)
 
-    assert fail_at > 6
+    assert fail_at > 3
 
 
-def killed_at(fail_at: int, directory: Path) -> int:
-    """Run this file as a program that saves TAR; return its exit status."""
-    command = [sys.executable, "-m", "tests.fault.test_repository", str(fail_at), str(directory)]
-    done = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True)
-    assert (done.returncode, done.stderr) in ((0, b""), (-signal.SIGKILL, b""))
-    return done.returncode
+@pytest.mark.parametrize("kind", MAKERS)
+def test_the_process_is_killed_while_it_makes_a_repository(tmp_path, kind):
+    for fail_at in count(1):
+        directory = tmp_path / str(fail_at)
+        if not killed_at(fail_at, directory, MODULE, kind):
+            break
+        made_again(directory, PASSWORD if kind == "sealed" else None)
+        assert_no_temporary_file_stays(directory)
+
+    assert fail_at > 2
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[2])
-    dying = FaultyStore(FileStore(place), int(sys.argv[1]), Fault.KILL, place)
-    found = open_repository(FileStore(place), None)
-    save(reopened(found, dying), [TAR], number=1)
+    doomed, (act,) = dying(sys.argv)
+    if act == "save":
+        save(open_repository(doomed, None), [TAR], number=1)
+    else:
+        create(doomed, PASSWORD if act == "sealed" else None)
