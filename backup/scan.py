@@ -93,7 +93,7 @@ class Spool:
         argv = ["find", where.path, "-xdev", "-printf", listing.FORMAT]
         with helper.reading(argv, ok=(0, 1)) as stream:
             scratch = Path(tempfile.gettempdir())
-            found = listing.ordered(listing.parse(stream), directory=scratch)
+            found = listing.ordered(stream, directory=scratch)
             named = (each._replace(path=where.prefix + each.path) for each in found)
             kept = sieve.kept(named)
             self._write(delta.decide(kept) if delta else ((record, b"") for record in kept))
