@@ -18,7 +18,7 @@ from functools import partial
 from typing import Final
 
 from backup.blocks import Blocks
-from backup.delta import compared
+from backup.delta import Kept, compared
 from backup.engine import Helper, Stream
 from backup.errors import HelperFailed, IntegrityError
 from backup.exclusion import CACHE_SIGNATURE, CACHE_TAG, NOTHING, Exclusion, Sieve
@@ -202,13 +202,13 @@ def _read(
     recorder.add(end_of_archive())
 
 
-def _keeping(entries: Iterable[tuple[Listed, bytes]], recorder: Recorder) -> Iterator[Listed]:
+def _keeping(entries: Iterable[Listed | Kept], recorder: Recorder) -> Iterator[Listed]:
     """Take over what the parent has; yield what is to be read."""
-    for record, lines in entries:
-        if lines:
-            recorder.keep(lines, size=record.size if record.kind == "f" else None)
+    for entry in entries:
+        if isinstance(entry, Kept):
+            recorder.keep(entry)
         else:
-            yield record
+            yield entry
 
 
 def _read_changed(

@@ -14,13 +14,33 @@ stored; every other one is read again. Three rules keep that honest:
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from backup.listing import Listed, paired
 from backup.repository import Extent, Note, Repository, Snapshot, Stored
 from backup.repository.manifest import chunk_of, to_bytes
 
+Decided: TypeAlias = tuple[Listed, bytes]
+"""An entry, and the parent's lines for it, or b"" where it must be read."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Kept(NamedTuple):
+    """Successive entries that are taken over from the parent, with its lines for them.
+
+    `files` of the `entries` are files, and have `size` bytes.
+    """
+
+    entries: int
+    files: int
+    size: int
+    lines: bytes
+
+
+def alone(record: Listed) -> bool:
+    """Tell whether an entry has no other name, which might be decided otherwise."""
+    return record.nlink == 1 or record.kind == "d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +100,8 @@ class Delta:
     deleted: int = 0
     _broken: set[int] = field(default_factory=set)
 
-    def decide(self, listed: Iterable[Listed]) -> Iterator[tuple[Listed, bytes]]:
-        """Yield each record with the parent's lines for it, or b"" where it must be read."""
+    def decide(self, listed: Iterable[Listed]) -> Iterator[Decided]:
+        """Decide about each record of a listing, in order."""
         members = (stored for stored in self.parent.members if stored.member.kind not in "gz")
         for known, record in paired(members, listed):
             lines = known.lines if known and record and self._same(record, known) else b""
@@ -97,13 +117,13 @@ class Delta:
 
         To be asked when `decide` is exhausted.
         """
-        return record.nlink == 1 or record.kind == "d" or record.inode not in self._broken
+        return alone(record) or record.inode not in self._broken
 
     def _break(self, known: Stored | None, record: Listed | None) -> None:
         """Remember that of the inodes of an entry, then and now, no other name can be kept."""
         if known and known.member.links > 1 and known.member.kind != "d":
             self._broken.add(known.member.inode)
-        if record and record.nlink > 1 and record.kind != "d":
+        if record and not alone(record):
             self._broken.add(record.inode)
 
     def _same(self, record: Listed, known: Stored) -> bool:

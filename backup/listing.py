@@ -9,8 +9,9 @@ sorts on disk, and `compare` walks two ordered sequences side by side.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import starmap
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from backup.blocks import Blocks
 from backup.errors import BackupError
@@ -31,7 +32,12 @@ KIND_NAMES = {
     "p": "fifo",
     "s": "socket",
 }
+_PATH = 10
+"""Which of the fields that blanks divide is the path, and may hold blanks itself."""
 _MAX_RECORD = 1 << 16
+
+_Printed: TypeAlias = tuple[bytes, bytes]
+"""What find printed of a record before its first zero, and between that and the second."""
 
 
 class MalformedListing(BackupError):
@@ -57,14 +63,18 @@ class Listed(NamedTuple):
 
 def parse(blocks: Blocks) -> Iterator[Listed]:
     """Decode find's output; raises MalformedListing, also where it ends inside of a record."""
+    return starmap(_record, _printed(blocks))
+
+
+def _printed(blocks: Blocks) -> Iterator[_Printed]:
+    """Divide find's output into records, each still as it was printed."""
     rest = b""
     for block in blocks:
         strings = (rest + block).split(b"\0")
         rest = strings.pop()
         if len(strings) % 2:
             rest = strings.pop() + b"\0" + rest
-        for head, link in zip(strings[::2], strings[1::2], strict=True):
-            yield _record(head, link)
+        yield from zip(strings[::2], strings[1::2], strict=True)
         if len(rest) > _MAX_RECORD:
             raise MalformedListing("the listing has a record without end")
     if rest:
@@ -73,7 +83,7 @@ def parse(blocks: Blocks) -> Iterator[Listed]:
 
 def _record(head: bytes, link: bytes) -> Listed:
     try:
-        kind, mode, uid, gid, size, mtime, ctime, inode, nlink, dev, path = head.split(b" ", 10)
+        kind, mode, uid, gid, size, mtime, ctime, inode, nlink, dev, path = head.split(b" ", _PATH)
         return Listed(
             path,
             _KINDS[kind],
@@ -89,7 +99,11 @@ def _record(head: bytes, link: bytes) -> Listed:
             link,
         )
     except (ValueError, KeyError):
-        raise MalformedListing(f"not a record of a listing: {printable(head[:200])}") from None
+        raise _malformed(head) from None
+
+
+def _malformed(head: bytes) -> MalformedListing:
+    return MalformedListing(f"not a record of a listing: {printable(head[:200])}")
 
 
 def _time(text: bytes) -> int:
@@ -99,13 +113,28 @@ def _time(text: bytes) -> int:
     return int(text[:-11]) * _NANO + int(text[-10:-1])
 
 
-def ordered(records: Iterable[Listed], *, directory: Path, run: int = 50_000) -> Iterator[Listed]:
-    """Sort by `paths.sort_key`; about `run` records are in memory, more go to `directory`."""
-    return externally_sorted(records, key=_key, make=Listed._make, directory=directory, run=run)
+def ordered(blocks: Blocks, *, directory: Path, run: int = 150_000) -> Iterator[Listed]:
+    """Decode find's output and sort it by `paths.sort_key`.
+
+    About `run` records are in memory, more go to `directory`. They are sorted as they were printed:
+    decoded, a record takes three times the memory. Raises MalformedListing as `parse` does.
+    """
+    printed = externally_sorted(
+        _printed(blocks), key=_key, make=_unchanged, directory=directory, run=run
+    )
+    return starmap(_record, printed)
 
 
-def _key(record: Listed) -> bytes:
-    return sort_key(record.path)
+def _key(printed: _Printed) -> bytes:
+    head, _ = printed
+    try:
+        return sort_key(head.split(b" ", _PATH)[_PATH])
+    except IndexError:
+        raise _malformed(head) from None
+
+
+def _unchanged(printed: _Printed) -> _Printed:
+    return printed
 
 
 class Expected(NamedTuple):

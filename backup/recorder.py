@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
+from backup.delta import Kept
 from backup.listing import Listed
 from backup.paths import relative
 from backup.repository import Extent, Group, Member, More, Note, Pending, Repository, Writer
@@ -29,7 +30,7 @@ BUNDLED_BELOW: Final = 256 << 10
 _LONGEST_WAIT: Final = 4096
 _LONGEST_QUEUE: Final = 16384
 _LARGEST_KEPT: Final = 16 << 20
-_LINES_AT_ONCE: Final = 64
+_LINES_AT_ONCE: Final = 32 << 10
 
 
 @dataclass(slots=True)
@@ -94,6 +95,7 @@ class Recorder:
         self._waiting = 0
         self._notes: list[Note] = []
         self._unfed: list[bytes] = []
+        self._unfed_size = 0
         self._manifest: list[Pending] = []
         self.entries = 0
         self.unchanged = 0
@@ -117,25 +119,24 @@ class Recorder:
             self._end_bundle()
         self._write_settled()
 
-    def keep(self, lines: bytes, *, size: int | None) -> None:
-        """Take over an entry as the parent's manifest has it; of a file, `size` is in bytes.
+    def keep(self, kept: Kept) -> None:
+        """Take over entries as the parent's manifest has them.
 
-        Its chunks must be there to be referred to.
+        Their chunks must be there to be referred to.
         """
-        self.entries += 1
-        self.unchanged += 1
-        if size is not None:
-            self.files += 1
-            self.size += size
+        self.entries += kept.entries
+        self.unchanged += kept.entries
+        self.files += kept.files
+        self.size += kept.size
         if not self._queue:
-            self._write_lines(lines)
+            self._write_lines(kept.lines)
             return
         last = self._queue[-1]
         if isinstance(last, _Kept):
-            last.lines.append(lines)
+            last.lines.append(kept.lines)
         else:
-            self._queue.append(_Kept([lines]))
-        self._kept_size += len(lines)
+            self._queue.append(_Kept([kept.lines]))
+        self._kept_size += len(kept.lines)
         if self._kept_size > _LARGEST_KEPT:
             self._end_bundle()
             self._write_settled()
@@ -232,12 +233,14 @@ class Recorder:
 
     def _write_lines(self, lines: bytes) -> None:
         self._unfed.append(lines)
-        if len(self._unfed) >= _LINES_AT_ONCE:
+        self._unfed_size += len(lines)
+        if self._unfed_size >= _LINES_AT_ONCE:
             self._feed_lines()
 
     def _feed_lines(self) -> None:
         self._store_lines(self._lines.feed(b"".join(self._unfed)))
         self._unfed.clear()
+        self._unfed_size = 0
 
     def _store_lines(self, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:

@@ -6,14 +6,14 @@ run that is killed must leave none behind.
 
 import marshal
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 from backup import listing
-from backup.delta import Delta, Parent
+from backup.delta import Decided, Delta, Kept, Parent, alone
 from backup.engine import Helper
 from backup.exclusion import Sieve
 from backup.listing import Listed
@@ -22,11 +22,19 @@ PATH_MAX: Final = 4096
 """Linux opens no path of so many bytes, its closing zero included."""
 
 _BATCH: Final = 500
+_BATCH_SIZE: Final = 256 << 10
+_RUN_SIZE: Final = 64 << 10
+_LENGTH_SIZE: Final = 8
 _REMOTE: Final = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse", "fuseblk", "virtiofs")
 _TICK: Final = timedelta(seconds=2)
 """The coarsest time stamps of a local file system, those of FAT."""
 _SKEW: Final = timedelta(minutes=15)
 """By how much the clock of a file server may differ from the engine's."""
+
+
+_Item: TypeAlias = tuple[Listed | None, Kept | None]
+"""What is spooled: (None, kept) is taken over, (record, None) is to be read, and where both are
+there, the other names of the inode decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +101,10 @@ class Spool:
         argv = ["find", where.path, "-xdev", "-printf", listing.FORMAT]
         with helper.reading(argv, ok=(0, 1)) as stream:
             scratch = Path(tempfile.gettempdir())
-            found = listing.ordered(listing.parse(stream), directory=scratch)
-            named = (each._replace(path=where.prefix + each.path) for each in found)
-            kept = sieve.kept(named)
+            found = listing.ordered(stream, directory=scratch)
+            if where.prefix:
+                found = (each._replace(path=where.prefix + each.path) for each in found)
+            kept = sieve.kept(found)
             self._write(delta.decide(kept) if delta else ((record, b"") for record in kept))
         scan = Scan(excluded=sieve.entries, excluded_size=sieve.size)
         if delta:
@@ -109,41 +118,81 @@ class Spool:
         self._names.seek(0)
         return iter(lambda: self._names.read(1 << 20), b"")
 
-    def entries(self) -> Iterator[tuple[Listed, bytes]]:
-        """Yield every entry with its lines of the parent's manifest, b"" where it is to be read."""
+    def entries(self) -> Iterator[Listed | Kept]:
+        """Yield all entries in order: those to be read one by one, the others in runs."""
         self._records.seek(0)
-        while True:
-            try:
-                batch = marshal.load(self._records)  # noqa: S302  written by this process, just now
-            except EOFError:
-                return
-            for fields, lines in batch:
-                record = Listed._make(fields)
-                yield record, lines if self._stands(record) else b""
+        while size := self._records.read(_LENGTH_SIZE):
+            # not marshal.load: it asks the file for each value that a batch is made of
+            batch = marshal.loads(self._records.read(int.from_bytes(size)))  # noqa: S302  our own
+            for fields, kept in batch:
+                record = fields and Listed._make(fields)
+                if kept and (record is None or self._stands(record)):
+                    yield Kept._make(kept)
+                else:
+                    yield record
 
-    def _write(self, decided: Iterable[tuple[Listed, bytes]]) -> None:
+    def _write(self, decided: Iterable[Decided]) -> None:
         self._records.seek(0)
         self._records.truncate()
-        batch: list[tuple[object, bytes]] = []
-        for record, lines in decided:
-            batch.append((tuple(record), lines))
-            if len(batch) >= _BATCH:
-                marshal.dump(batch, self._records)
+        batch: list[tuple[object, object]] = []
+        size = 0
+        for record, kept in _items(decided):
+            batch.append((record and tuple(record), kept and tuple(kept)))
+            size += len(kept.lines) if kept else 0
+            if len(batch) >= _BATCH or size >= _BATCH_SIZE:
+                self._put(batch)
                 batch.clear()
-        marshal.dump(batch, self._records)
+                size = 0
+        self._put(batch)
+
+    def _put(self, batch: list[tuple[object, object]]) -> None:
+        # version 2 writes no references, which cost more to look for than they save
+        data = marshal.dumps(batch, 2)
+        self._records.write(len(data).to_bytes(_LENGTH_SIZE))
+        self._records.write(data)
 
     def _name(self, scan: Scan) -> None:
         """Write the names for tar, now that all hard links are known, and sum up."""
         self._names.seek(0)
         self._names.truncate()
-        for record, lines in self.entries():
-            scan.entries += 1
-            scan.sockets += record.kind == "s"
-            if lines or unfit(record) is not None:
+        for entry in self.entries():
+            if isinstance(entry, Kept):
+                scan.entries += entry.entries
                 continue
-            self._names.write((record.path or b".") + b"\0")
+            scan.entries += 1
+            scan.sockets += entry.kind == "s"
+            if unfit(entry) is not None:
+                continue
+            self._names.write((entry.path or b".") + b"\0")
             scan.to_read += 1
-            scan.size += record.size if record.kind == "f" else 0
+            scan.size += entry.size if entry.kind == "f" else 0
+
+
+def _items(decided: Iterable[Decided]) -> Iterator[_Item]:
+    """Join successive entries that are kept whatever is decided later: often, that is nearly all.
+
+    Two passes are made over the items, and in these an entry for itself would cost the most.
+    """
+    run: list[Decided] = []
+    size = 0
+    for each in decided:
+        record, lines = each
+        sure = bool(lines) and alone(record)
+        if sure:
+            run.append(each)
+            size += len(lines)
+        if run and (size >= _RUN_SIZE or not sure):
+            yield None, _joined(run)
+            run, size = [], 0
+        if not sure:
+            yield record, _joined([each]) if lines else None
+    if run:
+        yield None, _joined(run)
+
+
+def _joined(run: Sequence[Decided]) -> Kept:
+    sizes = [record.size for record, _ in run if record.kind == "f"]
+    return Kept(len(run), len(sizes), sum(sizes), b"".join([lines for _, lines in run]))
 
 
 def unfit(record: Listed) -> str | None:

@@ -98,7 +98,7 @@ def verify_listing(helper: Helper, path: str, found: Survey) -> None:
     wanted = expected(found)
     argv = ["find", path, "-xdev", "-printf", listing.FORMAT]
     with helper.reading(argv) as stream:
-        seen = listing.ordered(listing.parse(stream), directory=Path(tempfile.gettempdir()))
+        seen = listing.ordered(stream, directory=Path(tempfile.gettempdir()))
         differences = listing.compare(wanted, seen, parents=Parents.IMPLIED)
         shown = [_sentence(difference) for difference in islice(differences, _SHOWN)]
     _refuse(shown)

@@ -124,10 +124,14 @@ def _decoded(blocks: Iterable[bytes | memoryview]) -> Iterator[tuple[Line, bytes
     rest = b""
     try:
         for block in blocks:
-            lines = (rest + bytes(block)).split(b"\n")
-            rest = lines.pop()
-            for line in lines:
-                yield _decoder.decode(line), line
+            text = rest + bytes(block)
+            end = text.rfind(b"\n") + 1
+            lines = text[:end].split(b"\n")
+            rest = lines.pop() + text[end:]
+            records = _decoder.decode_lines(text[:end])
+            if len(records) != len(lines):
+                raise IntegrityError("a manifest is damaged: its lines are not a record each")
+            yield from zip(records, lines, strict=True)
     except NOT_JSON as error:
         raise IntegrityError(f"a manifest is damaged: {error}") from error
     if rest:

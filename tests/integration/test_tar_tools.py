@@ -335,10 +335,14 @@ def test_archives_of_an_appended_tar_have_both_versions(plain, tmp_path):
 # --- find
 
 
-def listed(root):
+def found(root):
+    """What find prints for a directory."""
     words = ["find", ".", "-printf", listing.FORMAT]
-    result = subprocess.run(words, cwd=root, capture_output=True, check=True)
-    return list(listing.parse([result.stdout]))
+    return subprocess.run(words, cwd=root, capture_output=True, check=True).stdout
+
+
+def listed(root):
+    return list(listing.parse([found(root)]))
 
 
 def test_a_listing_is_what_the_file_system_has(full, holes):
@@ -407,13 +411,13 @@ def test_what_was_extracted_is_what_was_archived(full, tmp_path):
     target.mkdir()
     words = ["tar", "-C", str(target), "-xpf", "-", *EVERYTHING[1:], "--delay-directory-restore"]
     subprocess.run(words, input=stream, capture_output=True, check=True)
-    there = list(listing.ordered(listed(target), directory=tmp_path, run=10))
+    there = list(listing.ordered([found(target)], directory=tmp_path, run=10))
 
     assert list(listing.compare(expected(stream), there)) == []
 
     (target / "setuid").chmod(0o755)
     (target / "past").unlink()
-    there = list(listing.ordered(listed(target), directory=tmp_path, run=10))
+    there = list(listing.ordered([found(target)], directory=tmp_path, run=10))
 
     assert {str(difference) for difference in listing.compare(expected(stream), there)} == {
         f"/: mtime should be {seconds(full)}, is {seconds(target)}",

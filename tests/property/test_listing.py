@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from backup.listing import Expected, Listed, Parents, compare, ordered, parse
 from backup.paths import ancestors, sort_key
 from tests import strategies
+from tests.listings import printed
 
 _TIMES = st.integers(-(2**31) * 10**9, 2**34 * 10**9)
 _RECORDS = st.builds(
@@ -22,16 +23,6 @@ _RECORDS = st.builds(
     link=strategies.paths,
 )
 _LISTINGS = st.lists(_RECORDS, unique_by=lambda record: record.path)
-
-
-def printed(record):
-    """What find prints for a record."""
-    times = [b"%d.%09d0" % divmod(ns, 10**9) for ns in (record.mtime_ns, record.ctime_ns)]
-    return b"%c %o %d %d %d %s %s " % (
-        record.kind.encode(),
-        *record[2:6],
-        *times,
-    ) + b"%d %d %d %s\0%s\0" % (*record[8:11], record.path, record.link)
 
 
 def in_order(records):
@@ -76,7 +67,9 @@ def test_what_is_printed_is_read(records, data):
 def test_ordering_on_disk_is_ordering(tmp_path_factory, records, run):
     directory = tmp_path_factory.getbasetemp()
 
-    assert in_order(records) == list(ordered(records, directory=directory, run=run))
+    blocks = map(printed, records)
+
+    assert in_order(records) == list(ordered(blocks, directory=directory, run=run))
 
 
 @given(_LISTINGS)

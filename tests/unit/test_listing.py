@@ -13,6 +13,7 @@ from backup.listing import (
     parse,
 )
 from backup.paths import sort_key
+from tests.listings import printed
 
 RECORD = b"f 644 0 0 5 1700000000.1234567890 1700000001.0000000010 131 1 65024 etc/passwd\0\0"
 
@@ -150,22 +151,25 @@ def test_records_are_ordered_however_many_fit_in_memory(tmp_path, run):
     random.Random(run).shuffle(names)
     records = [listed(name, mtime_ns=-(2**65), link=name) for name in names]
 
-    result = list(ordered(records, directory=tmp_path, run=run))
+    result = list(ordered(map(printed, records), directory=tmp_path, run=run))
 
     assert sorted(records, key=lambda record: sort_key(record.path)) == result
     assert all(type(record) is Listed for record in result)
 
 
 def test_nothing_is_left_on_disk(tmp_path):
-    records = ordered([listed(b"%d" % number) for number in range(9)], directory=tmp_path, run=2)
+    blocks = [printed(listed(b"%d" % number)) for number in range(9)]
+    records = ordered(blocks, directory=tmp_path, run=2)
     next(records)
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_of_the_listing_comes_through(tmp_path):
+@pytest.mark.parametrize("rest", [b"x", b"x\0y\0", RECORD.replace(b"644", b"648")])
+@pytest.mark.parametrize("run", [1, 9])
+def test_an_error_of_the_listing_comes_through(tmp_path, rest, run):
     with pytest.raises(MalformedListing):
-        list(ordered(parse([RECORD, b"x"]), directory=tmp_path, run=1))
+        list(ordered([RECORD, rest], directory=tmp_path, run=run))
 
 
 # --- compare

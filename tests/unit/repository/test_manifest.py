@@ -108,8 +108,11 @@ def test_records_of_an_earlier_voltar_may_be_shorter():
         b'["m",1,"f",420,0,0,0,0,"","",0,[]]\n',
         b'["+",[["00",0]]]\n',
         b'["!","a","\xff"]\n',
+        encode_line(MEMBER) + b"\n",
+        encode_line(MEMBER)[:-1] + encode_line(MEMBER),
+        encode_line(MEMBER).replace(b",", b",\n", 1),
     ],
-    ids=range(10),
+    ids=range(13),
 )
 def test_damaged_manifests_are_refused(text):
     with pytest.raises(IntegrityError, match="a manifest"):

@@ -1,0 +1,144 @@
+"""What is found is spooled: what is read one by one, what is taken over in runs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from backup.delta import Kept, Parent
+from backup.exclusion import NOTHING, Sieve
+from backup.listing import Listed
+from backup.repository import Stored
+from backup.scan import Place, Scan, Spool
+from tests.listings import printed
+from tests.unit.test_delta import BOUND, group, linked, listed, stored
+
+ROOT = Place("/v", "/v", b"", timedelta(seconds=2))
+
+
+@dataclass
+class Finder:
+    """Stands for a helper: what its find prints."""
+
+    records: Sequence[Listed]
+
+    @contextmanager
+    def reading(self, *_: object, **__: object) -> Iterator[Iterator[bytes]]:
+        yield map(printed, self.records)
+
+
+def filled(spool: Spool, now: Sequence[Listed], before: Sequence[Stored], where=ROOT) -> Scan:
+    finder: Any = Finder(now)
+    parent = Parent(before, BOUND, (), lambda _: True)
+    return spool.fill(finder, where, Sieve(NOTHING), parent)
+
+
+def names(spool: Spool) -> list[bytes]:
+    return b"".join(spool.names()).split(b"\0")[:-1]
+
+
+def test_without_a_parent_everything_is_to_be_read():
+    now = [listed(b"", kind="d"), listed(b"a", size=5), listed(b"b", kind="s")]
+
+    with Spool() as spool:
+        finder: Any = Finder(now[::-1])
+        scan = spool.fill(finder, ROOT, Sieve(NOTHING), None)
+
+        assert list(spool.entries()) == now
+        assert names(spool) == [b".", b"a"]
+    assert (scan.entries, scan.to_read, scan.size, scan.sockets) == (3, 2, 5, 1)
+
+
+def test_entries_that_are_kept_come_in_runs():
+    now = [listed(b"", kind="d"), *(listed(b"f%d" % number, size=number) for number in range(9))]
+    before = [stored(record) for record in now if record.path != b"f4"]
+
+    with Spool() as spool:
+        scan = filled(spool, now, before)
+
+        assert list(spool.entries()) == [
+            Kept(5, 4, 0 + 1 + 2 + 3, b"line of line of f0line of f1line of f2line of f3"),
+            now[5],
+            Kept(4, 4, 5 + 6 + 7 + 8, b"line of f5line of f6line of f7line of f8"),
+        ]
+        assert names(spool) == [b"f4"]
+    assert (scan.entries, scan.to_read, scan.size, scan.deleted) == (10, 1, 4, 0)
+
+
+def test_runs_and_what_is_spooled_at_once_are_bounded():
+    now = [listed(b"%05d" % number) for number in range(3_000)]
+    before = [stored(record)._replace(lines=b"%d\n" % at * 100) for at, record in enumerate(now)]
+
+    with Spool() as spool:
+        scan = filled(spool, now, before)
+        runs = list(spool.entries())
+
+    assert all(isinstance(run, Kept) and len(run.lines) < 100_000 for run in runs)
+    assert sum(run.entries for run in runs if isinstance(run, Kept)) == scan.entries == 3_000
+    assert b"".join(run.lines for run in runs if isinstance(run, Kept)) == b"".join(
+        each.lines for each in before
+    )
+
+
+def test_many_entries_to_be_read_come_back_in_order():
+    now = [listed(b"%05d" % number) for number in range(3_000)]
+
+    with Spool() as spool:
+        filled(spool, now, [])
+
+        assert list(spool.entries()) == now
+
+
+def test_names_of_one_file_are_kept_together():
+    now = [listed(b"0"), *group(b"a", b"b"), listed(b"c")]
+    before = [stored(now[0]), *linked(now[1:3]), stored(now[3])]
+
+    with Spool() as spool:
+        scan = filled(spool, now, before)
+        kept = list(spool.entries())
+
+    assert all(isinstance(each, Kept) for each in kept)
+    assert b"".join(each.lines for each in kept if isinstance(each, Kept)) == b"".join(
+        each.lines for each in before
+    )
+    assert (scan.entries, scan.to_read) == (4, 0)
+
+
+def test_a_new_name_has_those_read_that_were_kept_before_it_was_seen():
+    now = [listed(b"0"), *group(b"a", b"b", b"d"), listed(b"e")]
+    before = [stored(now[0]), *linked(now[1:3]), stored(now[4])]
+
+    with Spool() as spool:
+        scan = filled(spool, now, before)
+
+        assert list(spool.entries()) == [
+            Kept(1, 1, 3, b"line of 0"),
+            *now[1:4],
+            Kept(1, 1, 3, b"line of e"),
+        ]
+        assert names(spool) == [b"a", b"b", b"d"]
+    assert (scan.entries, scan.to_read) == (5, 3)
+
+
+def test_a_spool_can_be_filled_again():
+    now = [listed(b"a"), listed(b"b")]
+
+    with Spool() as spool:
+        filled(spool, now, [])
+        filled(spool, now[1:], [])
+
+        assert list(spool.entries()) == now[1:]
+        assert names(spool) == [b"b"]
+
+
+@pytest.mark.parametrize("before", [[], [stored(listed(b"name"))]], ids=["new", "kept"])
+def test_a_file_that_is_mounted_has_its_name_for_a_path(before):
+    now = listed(b"")._replace(inode=listed(b"name").inode)
+
+    with Spool() as spool:
+        filled(spool, [now], before, Place("/m/name", "/m", b"name", timedelta()))
+
+        assert names(spool) == ([] if before else [b"name"])
