@@ -201,8 +201,6 @@ def _aged_late(seen: View, _: Any, spans: Spans) -> Steps:
     yield from _delete_condemned(seen, began, spans)
 
 
-
-
 # ---------------------------------------------------------------------------------- the list
 
 
@@ -239,18 +237,18 @@ ABLATIONS: dict[str, Ablation] = {
         _of("backup", without(Lacking, answer=())),
     ),
     "a snapshot before its packs": Ablation(
-        EXHAUSTIVE["a first backup"], _of("backup", postponed(Save, PutSnapshot))),
+        EXHAUSTIVE["a first backup"], _of("backup", postponed(Save, PutSnapshot))
+    ),
     "packs are listed before condemned lists": Ablation(
         CONDEMNED_ONE, _of("backup", swapped(ReadTables, ListPacks))
     ),
     "packs are not looked for": Ablation(CONDEMNED_ONE, {"patched": {"view": _unseen}}),
-    "ids come again": Ablation(
-        EXHAUSTIVE["an old pack that was never listed"], {"renamed": True}
-    ),
+    "ids come again": Ablation(EXHAUSTIVE["an old pack that was never listed"], {"renamed": True}),
     "prune does not copy": Ablation(USED, _of("prune", without(Copy))),
     "prune copies after it has deleted": Ablation(USED, _of("prune", postponed(Copy, PACKS))),
     "prune releases what is needed": Ablation(
-        EXHAUSTIVE["needed by a snapshot that another prune deletes"], _of("prune", _released)),
+        EXHAUSTIVE["needed by a snapshot that another prune deletes"], _of("prune", _released)
+    ),
     "snapshots are listed before the time is taken": Ablation(
         UNUSED, _of("prune", swapped(Now, ListSnapshots))
     ),

@@ -6,6 +6,7 @@ from a view: which chunks are used or lacking. What prune condemns is up to the 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -45,7 +46,6 @@ from tests.model.store import (
     Put,
     PutAbsent,
     Tables,
-    chunks,
     holds,
     listed,
 )
@@ -70,7 +70,8 @@ class Rules:
     `longest` is the time from a look at the clock to what follows at once. A backup dies after so
     many `readings`. `gaps`: time may pass between any look at the clock and the step after it.
     `copying`: prune may copy what is used of what it condemns. A reading
-    may miss so many index objects: `missing`. `torn`: condemned lists are listed first and read afterwards.
+    may miss so many index objects: `missing`. `torn`: condemned lists are listed first and read
+    afterwards.
 
     The rest is for ablations. `renamed`: ids can come again. `altered` are changes of the real
     generators, by kind of actor, and `spans` what such actors believe; `patched` are functions of
@@ -94,8 +95,12 @@ class Rules:
 
     def spans_of(self, kind: str) -> Spans:
         """Return the spans that a kind of actor knows."""
-        own = {"grace": self.grace, "undelete": self.undelete, "margin": self.margin}
-        return Spans(**{name: n * TICK for name, n in (own | self.spans.get(kind, {})).items()})
+        own: dict[str, int] = {
+            "grace": self.grace,
+            "undelete": self.undelete,
+            "margin": self.margin,
+        }
+        return Spans(**{name: n * TICK for name, n in {**own, **self.spans.get(kind, {})}.items()})
 
 
 class Actor(NamedTuple):
@@ -145,7 +150,7 @@ def _back_up(actor: Actor, spans: Spans) -> Steps:
 KINDS: dict[str, Callable[[Actor, Spans], Steps]] = {
     "backup": _back_up,
     "prune": lambda _, spans: protocol.prune(spans),
-    "compact": lambda _, spans: protocol.compact(START),
+    "compact": lambda _, __: protocol.compact(START),
     "forget": lambda actor, _: protocol.forget(actor.about),  # type: ignore[arg-type]
     "unforget": lambda actor, spans: protocol.unforget(actor.about, spans),  # type: ignore[arg-type]
 }
@@ -188,10 +193,8 @@ def life(actor: Actor, rules: Rules) -> Life:
     for run in range(actor.runs):
         steps = KINDS[actor.kind](actor, rules.spans_of(actor.kind))
         hand = Hand(actor, rules, run)
-        try:
+        with suppress(IntegrityError, TooLate):  # nothing more happens in this run
             yield from _perform(alter(steps) if alter else steps, hand)
-        except (IntegrityError, TooLate):
-            pass  # nothing more happens in this run
 
 
 def _perform(steps: Steps, hand: Hand) -> Life:
@@ -232,7 +235,7 @@ def _read_tables(_: ReadTables, hand: Hand) -> Life:
         before = yield List(None, CONDEMNED)
     condemned, index = yield Tables(None, hand.rules.missing, before)
     lists = [
-        CondemnedList(each, hand.time(at), packs)  # type: ignore[arg-type]
+        CondemnedList(each, hand.time(at), packs)
         for each, at, packs in sorted(condemned, key=lambda found: found[0])
     ]
     return lists, dict.fromkeys(listed(index), 1)
@@ -298,7 +301,7 @@ def _adopt(request: Adopt, hand: Hand) -> Life:
 
 
 def _copy(request: Copy, hand: Hand) -> Life:
-    name = f"{hand.new_id()}.{''.join(sorted(set(request.chunks)))}"
+    name = f"{hand.new_id()}.{''.join(sorted(set(map(str, request.chunks))))}"
     copied = yield CopyPack(None, name, frozenset(request.seen.live | request.seen.spare))
     if not copied:
         raise IntegrityError("a chunk cannot be read")

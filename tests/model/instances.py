@@ -38,9 +38,9 @@ def instance(
     return Instance(store, actors, Rules(**rules), now)
 
 
-SKEWED = {"grace": 3, "margin": 1}
-LATE = {"grace": 4, "longest": 1, "margin": 2}
-BOTH = {"grace": 5, "longest": 1, "margin": 3}
+SKEWED: dict[str, Any] = {"grace": 3, "margin": 1}
+LATE: dict[str, Any] = {"grace": 4, "longest": 1, "margin": 2}
+BOTH: dict[str, Any] = {"grace": 5, "longest": 1, "margin": 3}
 OLD = ((0, "P.a"), (0, "Q.a"))
 
 EXHAUSTIVE: dict[str, Instance] = {
@@ -74,18 +74,19 @@ EXHAUSTIVE: dict[str, Instance] = {
     ),
     "a new chunk": instance("", "", backup("B", "c"), prune("A", 2), readings=2),
     "two backups": instance("P.b", "", backup("B", "b"), backup("E", "bc"), prune("A", 2), end=3),
-    "two copies": instance("P.a Q.a", "X.a", prune("A", 2), prune("Z", 2), end=4),
+    "two copies": instance("P.a Q.a", "X.a", prune("A", 2), prune("Z"), end=4),
     "all copies were condemned long ago": instance(
-        "P.a Q.a", "X.a", prune("A", 2), prune("Z"), backup("B", "a"), condemned=OLD, now=2
+        *("P.a Q.a", "X.a", prune("A"), prune("Z"), backup("B", "a")), condemned=OLD, now=2, end=4
     ),
     "needed by a snapshot that another prune deletes": instance(
         *("P.a", "X.a", prune("A"), prune("Z"), backup("B", "a")),
         condemned=[(0, "P.a")],
         forgotten=[("X.a", 1)],
         now=2,
+        end=4,
     ),
     "forgotten and brought back": instance(
-        "P.a", "X.a", forget("X.a"), unforget("X.a"), prune("A", 2), prune("Z")
+        "P.a", "X.a", forget("X.a"), unforget("X.a"), prune("A", 2), prune("Z"), end=4
     ),
     "forgotten twice and brought back": instance(
         "P.a", "X.a", forget("X.a"), forget("X.a", name="E"), unforget("X.a"), prune("A")
@@ -117,7 +118,9 @@ EXHAUSTIVE: dict[str, Instance] = {
         now=2,
         end=4,
     ),
-    "clocks that differ": instance("P.b", "", backup("B", "b"), prune("A"), prune("Z", 1, 1), **SKEWED),
+    "clocks that differ": instance(
+        "P.b", "", backup("B", "b"), prune("A"), prune("Z", 1, 1), **SKEWED
+    ),
     "late effects": instance("P.b", "", backup("B", "b"), prune("A"), prune("Z"), **LATE),
     "late effects, and clocks that differ": instance(
         "P.b", "", backup("B", "b"), prune("A"), prune("Z", 1, 1), **BOTH

@@ -6,14 +6,14 @@ dies is one that is never picked again. After every step all that snapshots need
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
+from backup.repository.names import FORGOTTEN, SNAPSHOTS
 from tests.model.hosts import Actor, Rules, compaction, life, prune
 from tests.model.replay import Local, reached
-from backup.repository.names import FORGOTTEN, SNAPSHOTS
 from tests.model.store import List, Look, Pick, Step, Store, lost
 
 
@@ -39,14 +39,14 @@ class Instance:
 
     store: Store
     actors: Sequence[Actor]
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     now: int = 0
 
 
 class Outcome(NamedTuple):
     """What was found: the number of states or steps; what is wrong, and how that came about."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # nobody asks a tuple for it
     wrong: str = ""
     trace: Sequence[str] = ()
 
@@ -61,7 +61,7 @@ class World:
         self._dead = Local(self._known, lambda: iter(()), (), None)  # type: ignore[arg-type,return-value]
         self._settled: dict[tuple[Local, int], tuple[Local, ...]] = {}
         self._ready: dict[tuple[Local, int], tuple[Local, ...]] = {}
-        self._constant = {}
+        self._constant: dict[str, frozenset[Any]] = {}
         kinds = {each.kind for each in instance.actors}
         if "forget" not in kinds and not instance.store.forgotten:
             self._constant[FORGOTTEN] = instance.store.forgotten
@@ -140,8 +140,7 @@ class World:
             yield local
 
     def ready(self, local: Local, now: int) -> tuple[Local, ...]:
-        """Return the states in which it can take a step now, after a look at the clock if need be.
-        """
+        """Return the states in which it can take a step now, perhaps after a look at the clock."""
         found = self._ready.get((local, now))
         if found is None:
             found = (local,) if isinstance(local.step, Step) else ()
@@ -162,8 +161,8 @@ class World:
                 return f"snapshots {sorted(gone)} are deleted, which are not forgotten"
         if self._instance.actors[move.actor].kind == "unforget":
             back = {snapshot for snapshot, _ in old.forgotten - new.forgotten}
-            if gone := back - new.snapshots:
-                return f"snapshots {sorted(gone)} are brought back, but gone"
+            if lacking := back - new.snapshots:
+                return f"snapshots {sorted(lacking)} are brought back, but gone"
         return lost(new.packs, new.index, new.snapshots)
 
     def told(self, before: State, move: Move) -> str:

@@ -23,7 +23,7 @@ class Store(NamedTuple):
     """The objects of a repository, by kind."""
 
     packs: frozenset[str] = EMPTY
-    index: frozenset[Index] = EMPTY
+    index: frozenset[Index] = EMPTY  # type: ignore[assignment]  # nobody asks a tuple for it
     snapshots: frozenset[str] = EMPTY
     forgotten: frozenset[Marker] = EMPTY
     condemned: frozenset[Condemned] = EMPTY
@@ -65,7 +65,7 @@ def lost(packs: frozenset[str], index: frozenset[Index], snapshots: frozenset[st
 def with_objects(store: Store, kind: str, objects: frozenset[Any]) -> Store:
     """Return the store with other objects of a kind."""
     place = PLACES[kind]
-    return Store(*store[:place], objects, *store[place + 1 :])
+    return Store(*store[:place], objects, *store[place + 1 :])  # type: ignore[arg-type,call-arg]
 
 
 def id_of(thing: Any) -> str:
@@ -120,7 +120,7 @@ class Tables(Step):
     before: frozenset[Condemned] | None = None
 
     def outcomes(self, store: Store) -> Iterable[Outcome]:
-        lists = (store.condemned,)
+        lists: tuple[frozenset[Condemned], ...] = (store.condemned,)
         if self.before is not None:
             kept = self.before & store.condemned
             gone = self.before - kept
