@@ -65,6 +65,14 @@ class Survey:
     moved: Mapping[bytes, bytes]
     shadowed: frozenset[int]
 
+    @property
+    def ordered(self) -> bool:
+        """Whether each directory comes right before all that is in it, and links after files.
+
+        A capture is so; a file that takes the place of a link of its comes where it was itself.
+        """
+        return not self.snapshot.imported and not self.moved
+
 
 class _View:
     """What one pass over a manifest collects."""

@@ -33,9 +33,7 @@ ATTRIBUTES: Final = ("SCHILY.xattr.", "SCHILY.acl.")
 
 def expected(found: Survey) -> Iterable[Expected]:
     """Return what a listing should show of what a survey chose, in the order of listings."""
-    if found.snapshot.imported or found.moved:
-        return _extracted(found)
-    return _captured(found)
+    return _captured(found) if found.ordered else _extracted(found)
 
 
 def _captured(found: Survey) -> Iterator[Expected]:

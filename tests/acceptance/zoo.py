@@ -274,6 +274,30 @@ def acls(at: bytes) -> None:
     file(at + b"/default/without/file", mode=0o604)
 
 
+def directories_to_come_back_to(at: bytes) -> None:
+    """Make directories that are touched again after all that is in them seems to be done.
+
+    Absolute links and such that lead up are made last of all, and links to them after that.
+    """
+    for name in (b"a", b"a/deep", b"a/deep/er", b"b", b"c"):
+        os.mkdir(at + b"/" + name)
+        file(at + b"/" + name + b"/file")
+    os.symlink(b"/absolute", at + b"/a/deep/er/link")
+    os.symlink(b"../../up", at + b"/a/link")
+    for first, second in (
+        (b"a/file", b"b/hard"),
+        (b"a/deep/er/file", b"a/hard"),
+        (b"a/deep/er/link", b"b/link"),
+        (b"a/link", b"c/link"),
+    ):
+        os.link(at + b"/" + first, at + b"/" + second, follow_symlinks=False)
+    run(["setfacl", "-m", "d:u:1000:rwx,d:o::-", *map(os.fsdecode, (at + b"/a", at + b"/b"))])
+    for number, name in enumerate((b"c", b"b", b"a/deep/er", b"a/deep", b"a", b"")):
+        path = at + b"/" + name
+        os.chmod(path, 0o500)
+        os.utime(path, ns=(NS, (10**9 + number) * NS + number))
+
+
 def special_files(at: bytes) -> None:
     os.mkfifo(at + b"/fifo", 0o604)
     for name, kind, major, minor in (
@@ -417,6 +441,7 @@ ZOO: dict[str, Builder] = {
     "xattrs": xattrs,
     "capabilities": capabilities,
     "acls": acls,
+    "directories-to-come-back-to": directories_to_come_back_to,
     "special-files": special_files,
     "names": names,
     "long-paths": long_paths,
