@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -53,7 +53,6 @@ _TAR_ENDED_WELL: Final = (0, 1)
 """1: some files changed while they were read, or vanished; each is named."""
 _TELL_SIZE: Final = 1 << 20
 _TELL_ENTRIES: Final = 50
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SAID: Final = re.compile(r"(?:\S*/)?tar: (?P<path>(?:\\.|[^\\:])+): (?P<text>.+)")
 _ESCAPED: Final = re.compile(r"\\([0-7]{3}|.)")
 _SHORT: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
@@ -111,7 +110,6 @@ def capture(
     Nothing refers to it until a snapshot is committed, which is the caller's next statement.
     Raises EngineError, HelperFailed, TransportError.
     """
-    time = _clock(helper)
     recorder = Recorder(*into)
     with Spool() as spool:
         on_event(Started("list", subject))
@@ -132,12 +130,7 @@ def capture(
         excluded=scan.excluded,
         excluded_size=scan.excluded_size,
     )
-    return Captured(time, manifest, recorder.notes, recorder.notes - scan.sockets, statistics)
-
-
-def _clock(helper: Helper) -> datetime:
-    seconds, _, fraction = helper.run(["date", "+%s.%N"]).decode().strip().partition(".")
-    return _EPOCH + timedelta(seconds=int(seconds), microseconds=int(fraction[:6]))
+    return Captured(where.time, manifest, recorder.notes, recorder.notes - scan.sockets, statistics)
 
 
 def _scan(

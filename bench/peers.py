@@ -53,7 +53,8 @@ stored is by how much the repository grew; caches elsewhere do not count
 restore goes into an empty place, and what was restored stays until all tools are done; voltar \
 reads back a listing of it and compares, as it does by default; the single file is the \
 one in the middle of the list
-check is what each tool does by default; check all data is `check --read-data` of restic, \
+check is what each tool does by default, for voltar with up to 1 GiB of data; \
+check all data is `check --read-data` of voltar and restic, \
 `check --verify-data` of borg, `zstd -t`, `gzip -t`
 prune: every fifth file was removed and one more backup made (not measured); then all snapshots \
 but that one are forgotten and what nothing needs is removed (restic leaves up to 5 % unused, \

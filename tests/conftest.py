@@ -29,7 +29,7 @@ from tests.testbed.workspace import Run
 settings.register_profile("voltar", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("voltar")
 
-ORDER = ("unit", "golden", "property", "conformance", "fault", "integration", "acceptance")
+ORDER = ("unit", "golden", "property", "conformance", "model", "fault", "integration", "acceptance")
 GIVEN = os.environ.get("VOLTAR_TEST_ENGINE") or None
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 POOL: pytest.StashKey[Pool] = pytest.StashKey()

@@ -1,9 +1,11 @@
 """What is found is spooled: what is read one by one, what is taken over in runs."""
 
+import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,11 +14,12 @@ from backup.delta import Kept, Parent
 from backup.exclusion import NOTHING, Sieve
 from backup.listing import Listed
 from backup.repository import Stored
-from backup.scan import Place, Scan, Spool
+from backup.scan import Place, Scan, Spool, place
 from tests.listings import printed
 from tests.unit.test_delta import BOUND, group, linked, listed, stored
 
-ROOT = Place("/v", "/v", b"", timedelta(seconds=2))
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+ROOT = Place(NOW, "/v", "/v", b"", timedelta(seconds=2))
 
 
 @dataclass
@@ -28,6 +31,27 @@ class Finder:
     @contextmanager
     def reading(self, *_: object, **__: object) -> Iterator[Iterator[bytes]]:
         yield map(printed, self.records)
+
+
+@dataclass
+class Here:
+    """Stands for a helper: runs commands on this machine."""
+
+    commands: int = 0
+
+    def run(self, argv: Sequence[str]) -> bytes:
+        self.commands += 1
+        return subprocess.run(argv, stdout=subprocess.PIPE, check=True, timeout=20).stdout
+
+
+@dataclass
+class Saying:
+    """Stands for a helper: what its command says."""
+
+    said: bytes
+
+    def run(self, _: Sequence[str]) -> bytes:
+        return self.said
 
 
 def filled(spool: Spool, now: Sequence[Listed], before: Sequence[Stored], where=ROOT) -> Scan:
@@ -139,6 +163,37 @@ def test_a_file_that_is_mounted_has_its_name_for_a_path(before):
     now = listed(b"")._replace(inode=listed(b"name").inode)
 
     with Spool() as spool:
-        filled(spool, [now], before, Place("/m/name", "/m", b"name", timedelta()))
+        filled(spool, [now], before, Place(NOW, "/m/name", "/m", b"name", timedelta()))
 
         assert names(spool) == ([] if before else [b"name"])
+
+
+def test_a_place_is_looked_at_by_one_command(tmp_path):
+    here: Any = Here()
+    before = datetime.now(UTC)
+    found = place(here, str(tmp_path))
+
+    assert before <= found.time <= datetime.now(UTC)
+    assert (found.path, found.directory, found.prefix) == (str(tmp_path), str(tmp_path), b"")
+    assert here.commands == 1
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.write_bytes(b"")], ids=["p", "f"])
+def test_the_place_of_a_file_is_the_directory_that_it_is_in(tmp_path, make):
+    make(tmp_path / "it")
+    here: Any = Here()
+    found = place(here, str(tmp_path / "it"))
+
+    assert (found.directory, found.prefix) == (str(tmp_path), b"it")
+
+
+@pytest.mark.parametrize(
+    ("system", "margin"),
+    [(b"ext4", 2), (b"nfs4", 900), (b"nfs", 900), (b"fuse.sshfs", 900), (b"", 2)],
+)
+def test_time_stamps_of_other_machines_are_trusted_less(system, margin):
+    helper: Any = Saying(b"1700000000.123456789\nd %s\n" % system)
+    found = place(helper, "/v")
+
+    assert found.time == datetime(2023, 11, 14, 22, 13, 20, 123456, UTC)
+    assert found.margin == timedelta(seconds=margin)
