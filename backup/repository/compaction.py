@@ -19,7 +19,7 @@ def compact_indexes(repository: Repository, *, before: datetime) -> int:
     Those put after `before` are left alone: how long a pack has been known is told by the object
     that lists it. Raises TransportError, IntegrityError.
     """
-    compactor = _Compactor(repository.store, repository.keys, repository.tables, repository.clock)
+    compactor = _Compactor(repository)
     compactor.run(compact(before))
     return compactor.merged
 
@@ -38,28 +38,28 @@ class _Compactor(Actor):
         return None
 
     def _indexes(self) -> dict[str, tuple[datetime, set[PackId]]]:
-        if self.tables.refresh():
+        if self.repository.tables.refresh():
             return {}  # what is damaged is left for `repair index`
         return {
             object_id: (datetime.fromtimestamp(time, UTC), packs)
-            for object_id, (time, packs) in self.tables.objects().items()
+            for object_id, (time, packs) in self.repository.tables.objects().items()
         }
 
     def _merge(self, objects: Collection[str], without: Collection[PackId]) -> None:
-        known = self.tables.objects()
+        known = self.repository.tables.objects()
         youngest = max(known[each][0] for each in objects)
         time = datetime.fromtimestamp(youngest, UTC) if youngest else None
         packs = sorted(set().union(*(known[each][1] for each in objects)).difference(without))
         groups = range(0, len(packs), FULL)
         for first in groups:
             tables = [self._table(pack) for pack in packs[first : first + FULL]]
-            self.tables.add(*index.save(self.store, self.keys, tables, time))
+            self.repository.tables.add(*index.save(self.store, self.keys, tables, time))
         self.merged = len(objects) - len(groups)
 
     def _table(self, pack: PackId) -> PackTable:
-        table = self.tables.table(pack)
+        table = self.repository.tables.table(pack)
         if table is None:
-            self.tables.discard()
+            self.repository.tables.discard()
             raise IntegrityError(
                 f"the table of pack {pack[:16]} was spoilt on this machine; nothing was lost",
                 hint="run it again",

@@ -12,7 +12,7 @@ from typing import Any, Final
 from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import annotation, marker, sealed
-from backup.repository.actor import Actor, CondemnedRecord, demand_in_time
+from backup.repository.actor import Actor, CondemnedRecord
 from backup.repository.annotation import Annotation
 from backup.repository.compaction import compact_indexes
 from backup.repository.copying import copy
@@ -38,7 +38,6 @@ from backup.repository.protocol import (
     Copy,
     Delete,
     ListMarkers,
-    ListPacks,
     ListSnapshots,
     PutCondemned,
     ReadTables,
@@ -138,14 +137,12 @@ class _Pruner(Actor):
         *,
         dry_run: bool,
     ) -> None:
-        super().__init__(repository.store, repository.keys, repository.tables, repository.clock)
+        super().__init__(repository)
         self.pruned = Pruned()
-        self._repository = repository
         self._on_event = on_event
         self._max_unused = max_unused
         self._spans = spans
         self._dry_run = dry_run
-        self._sizes: dict[PackId, int] = {}
         self._manifests: set[str] = set()
         self._unreadable: set[PackId] = set()
         self._repacked: frozenset[PackId] = frozenset()
@@ -155,13 +152,10 @@ class _Pruner(Actor):
         match request:
             case ReadTables():
                 return self._read_whole_tables()
-            case ListPacks():
-                self._sizes = super().perform(request)
-                return self._sizes
             case ListMarkers():
                 return self._markers()
             case ListSnapshots():
-                ids = self._repository.snapshot_ids()
+                ids = self.repository.snapshot_ids()
                 return [each for each in ids if each not in self._buried]
             case Walk(snapshots, seen):
                 return self._walk(snapshots, seen)
@@ -202,9 +196,9 @@ class _Pruner(Actor):
         return {each: time for each, time in times.items() if not _is_pinned(said.get(each))}
 
     def _walk(self, snapshots: Collection[SnapshotId], seen: View) -> PackUsage:
-        repository = self._repository
+        repository = self.repository
         repository.readings.replace(self.as_reading(seen))
-        usage = PackUsage(self.tables.places, seen)
+        usage = PackUsage(self.repository.tables.places, seen)
         walker = Walker(repository.read)
         self._on_event(Started("prune", "snapshots", 0, len(snapshots), unit="snapshots"))
         for snapshot_id in snapshots:
@@ -232,7 +226,7 @@ class _Pruner(Actor):
         self._repacked = frozenset(choice.repacked)
         condemned = self._repacked.union(choice.unused, self._unreadable)
         copied = [chunk for pack in choice.repacked for chunk in self._used(pack, usage)]
-        self.pruned.packs = self._amount(self._sizes)
+        self.pruned.packs = self._amount(self.sizes)
         self.pruned.used = sum(pack.used for pack in packs)
         left = [pack for pack in packs if pack.id not in condemned]
         self.pruned.unused = sum(pack.blobs - pack.used for pack in left)
@@ -243,20 +237,20 @@ class _Pruner(Actor):
     def _states(self, seen: View, usage: PackUsage) -> Iterator[PackState]:
         now = seen.time.timestamp()
         grace = self._spans.grace.total_seconds()
-        for listed in self.tables.listed():
+        for listed in self.repository.tables.listed():
             if listed.id in seen.live:
                 young = now - grace < listed.since < now + grace
                 yield PackState(
                     listed.id,
                     listed.size,
-                    self.tables.blobs(listed.id),
+                    self.repository.tables.blobs(listed.id),
                     usage.size(listed.id),
                     young,
                     usage.of_manifests(listed.id),
                 )
 
     def _used(self, pack: PackId, usage: PackUsage) -> Iterator[ChunkId]:
-        table = self.tables.table(pack)
+        table = self.repository.tables.table(pack)
         for number, blob in enumerate(table.blobs if table else ()):
             if usage.has(pack, number):
                 yield to_chunk(blob.chunk)
@@ -266,7 +260,7 @@ class _Pruner(Actor):
         if self._dry_run:
             self.pruned.adopted = len(packs)
             return
-        for pack, error in relist(self._repository, ((each, self._sizes[each]) for each in packs)):
+        for pack, error in relist(self.repository, ((each, self.sizes[each]) for each in packs)):
             if error is None:
                 self.pruned.adopted += 1
             else:
@@ -274,12 +268,12 @@ class _Pruner(Actor):
 
     def _copy(self, chunks: Collection[ChunkId], seen: View) -> None:
         if self._dry_run:
-            places = [self._repository.readings.find(chunk) for chunk in chunks]
+            places = [self.repository.readings.find(chunk) for chunk in chunks]
             size = sum(place[1].length for place in places if place)
             self.pruned.copied = Amount(len(chunks), size)
             return
         reading = self.as_reading(seen).without(self._repacked)
-        copied = copy(self._repository, chunks, reading, self._manifests)
+        copied = copy(self.repository, chunks, reading, self._manifests)
         self.pruned.copied = Amount(copied.chunks, copied.stored)
 
     def _condemn(self, time: datetime, packs: frozenset[PackId]) -> None:
@@ -290,14 +284,14 @@ class _Pruner(Actor):
         list_id, data = sealed.encode(self.keys, CONDEMNED, record)
         name = object_name(CONDEMNED, list_id)
         self.store.put(name, data)
-        demand_in_time(self, "condemning packs", lambda: self.store.delete(name))
+        self.demand_in_time("condemning packs", lambda: self.store.delete(name))
 
     def _delete(self, kind: str, ids: Collection[str]) -> None:
         if kind == SNAPSHOTS:
             self.pruned.snapshots = len(ids)
             self._buried = set(ids)
         if kind == PACKS:
-            packs = [PackId(each) for each in ids if each in self._sizes]
+            packs = [PackId(each) for each in ids if each in self.sizes]
             self.pruned.deleted = self._amount(packs)
             self.pruned.waiting = self.pruned.waiting.less(self.pruned.deleted)
         if self._dry_run:
@@ -307,7 +301,7 @@ class _Pruner(Actor):
         super().delete(kind, ids)
 
     def _amount(self, packs: Collection[PackId]) -> Amount:
-        return Amount(len(packs), sum(self._sizes.get(pack, 0) for pack in packs))
+        return Amount(len(packs), sum(self.sizes.get(pack, 0) for pack in packs))
 
 
 def _is_pinned(said: Annotation | None) -> bool:

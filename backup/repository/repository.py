@@ -86,7 +86,7 @@ class Repository:
 
     def take_reading(self) -> Reading:
         """Look at the store anew."""
-        return Actor(self.store, self.keys, self.tables, self.clock).reading()
+        return Actor(self).reading()
 
     def cutter(self, group: Group) -> Cutter:
         """Return a new cutter for a stream of this group."""
