@@ -23,7 +23,7 @@ from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import annotation, keyfile, marker, recovery
 from backup.repository.actor import Actor
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
-from backup.repository.names import FORGOTTEN, KEYS, PACKS, ChunkId, PackId, SnapshotId, id_of
+from backup.repository.names import KEYS, PACKS, ChunkId, PackId, SnapshotId
 from backup.repository.packcheck import PackFaults, check_pack
 from backup.repository.reading import Reading
 from backup.repository.repository import SHORT_ID, Repository, intact
@@ -130,8 +130,7 @@ class _Check:
                 continue  # removed since it was listed
             except (IntegrityError, UnsupportedFormat) as error:
                 damages.append(Damage(info.name, f"no password opens it: {error}"))
-        marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
-        for errors in (marker.load(store, keys, marked)[1], annotation.load(store, keys)[1]):
+        for errors in (marker.load(store, keys)[1], annotation.load(store, keys)[1]):
             damages += [_of_error(error) for error in errors]
 
     def _count(self, reading: Reading, sizes: dict[PackId, int]) -> None:

@@ -26,7 +26,6 @@ from backup.repository.names import (
     ChunkId,
     PackId,
     SnapshotId,
-    id_of,
     object_name,
 )
 from backup.repository.protocol import (
@@ -190,15 +189,15 @@ class _Pruner(Actor):
         if damaged:
             self._on_event(Noted("repository", b"", f"{damaged[0]}: no snapshot is deleted"))
             return {}
-        marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
-        times, _ = marker.load(store, keys, marked)
+        times, _ = marker.load(store, keys)
         said = annotation.effective(annotations)
         return {each: time for each, time in times.items() if not _is_pinned(said.get(each))}
 
     def _walk(self, snapshots: Collection[SnapshotId], seen: View) -> PackUsage:
         repository = self.repository
-        repository.readings.replace(self.as_reading(seen))
-        usage = PackUsage(self.repository.tables.places, seen)
+        reading = self.as_reading(seen)
+        repository.readings.replace(reading)
+        usage = PackUsage(reading)
         walker = Walker(repository.read)
         self._on_event(Started("prune", "snapshots", 0, len(snapshots), unit="snapshots"))
         for snapshot_id in snapshots:

@@ -1,13 +1,13 @@
 """What snapshots use: a walk over their manifests, and the sum of it by pack."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from backup.errors import IntegrityError
 from backup.repository.manifest import Extent, Note, decode_lines, to_chunk
 from backup.repository.names import ChunkId, PackId
-from backup.repository.protocol import View
+from backup.repository.reading import Reading, nowhere
 from backup.repository.tables import Place
 
 _REMEMBERED: Final = 100_000
@@ -94,8 +94,7 @@ class PackUsage:
     may go. `lacking` are the used chunks that no live pack holds.
     """
 
-    places: Callable[[ChunkId], Collection[Place]]
-    seen: View
+    reading: Reading
     lacking: set[ChunkId] = field(default_factory=set)
     _packs: dict[PackId, _Used] = field(default_factory=dict)
     _lately: set[str] = field(default_factory=set)
@@ -110,14 +109,13 @@ class PackUsage:
         if len(self._lately) >= _REMEMBERED:
             self._lately.clear()
         chunk = to_chunk(text)
-        places = self.places(chunk)
-        live = [place for place in places if place.pack.id in self.seen.live]
-        if live:
-            self._count(min(live, key=lambda place: place.pack.id), manifest=manifest)
-        elif any(place.pack.id in self.seen.spare for place in places):
-            self.lacking.add(chunk)
+        places = self.reading.places(chunk)
+        if not places:
+            raise nowhere(text)
+        if places[0].pack.id in self.reading.view.live:
+            self._count(places[0], manifest=manifest)
         else:
-            raise IntegrityError(f"chunk {text[:16]} is in no pack of the repository")
+            self.lacking.add(chunk)
         self._lately.add(text)
 
     def size(self, pack: PackId) -> int:
