@@ -74,8 +74,7 @@ def _histories(found: Iterable[Found], source: str | None, host: str | None) -> 
     wanted = [
         item
         for item in found
-        if (source is None or item[1].source in (source, f"volume:{source}"))
-        and (host is None or item[1].host == host)
+        if (source is None or item[1].is_of(source)) and (host is None or item[1].host == host)
     ]
     if not wanted and (source is not None or host is not None):
         whose = " ".join(filter(None, (source, f"on {host}" if host else "")))

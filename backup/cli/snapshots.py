@@ -58,7 +58,7 @@ def snapshots(
         for each in every
         if (each.forgotten is not None) == forgotten
         and has_tags(each, tags)
-        and (source is None or each.snapshot.source in (source, f"volume:{source}"))
+        and (source is None or each.snapshot.is_of(source))
     ]
     if context.voice.as_json:
         context.voice.document([_as_json(each) for each in found])
