@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import typer
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from backup.cli import INTEGRITY
 from backup.errors import BackupError, VerificationFailed
 from backup.paths import printable
 from backup.report import Advanced, Event, Finished, Noted, Started
@@ -226,6 +228,14 @@ def listening(voice: Voice) -> Iterator[Listener]:
     )
     with bar.Progress(*columns, console=voice.err, transient=True) as progress:
         yield Listener(voice, progress)
+
+
+def end_by(voice: Voice, damaged: Sequence[BackupError]) -> None:
+    """Tell what could not be read, if anything, and end the command with the code for it."""
+    for error in damaged:
+        voice.error(error, INTEGRITY)
+    if damaged:
+        raise typer.Exit(INTEGRITY)
 
 
 def _start_line(event: Started) -> str:

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from backup.cli import INTEGRITY
-from backup.cli.console import Voice, listening
+from backup.cli.console import Voice, end_by, listening
 from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
 from backup.errors import NoSuchSnapshot, RepositoryError
@@ -63,10 +62,7 @@ def find(
         found = _searched(repository, histories, patterns, listener)
         listener(Finished("search", "manifests"))
     _tell(context.voice, found)
-    for error in damaged:
-        context.voice.error(error, INTEGRITY)
-    if damaged:
-        raise typer.Exit(INTEGRITY)
+    end_by(context.voice, damaged)
 
 
 def _histories(found: Iterable[Found], source: str | None, host: str | None) -> list[History]:

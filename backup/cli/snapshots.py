@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backup.cli import INTEGRITY
-from backup.cli.console import Voice, size_text
+from backup.cli.console import Voice, end_by, size_text
 from backup.cli.context import Context
 from backup.cli.policy import parse_tags
 from backup.errors import UsageError
@@ -66,10 +65,7 @@ def snapshots(
         _print(context.voice, found)
     else:
         context.voice.say(_none(source, tags=bool(tags), forgotten=forgotten))
-    for error in damaged:
-        context.voice.error(error, INTEGRITY)
-    if damaged:
-        raise typer.Exit(INTEGRITY)
+    end_by(context.voice, damaged)
 
 
 def _none(source: str | None, *, tags: bool, forgotten: bool) -> str:
