@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -267,6 +268,11 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def local_text(time: datetime) -> str:
+    """Return a time as the clock on the wall shows it, with seconds."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def seconds_text(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from backup.cli.console import Voice, end_by, listening
+from backup.cli.console import Voice, end_by, listening, local_text
 from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
 from backup.errors import NoSuchSnapshot, RepositoryError
@@ -123,8 +123,7 @@ def _lines(history: History, found: list[Version], *, with_host: bool) -> Iterat
 
 def _name(history: History, number: int) -> str:
     snapshot_id, snapshot = history[number]
-    time = snapshot.time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return f"{snapshot_id[:SHORT_ID]} of {time}"
+    return f"{snapshot_id[:SHORT_ID]} of {local_text(snapshot.time)}"
 
 
 def _as_json(history: History, version: Version) -> dict[str, Any]:

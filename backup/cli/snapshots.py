@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backup.cli.console import Voice, end_by, size_text
+from backup.cli.console import Voice, end_by, local_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import parse_tags
 from backup.errors import UsageError
@@ -105,7 +105,7 @@ def _row(recorded: Recorded, *, whole: bool) -> tuple[str, ...]:
         source = _LONG_NAME.sub(r"\1", source)
     return (
         recorded.id[:SHORT_ID],
-        _local(snapshot.time),
+        local_text(snapshot.time),
         snapshot.host,
         source,
         snapshot.mount.container if snapshot.mount else "",
@@ -123,11 +123,7 @@ def _back_until(recorded: Recorded) -> str:
     if recorded.forgotten is None:
         return ""
     until = recorded.forgotten + RETURN
-    return _local(until) if datetime.now(UTC) < until else "too late"
-
-
-def _local(time: datetime) -> str:
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return local_text(until) if datetime.now(UTC) < until else "too late"
 
 
 def _as_json(recorded: Recorded) -> dict[str, Any]:
