@@ -4,21 +4,20 @@ Small instances are gone through to their last state, larger ones by random walk
 breaks one rule, in the real requests or functions, and must be found out.
 """
 
-import gc
-from collections.abc import Iterator
-from multiprocessing import get_context
-from typing import Any
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.model import replay
-from tests.model.ablations import ABLATIONS, Ablation, patched
+from tests.model.ablations import ABLATIONS, patched
 from tests.model.instances import BIG, EXHAUSTIVE
-from tests.model.scheduler import Instance, Outcome, State, World, explore, tidied, wander
+from tests.model.scheduler import Instance, Outcome, State, World, tidied
 from tests.model.store import Store
-
-WALKS = 100
-Job = tuple[str, str]
+from tests.model.work import WALKS, Job
 
 ORDERS = [("all", name) for name in EXHAUSTIVE]
 RANDOM = [("walks", name) for name in BIG]
@@ -34,37 +33,27 @@ BROKEN_ON_WALKS = [
 ]
 
 
-def run(job: Job) -> tuple[Job, Outcome]:
-    """Do one piece of work, in a process of its own: ablations change the functions there."""
-    kind, name = job
-    if kind == "ablation":
-        found = outcome(ABLATIONS[name].altered())
-    elif kind == "all":
-        found = outcome(EXHAUSTIVE[name])
-    elif kind == "walks":
-        found = outcome(BIG[name], WALKS)
-    else:
-        found = outcome(Ablation(BIG["many actors"], ABLATIONS[name].changes).altered(), WALKS)
-    gc.collect()
-    return job, found
-
-
-def outcome(instance: Instance, walks: int = 0) -> Outcome:
-    with patched(instance.rules):
-        return wander(instance, walks, seed=1) if walks else explore(instance)
-
-
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[Job, Outcome]]:
-    """What became of all that is asked for, on two processors.
-
-    Millions of tuples are alive at once: looking for garbage among them takes a third of the time.
-    """
+def outcomes(request: pytest.FixtureRequest) -> dict[Job, Outcome]:
+    """What became of all that is asked for, on two processors."""
     items = [item for item in request.session.items if item.path == request.path]
     parameters = [item.callspec.params for item in items if isinstance(item, pytest.Function)]
-    jobs: list[Any] = [each["job"] for each in parameters if "job" in each]
-    with get_context("spawn").Pool(2, initializer=gc.disable) as pool:
-        yield dict(pool.map(run, jobs, chunksize=1))
+    jobs = [each["job"] for each in parameters if "job" in each]
+    with ThreadPoolExecutor(2) as pool:
+        halves = pool.map(worked, (jobs[::2], jobs[1::2]))
+        return dict(item for half in halves for item in half)
+
+
+def worked(jobs: list[Job]) -> list[tuple[Job, Outcome]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.model.work"],
+        input=pickle.dumps(jobs),
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    found: list[tuple[Job, Outcome]] = pickle.loads(done.stdout)
+    return found
 
 
 def named(job: Job) -> str:
