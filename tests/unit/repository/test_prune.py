@@ -197,10 +197,12 @@ def test_a_pack_that_is_none_goes(life):
     life.repository.store.put(name, b"what a torn write left")
 
     assert life.prune().condemned.number == 1
+    assert life.prune().waiting.number == 1
     life.later()
-    life.prune()
+    last = life.prune()
 
     assert name not in life.repository.store.objects
+    assert (last.deleted.number, last.waiting.number) == (1, 0)
     life.sound()
 
 
@@ -526,6 +528,22 @@ def test_prune_beside_a_local_cache_sees_what_others_did(life, tmp_path):
 
 
 # ------------------------------------------------------------------------------- pure choices
+
+
+@pytest.mark.parametrize("number", range(6))  # which of two packs counts as used is by chance
+def test_of_what_is_stored_twice_one_copy_is_not_condemned(life, number):
+    slow = life.again()
+    slow.readings.current()
+    wasteful = life.save(1, 2, 3)
+    save(slow, [tar(1, 2)], number=1)
+    life.forget(wasteful)
+    life.later()
+    life.later()
+
+    done = life.prune(max_unused=MaxUnused(size=0))
+
+    assert done.condemned.number > 1
+    assert life.prune(max_unused=MaxUnused(size=0), dry_run=True).copied.number == 0
 
 
 def pack(name, blobs, used, *, young=False, manifests=False):
