@@ -117,9 +117,8 @@ def prune_repository(
     try:
         first.run(prune(spans))
     except IntegrityError:
-        if repository.cache is None:
-            raise
-        # before that is believed: what this machine keeps of the indexes may be what is damaged
+        # before that is believed: another prune may have moved things while this one looked, or
+        # what this machine keeps of the indexes may be what is damaged
         repository.tables.discard()
         buried = 0 if dry_run else first.pruned.snapshots
         first = _Pruner(repository, on_event, max_unused, spans, dry_run=dry_run)
