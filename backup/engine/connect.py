@@ -7,8 +7,10 @@ drop every field that they do not model. JSON stops at the modules of this packa
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -52,6 +54,7 @@ class Engine:
         self._api = _client(address, settings.api_version)
         self.api_version: str = self._api.api_version
         self.info: dict[str, Any] = self._facts()
+        self._connected = time.monotonic()
         info = self.info
         self.name = str(info["Name"])
         self.version = str(info["ServerVersion"])
@@ -68,6 +71,14 @@ class Engine:
             self.close()
             raise EngineError(f"the engine at {self.url} runs {info['OSType']} containers")
         return info
+
+    def now(self) -> float:
+        """The engine's time, in seconds, as it goes on since it was asked when this connected."""
+        text = str(self.info["SystemTime"])
+        seconds, _, rest = text.partition(".")
+        zone = rest.lstrip("0123456789") if rest else ""
+        asked = datetime.fromisoformat(f"{seconds}{zone}").timestamp()
+        return asked + time.monotonic() - self._connected
 
     def get(self, path: str, **params: Any) -> Any:
         """GET a JSON document."""

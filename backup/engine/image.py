@@ -2,6 +2,7 @@
 
 A built image is found by its tag, which is the digest of its contents; its id differs between image
 stores and means nothing here. It is looked for before every run and built again when it is gone.
+A label says what it was made of: while that has not changed, it is not gathered to be compared.
 """
 
 import re
@@ -15,6 +16,7 @@ from backup.errors import EngineError, NotOnEngine
 
 REPOSITORY = "voltar-helper"
 LABEL = "voltar.helper-image"
+ORIGIN = "voltar.helper-origin"
 _REFERENCE = re.compile(r"[\w][\w./:@-]*", re.ASCII)
 
 
@@ -81,6 +83,25 @@ def _built(engine: Engine) -> Image:
             f"{engine.architecture} programs, and this machine does not",
             hint="name an image with GNU tar and GNU find: VOLTAR_HELPER_IMAGE=debian:stable-slim",
         )
+    ready = _ready(engine)
+    return Image(reference=ready or _made(engine), built=True)
+
+
+def _ready(engine: Engine) -> str | None:
+    """The reference of an image that was made of the tools that are there now, if there is one."""
+    for found in _ours(engine):
+        tags = [tag for tag in found.get("RepoTags") or [] if tag.startswith(f"{REPOSITORY}:")]
+        if tags and tools.unchanged(str(found["Labels"].get(ORIGIN))):
+            return str(tags[0])
+    return None
+
+
+def _ours(engine: Engine) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = engine.get("/images/json", filters=f'{{"label":["{LABEL}"]}}')
+    return found
+
+
+def _made(engine: Engine) -> str:
     box: tools.Toolbox = engine.memory.get("toolbox") or tools.gather()
     engine.memory["toolbox"] = box
     tag = box.digest[:12]
@@ -90,13 +111,14 @@ def _built(engine: Engine) -> Image:
     except NotOnEngine:
         _load(engine, box, tag)
         _retire(engine, reference)
-    return Image(reference=reference, built=True)
+    return reference
 
 
 def _load(engine: Engine, box: tools.Toolbox, tag: str) -> None:
     """Import the archive as an image."""
     changes = [f"ENV {name}={value}" for name, value in tools.ENVIRONMENT.items()]
-    changes += [f"LABEL {LABEL}={box.digest}", f'ENTRYPOINT ["{tools.ROOT}/bin/cat"]']
+    changes += [f"LABEL {LABEL}={box.digest}", f"LABEL {ORIGIN}={box.origin}"]
+    changes += [f'ENTRYPOINT ["{tools.ROOT}/bin/cat"]']
     messages = engine.upload(
         "/images/create",
         iter([box.archive]),
@@ -112,8 +134,7 @@ def _load(engine: Engine, box: tools.Toolbox, tag: str) -> None:
 
 def _retire(engine: Engine, current: str) -> None:
     """Remove helper images of earlier tools that no container uses."""
-    found: list[dict[str, Any]] = engine.get("/images/json", filters=f'{{"label":["{LABEL}"]}}')
-    for old in found:
+    for old in _ours(engine):
         for tag in old.get("RepoTags") or []:
             if tag != current and tag.startswith(f"{REPOSITORY}:"):
                 try:

@@ -7,7 +7,6 @@ owner and is left alone; one that has ended, was never started, or stands paused
 import json
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from backup.engine import lifetime, private
@@ -45,7 +44,7 @@ def orphans(engine: Engine) -> list[Orphan]:
     found: list[dict[str, Any]] = engine.get(
         "/containers/json", all=1, filters=json.dumps({"label": [lifetime.LABEL]})
     )
-    now = _clock(engine)
+    now = engine.now()  # created times are by its clock, not ours
     dead = [one for one in found if _is_dead(one, now)]
     return [
         Orphan(
@@ -102,11 +101,3 @@ def _is_dead(listed: dict[str, Any], now: float) -> bool:
     if state == "created":  # its owner may be about to start it
         return now - int(listed["Created"]) > STARTING_S
     return state in _ENDED
-
-
-def _clock(engine: Engine) -> float:
-    """The engine's time, in seconds: created times are by its clock, not ours."""
-    text = str(engine.get("/info")["SystemTime"])
-    seconds, _, rest = text.partition(".")
-    zone = rest.lstrip("0123456789") if rest else ""
-    return datetime.fromisoformat(f"{seconds}{zone}").timestamp()

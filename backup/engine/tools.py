@@ -11,16 +11,20 @@ place:
     C library     /etc/nsswitch.conf             → likewise (it names modules to load)
 
 Libraries are found by LD_LIBRARY_PATH. The archive is the same, byte for byte, as long as the tools
-are: its digest names the image.
+are: its digest names the image. To gather takes a while, so a toolbox also tells its origin: the
+files that it was made of, by which can be seen whether they are what they were.
 """
 
 import hashlib
 import io
+import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
 
 from backup.errors import EngineError
 
@@ -43,6 +47,8 @@ WELCOME = (
     *("mkfifo", "sleep", "sort", "tail", "touch", "truncate", "wc"),
 )
 GNU = ("tar", "find")
+RECIPE = 1
+"""How the copies are made: another number wherever the same tools would make other copies."""
 _HIDDEN = {
     b"/etc/ld.so.preload\0": b"/.voltar/nopreload\0",
     b"/etc/ld.so.cache\0": b"/.voltar/nocache\0",
@@ -52,25 +58,52 @@ _HIDDEN = {
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """A root file system as an uncompressed tar, and the digest of what is in it."""
+    """A root file system as an uncompressed tar, the digest of what is in it, and its `origin`."""
 
     archive: bytes
     digest: str
+    origin: str
 
 
 def gather() -> Toolbox:
     """Pack this machine's tools. Raises EngineError when they are not GNU's, or one is missing."""
-    programs = {name: _program(name) for name in NEEDED}
-    programs |= {name: Path(found) for name in WELCOME if (found := shutil.which(name))}
+    programs = _programs()
     for name in GNU:
         _require_gnu(name, programs[name])
     loader, libraries = _linked(sorted({path.resolve() for path in programs.values()}))
+    origin = _origin(programs, [*([loader] if loader else []), *libraries.values()])
     files = {f"{ROOT}/lib/{name}": _hide(path.read_bytes()) for name, path in libraries.items()}
     if loader is not None:
         files[LOADER] = _hide(loader.read_bytes())
     for name, path in programs.items():
         files[f"{ROOT}/bin/{name}"] = _relocate(path.resolve().read_bytes(), loader)
-    return _pack(files)
+    digest, archive = _pack(files)
+    return Toolbox(archive, digest, origin)
+
+
+def unchanged(origin: str) -> bool:
+    """Return whether to gather now would, by all that shows, make the same as from this origin."""
+    try:
+        linked = [Path(os.fsdecode(unquote_to_bytes(path))) for path in origin.split(",")[1:]]
+        return origin == _origin(_programs(), linked)
+    except (OSError, ValueError, EngineError):
+        return False
+
+
+def _origin(programs: Mapping[str, Path], linked: Sequence[Path]) -> str:
+    """Tell files from what may be there later: a digest, and what programs are linked with."""
+    seen = hashlib.sha256(b"%d" % RECIPE)
+    for name, path in [*programs.items(), *((str(path), path) for path in linked)]:
+        real = path.resolve(strict=True)
+        state = real.stat()
+        about = f"\0{name}\0{real}\0{state.st_size} {state.st_mtime_ns} {state.st_ino}"
+        seen.update(os.fsencode(about))
+    return ",".join([seen.hexdigest(), *(quote(os.fsencode(path)) for path in linked)])
+
+
+def _programs() -> dict[str, Path]:
+    programs = {name: _program(name) for name in NEEDED}
+    return programs | {name: Path(found) for name in WELCOME if (found := shutil.which(name))}
 
 
 def _program(name: str) -> Path:
@@ -143,9 +176,9 @@ def _hide(library: bytes) -> bytes:
     return library
 
 
-def _pack(files: dict[str, bytes]) -> Toolbox:
-    """A tar that depends on nothing but names and contents."""
-    digest = hashlib.sha256()
+def _pack(files: dict[str, bytes]) -> tuple[str, bytes]:
+    """A digest, and a tar, that depend on nothing but names and contents."""
+    digest = hashlib.sha256(b"%d" % RECIPE)
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for directory in (ROOT, f"{ROOT}/bin", f"{ROOT}/lib", SCRATCH):
@@ -156,7 +189,7 @@ def _pack(files: dict[str, bytes]) -> Toolbox:
             )
             digest.update(f"{name}\0{len(files[name])}\0".encode())
             digest.update(files[name])
-    return Toolbox(target.getvalue(), digest.hexdigest())
+    return digest.hexdigest(), target.getvalue()
 
 
 def _member(name: str, kind: bytes, size: int) -> tarfile.TarInfo:

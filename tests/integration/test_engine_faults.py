@@ -5,6 +5,7 @@ A stream that was cut short must never be taken for a whole one, and nothing may
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from backup.engine import (
     orphans,
     remove,
     sweep,
+    tools,
 )
 from backup.engine import private as shared
 from backup.errors import EngineError, EngineUnavailable, HelperFailed, NotOnEngine
@@ -258,6 +260,38 @@ def test_an_image_that_was_deleted_is_built_again(
             with helper(voltar, (), access=Access.READ, run="t") as h:
                 assert h.run(["date", "+%s"])
             bed.docker("rmi", "--force", *bed.docker("images", "-q", "voltar-helper").split())
+
+
+def test_tools_are_gathered_again_only_when_they_are_others(
+    start_engine: Callable[..., testbed.Engine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bed = start_engine()
+    gathered: list[tools.Toolbox] = []
+    gather = tools.gather
+
+    def watched() -> tools.Toolbox:
+        gathered.append(gather())
+        return gathered[-1]
+
+    def answer() -> bytes:
+        with (
+            connected(bed) as voltar,
+            helper(voltar, (), access=Access.READ, run="t") as h,
+        ):
+            return h.run(["date", "+%Y"])
+
+    answer()
+    monkeypatch.setattr(tools, "gather", watched)
+    assert answer()
+    assert gathered == []
+
+    shutil.copy(shutil.which("date") or "", tmp_path / "date")
+    with (tmp_path / "date").open("ab") as another:
+        another.write(b"another")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert answer()
+    assert answer()
+    assert len(gathered) == 1
 
 
 def test_a_named_image_that_is_missing_is_named(engine: testbed.Engine) -> None:
