@@ -145,6 +145,19 @@ def test_a_pinned_snapshot_stays_though_it_was_forgotten(life):
     assert life.repository.snapshot_ids() == [saved]
 
 
+def test_nothing_is_buried_while_what_may_be_a_pin_cannot_be_read(life):
+    saved = life.save(1)
+    life.forget(saved)
+    name = "annotations/" + "5" * 64
+    life.repository.store.put(name, b"a pin, damaged")
+    life.later()
+
+    assert life.prune().snapshots == 0
+    life.repository.store.delete(name)
+
+    assert life.prune().snapshots == 1
+
+
 def test_annotations_go_with_their_snapshot(life):
     gone, stays = life.save(1), life.save(2)
     for recorded in catalog.history(life.again()):
