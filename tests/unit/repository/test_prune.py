@@ -1,6 +1,8 @@
 """Prune on real repositories in memory: what goes, what stays, when, and what is told of it."""
 
+import contextlib
 import random
+import sqlite3
 from collections import Counter
 from datetime import timedelta
 
@@ -20,6 +22,7 @@ from backup.repository import (
     sealed,
 )
 from backup.repository.actor import CondemnedRecord
+from backup.repository.compaction import compact_indexes
 from backup.repository.manifest import Extent
 from backup.repository.repack import PackState, chosen
 from backup.repository.timing import GRACE, LONGEST_WRITE, MARGIN
@@ -540,7 +543,27 @@ def test_prune_beside_a_local_cache_sees_what_others_did(life, tmp_path):
     life.sound()
 
 
-# ------------------------------------------------------------------------------- pure choices
+@pytest.mark.parametrize(
+    "spoil", ["DELETE FROM listing", "DELETE FROM packs", "DELETE FROM chunks"], ids=str
+)
+def test_a_cache_that_has_lost_rows_costs_nothing(life, tmp_path, spoil):
+    """Indexes that many runs have left are merged, and nobody's packs are left out."""
+    ids = [life.save(number, day=number) for number in range(10)]
+    life.later()
+    life.later()
+    cached = life.again()
+    cached.cache = tmp_path
+    cached.readings.current()
+    (file,) = tmp_path.rglob("*.sqlite3")
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute(spoil)
+
+    compact_indexes(cached, before=life.now)
+    life.sound()
+    prune_repository(cached, ignore)
+    life.sound()
+
+    assert content(life.again()).keys() == set(ids)
 
 
 @pytest.mark.parametrize("number", range(6))  # which of two packs counts as used is by chance
@@ -557,6 +580,9 @@ def test_of_what_is_stored_twice_one_copy_is_not_condemned(life, number):
 
     assert done.condemned.number > 1
     assert life.prune(max_unused=MaxUnused(size=0), dry_run=True).copied.number == 0
+
+
+# ------------------------------------------------------------------------------- pure choices
 
 
 def pack(name, blobs, used, *, young=False, manifests=False):
