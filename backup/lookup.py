@@ -78,8 +78,7 @@ def find_id(snapshot_ids: Sequence[SnapshotId], text: str) -> SnapshotId:
 
 
 def _of_source(every: list[Found], source: str) -> list[Found]:
-    names = (source, f"volume:{source}")
-    found = [item for item in every if item[1].source in names]
+    found = [item for item in every if item[1].is_of(source)]
     if found or not _SHORT_NAME.fullmatch(source):
         return found
     # as anonymous volumes are shown where there is no room for all of their name

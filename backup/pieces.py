@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
-from backup.errors import IntegrityError
 from backup.repository import Extent, Line, Repository
-from backup.repository.manifest import decode_lines
+from backup.repository.manifest import Ends, cut, decode_lines, seams
 
 Result = TypeVar("Result")
 Key = TypeVar("Key", bound=Hashable)
@@ -20,14 +19,10 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class _Piece(Generic[Result]):
-    """What is kept of a piece: up to its first line end, behind its last, and what lies between.
+    """What is kept of a piece: its ends, and what was made of the records between them."""
 
-    A piece without a line end is all `head`, and has no `tail`.
-    """
-
-    head: bytes
+    ends: Ends
     result: Result
-    tail: bytes | None
 
 
 class Pieces(Generic[Result]):
@@ -42,23 +37,16 @@ class Pieces(Generic[Result]):
     def results(self, manifest: Sequence[Extent]) -> Iterator[Result]:
         """Yield what was made of all records of a manifest, in order. Raises IntegrityError."""
         new = [extent for extent in dict.fromkeys(manifest) if extent not in self._known]
-        read = {extent: self._piece(data) for extent, data in contents(self._repository, new)}
+        read = dict(zip(new, map(self._piece, self._repository.read(new)), strict=True))
         self._known = {extent: read.get(extent) or self._known[extent] for extent in manifest}
-        rest = b""
-        for extent in manifest:
-            piece = self._known[extent]
-            rest += piece.head
-            if piece.tail is not None:
-                yield self._look(decode_lines((rest,)))
-                yield piece.result
-                rest = piece.tail
-        if rest:
-            raise IntegrityError("a manifest ends in the middle of a record")
+        pieces = [self._known[extent] for extent in manifest]
+        for piece, line in seams((piece, piece.ends) for piece in pieces):
+            yield self._look(decode_lines((line,)))
+            yield piece.result
 
-    def _piece(self, data: bytes) -> _Piece[Result]:
-        first, last = data.find(b"\n") + 1, data.rfind(b"\n") + 1
-        result = self._look(decode_lines((data[first:last],)))
-        return _Piece(data[:first], result, data[last:]) if first else _Piece(data, result, None)
+    def _piece(self, data: memoryview) -> _Piece[Result]:
+        ends, lines = cut(bytes(data))
+        return _Piece(ends, self._look(decode_lines((lines,))))
 
 
 def length(manifest: Sequence[Extent]) -> int:
@@ -75,21 +63,10 @@ def equal(
     IntegrityError.
     """
     extents = [extent for pair in pairs.values() for side in pair for extent in side]
-    pieces = (data for _, data in contents(repository, extents))
+    pieces = repository.read(extents)
     found = set()
     for key, pair in pairs.items():
         one, other = (b"".join(islice(pieces, len(side))) for side in pair)
         if one == other:
             found.add(key)
     return found
-
-
-def contents(repository: Repository, extents: Sequence[Extent]) -> Iterator[tuple[Extent, bytes]]:
-    """Yield the bytes of each extent. Raises IntegrityError."""
-    blocks = repository.read(extents)
-    data = b""
-    for extent in extents:
-        while len(data) < extent.length:
-            data += next(blocks)
-        yield extent, data[: extent.length]
-        data = data[extent.length :]

@@ -39,9 +39,8 @@ class Scope:
     def matches(self, recorded: Recorded) -> bool:
         """Whether a snapshot is meant."""
         snapshot = recorded.snapshot
-        names = (snapshot.source, snapshot.source.removeprefix("volume:"))
         return (
-            (not self.sources or any(name in self.sources for name in names))
+            (not self.sources or any(map(snapshot.is_of, self.sources)))
             and (not self.hosts or snapshot.host in self.hosts)
             and has_tags(recorded, self.tags)
         )

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from backup.errors import IntegrityError
 from backup.pieces import Pieces, length
 from backup.report import Advanced, OnEvent
 from backup.repository import Extent, Line, Member, More, Repository, Snapshot
 from backup.repository.manifest import chunk_of
 from backup.repository.names import PACKS, ChunkId, id_of
+from backup.repository.reading import nowhere
 
 
 @dataclass(slots=True)
@@ -115,10 +115,7 @@ class Statistician:
         for chunk in chunks:
             place = self._repository.readings.find(chunk)
             if place is None:
-                raise IntegrityError(
-                    f"chunk {chunk.hex()[:16]} is in no pack of the repository",
-                    hint="`voltar check` says which snapshots suffer",
-                )
+                raise nowhere(chunk.hex(), hint="`voltar check` says which snapshots suffer")
             pack, blob = place
             shares = (usage,) if chunk in self._chunks else (usage, self.total)
             for share in shares:

@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import typer
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from backup.cli import INTEGRITY
 from backup.errors import BackupError, VerificationFailed
 from backup.paths import printable
 from backup.report import Advanced, Event, Finished, Noted, Started
@@ -228,6 +231,14 @@ def listening(voice: Voice) -> Iterator[Listener]:
         yield Listener(voice, progress)
 
 
+def end_by(voice: Voice, damaged: Sequence[BackupError]) -> None:
+    """Tell what could not be read, if anything, and end the command with the code for it."""
+    for error in damaged:
+        voice.error(error, INTEGRITY)
+    if damaged:
+        raise typer.Exit(INTEGRITY)
+
+
 def _start_line(event: Started) -> str:
     amount = f": {event.entries} {event.unit}" if event.entries else ""
     amount += f", {size_text(event.size)}" if event.entries and event.size else ""
@@ -257,6 +268,11 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def local_text(time: datetime) -> str:
+    """Return a time as the clock on the wall shows it, with seconds."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def seconds_text(seconds: float) -> str:

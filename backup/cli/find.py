@@ -6,8 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from backup.cli import INTEGRITY
-from backup.cli.console import Voice, listening
+from backup.cli.console import Voice, end_by, listening, local_text
 from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
 from backup.errors import NoSuchSnapshot, RepositoryError
@@ -63,10 +62,7 @@ def find(
         found = _searched(repository, histories, patterns, listener)
         listener(Finished("search", "manifests"))
     _tell(context.voice, found)
-    for error in damaged:
-        context.voice.error(error, INTEGRITY)
-    if damaged:
-        raise typer.Exit(INTEGRITY)
+    end_by(context.voice, damaged)
 
 
 def _histories(found: Iterable[Found], source: str | None, host: str | None) -> list[History]:
@@ -74,8 +70,7 @@ def _histories(found: Iterable[Found], source: str | None, host: str | None) -> 
     wanted = [
         item
         for item in found
-        if (source is None or item[1].source in (source, f"volume:{source}"))
-        and (host is None or item[1].host == host)
+        if (source is None or item[1].is_of(source)) and (host is None or item[1].host == host)
     ]
     if not wanted and (source is not None or host is not None):
         whose = " ".join(filter(None, (source, f"on {host}" if host else "")))
@@ -128,8 +123,7 @@ def _lines(history: History, found: list[Version], *, with_host: bool) -> Iterat
 
 def _name(history: History, number: int) -> str:
     snapshot_id, snapshot = history[number]
-    time = snapshot.time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return f"{snapshot_id[:SHORT_ID]} of {time}"
+    return f"{snapshot_id[:SHORT_ID]} of {local_text(snapshot.time)}"
 
 
 def _as_json(history: History, version: Version) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from backup.cli import prune
-from backup.cli.console import Voice
+from backup.cli.console import Voice, local_text
 from backup.cli.context import Context
 from backup.cli.policy import Choice, time_text, with_policy
 from backup.errors import UsageError
@@ -170,7 +170,7 @@ def _named(snapshot_id: SnapshotId, known: dict[SnapshotId, Recorded]) -> str:
     if snapshot_id not in known:
         return f"{shown}, which is damaged"
     snapshot = known[snapshot_id].snapshot
-    return f"{shown} {snapshot.source} {snapshot.time.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{shown} {snapshot.source} {local_text(snapshot.time)}"
 
 
 def _done(*, dry_run: bool) -> str:

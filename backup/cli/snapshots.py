@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backup.cli import INTEGRITY
-from backup.cli.console import Voice, size_text
+from backup.cli.console import Voice, end_by, local_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import parse_tags
 from backup.errors import UsageError
@@ -58,7 +57,7 @@ def snapshots(
         for each in every
         if (each.forgotten is not None) == forgotten
         and has_tags(each, tags)
-        and (source is None or each.snapshot.source in (source, f"volume:{source}"))
+        and (source is None or each.snapshot.is_of(source))
     ]
     if context.voice.as_json:
         context.voice.document([_as_json(each) for each in found])
@@ -66,10 +65,7 @@ def snapshots(
         _print(context.voice, found)
     else:
         context.voice.say(_none(source, tags=bool(tags), forgotten=forgotten))
-    for error in damaged:
-        context.voice.error(error, INTEGRITY)
-    if damaged:
-        raise typer.Exit(INTEGRITY)
+    end_by(context.voice, damaged)
 
 
 def _none(source: str | None, *, tags: bool, forgotten: bool) -> str:
@@ -109,7 +105,7 @@ def _row(recorded: Recorded, *, whole: bool) -> tuple[str, ...]:
         source = _LONG_NAME.sub(r"\1", source)
     return (
         recorded.id[:SHORT_ID],
-        _local(snapshot.time),
+        local_text(snapshot.time),
         snapshot.host,
         source,
         snapshot.mount.container if snapshot.mount else "",
@@ -127,11 +123,7 @@ def _back_until(recorded: Recorded) -> str:
     if recorded.forgotten is None:
         return ""
     until = recorded.forgotten + RETURN
-    return _local(until) if datetime.now(UTC) < until else "too late"
-
-
-def _local(time: datetime) -> str:
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return local_text(until) if datetime.now(UTC) < until else "too late"
 
 
 def _as_json(recorded: Recorded) -> dict[str, Any]:

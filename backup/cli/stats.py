@@ -6,8 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from backup.cli import INTEGRITY
-from backup.cli.console import Voice, listening, size_text
+from backup.cli.console import Voice, end_by, listening, size_text
 from backup.cli.context import Context
 from backup.errors import RepositoryError
 from backup.lookup import Found, find_snapshot
@@ -58,10 +57,7 @@ def stats(
         _tell_json(context.voice, sources, statistician.total, packs)
     else:
         _tell(context.voice, sources, statistician.total, packs)
-    for error in damaged:
-        context.voice.error(error, INTEGRITY)
-    if damaged:
-        raise typer.Exit(INTEGRITY)
+    end_by(context.voice, damaged)
 
 
 def _chosen(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backup.cli.console import Voice
+from backup.cli.console import Voice, local_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
 from backup.errors import UsageError
@@ -89,8 +89,8 @@ def _pin(context: Context, texts: Sequence[str], *, pinned: bool) -> None:
         voice.event({"type": "summary", "what": what, "snapshots": [each.id for each in found]})
         return
     for each in found:
-        time = each.snapshot.time.astimezone()
-        voice.answer(f"{what} {each.id[:SHORT_ID]} {each.snapshot.source} {time:%Y-%m-%d %H:%M:%S}")
+        time = local_text(each.snapshot.time)
+        voice.answer(f"{what} {each.id[:SHORT_ID]} {each.snapshot.source} {time}")
 
 
 def _found(repository: Repository, texts: Sequence[str]) -> Iterator[Recorded]:

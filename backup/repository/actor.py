@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -22,10 +22,12 @@ from backup.repository.protocol import (
     read,
 )
 from backup.repository.reading import Reading
-from backup.repository.tables import Tables
 from backup.repository.timing import LONGEST_WRITE, Clock
 from transports.errors import ObjectNotFound
 from transports.store import Store
+
+if TYPE_CHECKING:
+    from backup.repository.repository import Repository
 
 _T = TypeVar("_T")
 
@@ -40,14 +42,17 @@ class CondemnedRecord(msgspec.Struct, frozen=True):
 class Actor:
     """Performs requests: those of a reading, and deletions. Others are for those who inherit.
 
-    Not for several threads.
+    `sizes` are those of the packs that were there when they were listed, in bytes. Not for several
+    threads.
     """
 
-    def __init__(self, store: Store, keys: Keys, tables: Tables, clock: Clock) -> None:
-        self.store = store
-        self.keys = keys
-        self.tables = tables
-        self.clock = clock
+    def __init__(self, repository: "Repository", clock: Clock | None = None) -> None:
+        """`clock` is another one than the repository's."""
+        self.repository = repository
+        self.store = repository.store
+        self.keys = repository.keys
+        self.clock = clock or repository.clock
+        self.sizes: dict[PackId, int] = {}
         self.damaged: list[RepositoryError] = []
         self._looked = 0.0
 
@@ -71,7 +76,9 @@ class Actor:
             case ReadTables():
                 return self._read_tables()
             case ListPacks():
-                return {PackId(id_of(info.name)): info.size for info in self.store.list(PACKS)}
+                listed = self.store.list(PACKS)
+                self.sizes = {PackId(id_of(info.name)): info.size for info in listed}
+                return self.sizes
             case Delete(kind, ids):
                 self.delete(kind, ids)
             case _:
@@ -85,7 +92,7 @@ class Actor:
 
     def as_reading(self, view: Any) -> Reading:
         """Return the view that this actor has just taken, with what it takes to find chunks."""
-        return Reading(view, self.tables, tuple(self.damaged))
+        return Reading(view, self.repository.tables, tuple(self.damaged))
 
     def delete(self, kind: str, ids: Iterable[str]) -> None:
         """Delete objects; one that is not there is success."""
@@ -97,10 +104,21 @@ class Actor:
         """Whether what was done since the last look at the clock can count as done at once."""
         return time.monotonic() - self._looked <= LONGEST_WRITE.total_seconds()
 
+    def demand_in_time(self, what: str, undo: Callable[[], None] | None = None) -> None:
+        """Raise TooLate where an effect came too long after the look at the clock before it."""
+        if self.in_time:
+            return
+        if undo is not None:
+            undo()
+        raise TooLate(
+            f"{what} took longer than {LONGEST_WRITE}, which is not safe beside other hosts",
+            hint="look at the connection to the store, and run it again",
+        )
+
     def _read_tables(self) -> tuple[list[CondemnedList], dict[PackId, int]]:
         lists, damaged = condemned_lists(self.store, self.keys)
-        self.damaged = [*damaged.values(), *self.tables.refresh()]
-        listed = {each.id: each.size for each in self.tables.listed()}
+        self.damaged = [*damaged.values(), *self.repository.tables.refresh()]
+        listed = {each.id: each.size for each in self.repository.tables.listed()}
         if damaged:
             # any pack might be named by the list that cannot be read
             lists.append(CondemnedList("", self.clock(), frozenset(listed)))
@@ -124,15 +142,3 @@ def condemned_lists(
             continue
         found.append(CondemnedList(list_id, record.time, frozenset(record.packs)))
     return found, damaged
-
-
-def demand_in_time(actor: Actor, what: str, undo: Callable[[], None] | None = None) -> None:
-    """Raise TooLate where an effect came too long after the look at the clock that allowed it."""
-    if actor.in_time:
-        return
-    if undo is not None:
-        undo()
-    raise TooLate(
-        f"{what} took longer than {LONGEST_WRITE}, which is not safe beside other hosts",
-        hint="look at the connection to the store, and run it again",
-    )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from backup.errors import NoSuchSnapshot, Protected, RepositoryError, TooLate
 from backup.repository import annotation, marker, protocol
-from backup.repository.actor import Actor, demand_in_time
+from backup.repository.actor import Actor
 from backup.repository.annotation import Annotation
 from backup.repository.names import ANNOTATIONS, FORGOTTEN, SnapshotId
 from backup.repository.protocol import Delete, ListMarkers, PutMarker, Request
@@ -74,7 +74,7 @@ class _Clerk(Actor):
     def __init__(
         self, repository: Repository, now: datetime, about: SnapshotId | None = None
     ) -> None:
-        super().__init__(repository.store, repository.keys, repository.tables, lambda: now)
+        super().__init__(repository, lambda: now)
         self._about = about
 
     def perform(self, request: Request) -> Any:
@@ -85,7 +85,7 @@ class _Clerk(Actor):
                 return marker.put(self.store, self.keys, snapshot, time)
             case Delete(kind, ids):
                 self.delete(kind, ids)
-                demand_in_time(self, "bringing back a snapshot")
+                self.demand_in_time("bringing back a snapshot")
             case _:
                 return super().perform(request)
         return None

@@ -21,8 +21,9 @@ from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError, Unsup
 from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import annotation, keyfile, marker, recovery
+from backup.repository.actor import Actor
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
-from backup.repository.names import FORGOTTEN, KEYS, PACKS, ChunkId, PackId, SnapshotId, id_of
+from backup.repository.names import KEYS, PACKS, ChunkId, PackId, SnapshotId
 from backup.repository.packcheck import PackFaults, check_pack
 from backup.repository.reading import Reading
 from backup.repository.repository import SHORT_ID, Repository, intact
@@ -108,10 +109,12 @@ class _Check:
         found.notes.extend(recovery.notes(repository.store))
         ids = repository.snapshot_ids()
         self._check_small_objects()
-        reading = repository.readings.current()
+        actor = Actor(repository)
+        reading = actor.reading()
+        repository.readings.replace(reading)
         found.damages += [_of_error(error) for error in reading.damaged]
-        sizes = self._count(reading)
-        self._read_packs(read_data.sample(sizes), sizes, reading)
+        self._count(reading, actor.sizes)
+        self._read_packs(read_data.sample(actor.sizes), actor.sizes, reading)
         self._check_snapshots(ids)
         for pack in sorted(self._missed):
             text = "it is missing, or cut off, and a snapshot needs it"
@@ -127,14 +130,11 @@ class _Check:
                 continue  # removed since it was listed
             except (IntegrityError, UnsupportedFormat) as error:
                 damages.append(Damage(info.name, f"no password opens it: {error}"))
-        marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
-        for errors in (marker.load(store, keys, marked)[1], annotation.load(store, keys)[1]):
+        for errors in (marker.load(store, keys)[1], annotation.load(store, keys)[1]):
             damages += [_of_error(error) for error in errors]
 
-    def _count(self, reading: Reading) -> dict[PackId, int]:
-        """Return the sizes of all packs that are there."""
+    def _count(self, reading: Reading, sizes: dict[PackId, int]) -> None:
         found, view = self._found, reading.view
-        sizes = {PackId(id_of(i.name)): i.size for i in self._repository.store.list(PACKS)}
         whole = view.live | view.spare
         found.packs, found.size = len(sizes), sum(sizes.values())
         found.condemned = len(view.spare)
@@ -145,7 +145,6 @@ class _Check:
                 text = f"it has {sizes[listed.id]} bytes, and its table says {listed.size}"
                 found.damages.append(Damage(f"{PACKS}/{listed.id}", text))
         found.unlisted = len(view.unlisted)
-        return sizes
 
     def _read_packs(
         self, packs: Sequence[PackId], sizes: dict[PackId, int], reading: Reading

@@ -21,8 +21,7 @@ class Committer(Actor):
     """Puts one snapshot, all of whose packs and indexes are there."""
 
     def __init__(self, repository: "Repository", snapshot: Snapshot) -> None:
-        super().__init__(repository.store, repository.keys, repository.tables, repository.clock)
-        self._repository = repository
+        super().__init__(repository)
         self._snapshot = snapshot
         self._id, self._data = sealed.encode(self.keys, SNAPSHOTS, snapshot)
 
@@ -32,7 +31,7 @@ class Committer(Actor):
         Raises TooLate, TransportError.
         """
         view = self.run(commit(relied_on.view))
-        reading = relied_on if view is relied_on.view else self._repository.readings.current()
+        reading = relied_on if view is relied_on.view else self.repository.readings.current()
         return SnapshotId(self._id), reading
 
     def perform(self, request: Request) -> Any:
@@ -44,7 +43,7 @@ class Committer(Actor):
                 return self._lacking(seen)
             case Copy(chunks, seen):
                 manifests = {extent.chunk for extent in self._snapshot.manifest}
-                copy(self._repository, chunks, self.as_reading(seen), manifests)
+                copy(self.repository, chunks, self.as_reading(seen), manifests)
             case _:
                 return super().perform(request)
         return None
@@ -52,8 +51,8 @@ class Committer(Actor):
     def _lacking(self, seen: View) -> set[ChunkId]:
         """Return what the snapshot needs and no live pack holds any more."""
         reading = self.as_reading(seen)
-        self._repository.readings.replace(reading)
-        walker = Walker(self._repository.read)
+        self.repository.readings.replace(reading)
+        walker = Walker(self.repository.read)
         try:
             needed = {to_chunk(chunk) for chunk in walker.chunks(self._snapshot.manifest)}
             lacking = {chunk for chunk in needed if chunk not in reading}

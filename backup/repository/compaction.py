@@ -21,7 +21,7 @@ def compact_indexes(repository: Repository, *, before: datetime) -> int:
     Those put after `before` are left alone: how long a pack has been known is told by the object
     that lists it. Raises TransportError, IntegrityError.
     """
-    compactor = _Compactor(repository.store, repository.keys, repository.tables, repository.clock)
+    compactor = _Compactor(repository)
     compactor.run(compact(before))
     return compactor.merged
 
@@ -40,22 +40,22 @@ class _Compactor(Actor):
         return None
 
     def _indexes(self) -> dict[str, tuple[datetime, set[PackId]]]:
-        if self.tables.refresh():
+        if self.repository.tables.refresh():
             return {}  # what is damaged is left for `repair index`
         return {
             object_id: (datetime.fromtimestamp(time, UTC), packs)
-            for object_id, (time, packs) in self.tables.objects().items()
+            for object_id, (time, packs) in self.repository.tables.objects().items()
         }
 
     def _merge(self, objects: Collection[str], without: Collection[PackId]) -> None:
         """Put what the store itself says: objects that a spoilt cache knows half go after this."""
-        known = self.tables.objects()
+        known = self.repository.tables.objects()
         youngest = max(known[each][0] for each in objects)
         time = datetime.fromtimestamp(youngest, UTC) if youngest else None
         tables = self._tables(objects, set(without))
         groups = 0
         while group := list(islice(tables, FULL)):
-            self.tables.add(*index.save(self.store, self.keys, group, time))
+            self.repository.tables.add(*index.save(self.store, self.keys, group, time))
             groups += 1
         self.merged = len(objects) - groups
 

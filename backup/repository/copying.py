@@ -3,11 +3,10 @@
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from backup.errors import IntegrityError
 from backup.repository.manifest import Extent
 from backup.repository.names import ChunkId
-from backup.repository.reading import Reading
-from backup.repository.writer import Group, Writer
+from backup.repository.reading import Reading, nowhere
+from backup.repository.writer import Group
 
 if TYPE_CHECKING:
     from backup.repository.repository import Repository
@@ -32,7 +31,7 @@ def copy(
     the packs of manifests. Raises IntegrityError where one cannot be read.
     """
     extents = _extents(repository, chunks)
-    with Writer(repository.store, repository.keys, reading, repository.clock) as writer:
+    with repository.writer(reading) as writer:
         for extent, data in zip(extents, repository.read(extents), strict=True):
             is_manifest = extent.chunk in manifests
             writer.add(bytes(data), Group.MANIFEST if is_manifest else Group.DATA)
@@ -46,6 +45,6 @@ def _extents(repository: "Repository", chunks: Iterable[ChunkId]) -> list[Extent
     for chunk in chunks:
         found = repository.readings.find(chunk)
         if found is None:
-            raise IntegrityError(f"chunk {chunk.hex()[:16]} is in no pack of the repository")
+            raise nowhere(chunk.hex())
         places.append((found[0].id, found[1].offset, found[1]))
     return [Extent(blob.chunk, 0, blob.size) for _, _, blob in sorted(places)]

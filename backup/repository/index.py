@@ -14,6 +14,7 @@ from backup.repository.pack import PackTable
 from transports.store import Store
 
 PACKS_PER_OBJECT: Final = 64
+"""Tables in one index object, at most."""
 
 
 class IndexObject(msgspec.Struct, frozen=True):

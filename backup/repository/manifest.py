@@ -9,13 +9,15 @@ run of n ≥ 4 zeros is the character U+E000+n: raw headers are kept whole, and 
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 from backup.errors import IntegrityError
 from backup.repository.names import CHUNK_ID_SIZE, ChunkId
 from backup.repository.record import NOT_JSON
+
+_P = TypeVar("_P")
 
 EXTENTS_PER_RECORD: Final = 4096
 """A body with more extents goes on in More records, so that a line has a bounded length."""
@@ -134,6 +136,40 @@ def _decoded(blocks: Iterable[bytes | memoryview]) -> Iterator[tuple[Line, bytes
             yield from zip(records, lines, strict=True)
     except NOT_JSON as error:
         raise IntegrityError(f"a manifest is damaged: {error}") from error
+    if rest:
+        raise IntegrityError("a manifest ends in the middle of a record")
+
+
+class Ends(NamedTuple):
+    """The ends of a piece of a manifest, which are parts of records: what stands before its first
+    line end, that included, and what stands behind its last.
+
+    A piece without a line end is all `head`, and has no `tail`.
+    """
+
+    head: bytes
+    tail: bytes | None
+
+
+def cut(piece: bytes) -> tuple[Ends, bytes]:
+    """Return the ends of a piece of a manifest, and the whole lines between them."""
+    first, last = piece.find(b"\n") + 1, piece.rfind(b"\n") + 1
+    if not first:
+        return Ends(piece, None), b""
+    return Ends(piece[:first], piece[last:]), piece[first:last]
+
+
+def seams(pieces: Iterable[tuple[_P, Ends]]) -> Iterator[tuple[_P, bytes]]:
+    """Yield the line that ends in the head of each piece that has a line end, and the piece.
+
+    The pieces are those of a manifest, in order, each with its ends. Raises IntegrityError.
+    """
+    rest = b""
+    for piece, (head, tail) in pieces:
+        rest += head
+        if tail is not None:
+            yield piece, rest
+            rest = tail
     if rest:
         raise IntegrityError("a manifest ends in the middle of a record")
 

@@ -55,15 +55,18 @@ def forgotten(store: Store, keys: Keys, snapshot_id: SnapshotId) -> datetime | N
 
 
 def load(
-    store: Store, keys: Keys, snapshot_ids: Iterable[SnapshotId]
+    store: Store, keys: Keys, snapshot_ids: Iterable[SnapshotId] | None = None
 ) -> tuple[dict[SnapshotId, datetime], list[RepositoryError]]:
-    """Return when which of these snapshots were forgotten, and which markers cannot be read."""
-    wanted = set(snapshot_ids)
+    """Return when which snapshots were forgotten, and which markers cannot be read.
+
+    Where ids are given, other markers are passed over.
+    """
+    wanted = None if snapshot_ids is None else set(snapshot_ids)
     marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
     times: dict[SnapshotId, datetime] = {}
     damaged: list[RepositoryError] = []
     for snapshot_id in marked:
-        if snapshot_id not in wanted:
+        if wanted is not None and snapshot_id not in wanted:
             continue  # prune has deleted the snapshot, and not yet its marker
         try:
             time = forgotten(store, keys, snapshot_id)

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from backup.errors import TooLate
+from backup.repository.index import PACKS_PER_OBJECT
 from backup.repository.names import (
     CONDEMNED,
     FORGOTTEN,
@@ -339,8 +340,7 @@ def compact(before: datetime) -> Steps[None]:
         yield Delete(INDEX, poor)
 
 
-FULL: Final = 64
-"""Tables in one index object."""
+FULL: Final = PACKS_PER_OBJECT
 _WORTH: Final = 8
 """How many objects compaction has to save."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import annotation, marker, sealed
-from backup.repository.actor import Actor, CondemnedRecord, demand_in_time
+from backup.repository.actor import Actor, CondemnedRecord
 from backup.repository.annotation import Annotation
 from backup.repository.compaction import compact_indexes
 from backup.repository.copying import copy
@@ -26,7 +26,6 @@ from backup.repository.names import (
     ChunkId,
     PackId,
     SnapshotId,
-    id_of,
     object_name,
 )
 from backup.repository.protocol import (
@@ -38,7 +37,6 @@ from backup.repository.protocol import (
     Copy,
     Delete,
     ListMarkers,
-    ListPacks,
     ListSnapshots,
     PutCondemned,
     ReadTables,
@@ -147,14 +145,12 @@ class _Pruner(Actor):
         *,
         dry_run: bool,
     ) -> None:
-        super().__init__(repository.store, repository.keys, repository.tables, repository.clock)
+        super().__init__(repository)
         self.pruned = Pruned()
-        self._repository = repository
         self._on_event = on_event
         self._max_unused = max_unused
         self._spans = spans
         self._dry_run = dry_run
-        self._sizes: dict[PackId, int] = {}
         self._manifests: set[str] = set()
         self._unreadable: set[PackId] = set()
         self._condemned: frozenset[PackId] = frozenset()
@@ -164,13 +160,10 @@ class _Pruner(Actor):
         match request:
             case ReadTables():
                 return self._read_whole_tables()
-            case ListPacks():
-                self._sizes = super().perform(request)
-                return self._sizes
             case ListMarkers():
                 return self._markers()
             case ListSnapshots():
-                ids = self._repository.snapshot_ids()
+                ids = self.repository.snapshot_ids()
                 return [each for each in ids if each not in self._buried]
             case Walk(snapshots, seen):
                 return self._walk(snapshots, seen)
@@ -205,15 +198,15 @@ class _Pruner(Actor):
         if damaged:
             self._on_event(Noted("repository", b"", f"{damaged[0]}: no snapshot is deleted"))
             return {}
-        marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
-        times, _ = marker.load(store, keys, marked)
+        times, _ = marker.load(store, keys)
         said = annotation.effective(annotations)
         return {each: time for each, time in times.items() if not _is_pinned(said.get(each))}
 
     def _walk(self, snapshots: Collection[SnapshotId], seen: View) -> PackUsage:
-        repository = self._repository
-        repository.readings.replace(self.as_reading(seen))
-        usage = PackUsage(self.tables.places, seen)
+        repository = self.repository
+        reading = self.as_reading(seen)
+        repository.readings.replace(reading)
+        usage = PackUsage(reading)
         walker = Walker(repository.read)
         self._on_event(Started("prune", "snapshots", 0, len(snapshots), unit="snapshots"))
         for snapshot_id in snapshots:
@@ -241,32 +234,32 @@ class _Pruner(Actor):
         condemned = self._unreadable.union(choice.unused, choice.repacked)
         self._condemned = frozenset(condemned)
         copied = [chunk for pack in choice.repacked for chunk in self._used(pack, usage)]
-        self.pruned.packs = self._amount(self._sizes)
+        self.pruned.packs = self._amount(self.sizes)
         self.pruned.used = sum(pack.used for pack in packs)
         left = [pack for pack in packs if pack.id not in condemned]
         self.pruned.unused = sum(pack.blobs - pack.used for pack in left)
         self.pruned.condemned = self._amount(condemned)
         waiting = set().union(*(each.packs for each in seen.condemned))
-        self.pruned.waiting = self._amount(waiting & self._sizes.keys())
+        self.pruned.waiting = self._amount(waiting & self.sizes.keys())
         return Choice(self._condemned, copied)
 
     def _states(self, seen: View, usage: PackUsage) -> Iterator[PackState]:
         now = seen.time.timestamp()
         grace = self._spans.grace.total_seconds()
-        for listed in self.tables.listed():
+        for listed in self.repository.tables.listed():
             if listed.id in seen.live:
                 young = now - grace < listed.since < now + grace
                 yield PackState(
                     listed.id,
                     listed.size,
-                    self.tables.blobs(listed.id),
+                    self.repository.tables.blobs(listed.id),
                     usage.size(listed.id),
                     young,
                     usage.of_manifests(listed.id),
                 )
 
     def _used(self, pack: PackId, usage: PackUsage) -> Iterator[ChunkId]:
-        table = self.tables.table(pack)
+        table = self.repository.tables.table(pack)
         for number, blob in enumerate(table.blobs if table else ()):
             if usage.has(pack, number):
                 yield to_chunk(blob.chunk)
@@ -276,7 +269,7 @@ class _Pruner(Actor):
         if self._dry_run:
             self.pruned.adopted = len(packs)
             return
-        for pack, error in relist(self._repository, ((each, self._sizes[each]) for each in packs)):
+        for pack, error in relist(self.repository, ((each, self.sizes[each]) for each in packs)):
             if error is None:
                 self.pruned.adopted += 1
             else:
@@ -284,12 +277,12 @@ class _Pruner(Actor):
 
     def _copy(self, chunks: Collection[ChunkId], seen: View) -> None:
         if self._dry_run:
-            places = [self._repository.readings.find(chunk) for chunk in chunks]
+            places = [self.repository.readings.find(chunk) for chunk in chunks]
             size = sum(place[1].length for place in places if place)
             self.pruned.copied = Amount(len(chunks), size)
             return
         reading = self.as_reading(seen).without(self._condemned)
-        copied = copy(self._repository, chunks, reading, self._manifests)
+        copied = copy(self.repository, chunks, reading, self._manifests)
         self.pruned.copied = Amount(copied.chunks, copied.stored)
 
     def _condemn(self, time: datetime, packs: frozenset[PackId]) -> None:
@@ -300,14 +293,14 @@ class _Pruner(Actor):
         list_id, data = sealed.encode(self.keys, CONDEMNED, record)
         name = object_name(CONDEMNED, list_id)
         self.store.put(name, data)
-        demand_in_time(self, "condemning packs", lambda: self.store.delete(name))
+        self.demand_in_time("condemning packs", lambda: self.store.delete(name))
 
     def _delete(self, kind: str, ids: Collection[str]) -> None:
         if kind == SNAPSHOTS:
             self.pruned.snapshots = len(ids)
             self._buried = set(ids)
         if kind == PACKS:
-            packs = [PackId(each) for each in ids if each in self._sizes]
+            packs = [PackId(each) for each in ids if each in self.sizes]
             self.pruned.deleted = self._amount(packs)
             self.pruned.waiting = self.pruned.waiting.less(self.pruned.deleted)
         if self._dry_run:
@@ -317,7 +310,7 @@ class _Pruner(Actor):
         super().delete(kind, ids)
 
     def _amount(self, packs: Collection[PackId]) -> Amount:
-        return Amount(len(packs), sum(self._sizes.get(pack, 0) for pack in packs))
+        return Amount(len(packs), sum(self.sizes.get(pack, 0) for pack in packs))
 
 
 def _is_pinned(said: Annotation | None) -> bool:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from backup.errors import RepositoryError
+from backup.errors import IntegrityError, RepositoryError
 from backup.repository.index import IndexedPack, IndexObject
 from backup.repository.names import ChunkId, PackId
 from backup.repository.pack import Blob
@@ -15,6 +15,11 @@ from backup.repository.tables import Place, Tables
 _REMEMBERED: Final = 100_000
 _FRESH_S: Final = 10.0
 _Found = tuple[IndexedPack, Blob]
+
+
+def nowhere(chunk: str, *, hint: str | None = None) -> IntegrityError:
+    """Return the error for a chunk (hex) that can be read nowhere."""
+    return IntegrityError(f"chunk {chunk[:16]} is in no pack of the repository", hint=hint)
 
 
 class Reading:
@@ -42,13 +47,9 @@ class Reading:
         self._live.add(chunk)
         return True
 
-    def place(self, chunk: ChunkId) -> Place | None:
-        """Return where a chunk can be read: in a live pack, or else in a condemned one; of several
-        packs it is the same one for everybody who asks."""
-        return next(iter(self.places(chunk)), None)
-
     def places(self, chunk: ChunkId) -> list[Place]:
-        """Return all places where a chunk can be read, those in live packs first."""
+        """Return all places where a chunk can be read, those in live packs first, and always in the
+        same order."""
         live, spare = self.view.live, self.view.spare
         places = [
             place
@@ -59,8 +60,8 @@ class Reading:
 
     def find(self, chunk: ChunkId) -> _Found | None:
         """Return a pack that has the chunk, and where; or None."""
-        found = self.place(chunk)
-        return (found.pack, found.blob) if found else None
+        places = self.places(chunk)
+        return (places[0].pack, places[0].blob) if places else None
 
     def add(self, object_id: str, read: IndexObject) -> None:
         """Take in what this run has just put: the index object, and the packs that it lists."""

@@ -86,7 +86,7 @@ class Repository:
 
     def take_reading(self) -> Reading:
         """Look at the store anew."""
-        return Actor(self.store, self.keys, self.tables, self.clock).reading()
+        return Actor(self).reading()
 
     def cutter(self, group: Group) -> Cutter:
         """Return a new cutter for a stream of this group."""
@@ -94,9 +94,9 @@ class Repository:
         bounds = self.descriptor.data_chunks if is_data else self.descriptor.manifest_chunks
         return Cutter(bounds, self.keys.chunker_seed)
 
-    def writer(self) -> Writer:
-        """Return a writer for one run; use it as a context manager."""
-        return Writer(self.store, self.keys, self.readings.current(), self.clock)
+    def writer(self, reading: Reading | None = None) -> Writer:
+        """Return a writer for one run, by the current or another reading; a context manager."""
+        return Writer(self.store, self.keys, reading or self.readings.current(), self.clock)
 
     def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
         """Yield the bytes that literals and extents stand for, in order."""

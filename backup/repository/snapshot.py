@@ -78,6 +78,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     statistics: Statistics = Statistics()
     manifest: list[Extent] = []
 
+    def is_of(self, source: str) -> bool:
+        """Tell whether it is of the source that somebody names; NAME may stand for volume:NAME."""
+        return self.source in (source, f"volume:{source}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:

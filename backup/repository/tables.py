@@ -264,48 +264,41 @@ class Tables:
 @contextlib.contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("BEGIN IMMEDIATE")
-    try:
+    with database:  # commits, or rolls back
         yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:
     """Open the file, or a new one in its place; or a temporary one where there can be none."""
-    for _ in range(2 if path is not None else 0):
-        assert path is not None  # noqa: S101  tells the type checker what the range says
+    for place in (path, path) if path is not None else ():
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return _prepared(path)
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return _prepared(place)
         except sqlite3.Error:
-            _remove(path)
+            _remove(place)
         except OSError:
             break
     return _prepared(None)
 
 
 def _prepared(path: Path | None) -> sqlite3.Connection:
-    database = sqlite3.connect(
-        path or "", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
-    try:
+    with contextlib.ExitStack() as undo:
+        database = sqlite3.connect(
+            path or "", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        undo.callback(database.close)
         if path is not None:
             path.chmod(0o600)
             database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("BEGIN IMMEDIATE")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                database.execute(statement)
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"a cache of version {version}")  # noqa: TRY301
-        database.execute("COMMIT")
-    except BaseException:
-        database.close()
-        raise
+        with _transaction(database):
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    database.execute(statement)
+            elif version != _VERSION:
+                raise sqlite3.DatabaseError(f"a cache of version {version}")
+        undo.pop_all()
     return database
 
 

@@ -1,13 +1,12 @@
 """What snapshots use: a walk over their manifests, and the sum of it by pack."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from backup.errors import IntegrityError
-from backup.repository.manifest import Extent, Note, decode_lines, to_chunk
+from backup.repository.manifest import Ends, Extent, Note, cut, decode_lines, seams, to_chunk
 from backup.repository.names import ChunkId, PackId
-from backup.repository.protocol import View
+from backup.repository.reading import Reading, nowhere
 from backup.repository.tables import Place
 
 _REMEMBERED: Final = 100_000
@@ -25,7 +24,7 @@ class Walker:
     def __init__(self, read: Read) -> None:
         """`read` yields the bytes of each extent."""
         self._read = read
-        self._ends: dict[Extent, tuple[bytes | None, bytes]] = {}
+        self._ends: dict[Extent, Ends] = {}
 
     def chunks(self, manifest: Iterable[Extent]) -> Iterator[str]:
         """Yield the ids (hex) of the chunks that a manifest names and that it lies in.
@@ -51,24 +50,13 @@ class Walker:
         pieces = list(manifest)
         new = list(dict.fromkeys(piece for piece in pieces if piece not in self._ends))
         for piece, data in zip(new, self._read(new), strict=True):
-            for extent in self._take_in(piece, bytes(data)):
+            ends, lines = cut(bytes(data))
+            for extent in _named(lines):
                 yield piece, extent
-        rest = b""
-        for piece in pieces:
-            head, tail = self._ends[piece]
-            if head is None:
-                rest += tail
-            else:
-                for extent in _named(rest + head):
-                    yield piece, extent
-                rest = tail
-        if rest:
-            raise IntegrityError("a manifest ends in the middle of a record")
-
-    def _take_in(self, piece: Extent, data: bytes) -> Iterator[Extent]:
-        first, last = data.find(b"\n") + 1, data.rfind(b"\n") + 1
-        yield from _named(data[first:last])
-        self._ends[piece] = (data[:first], data[last:]) if first else (None, data)
+            self._ends[piece] = ends
+        for piece, line in seams((piece, self._ends[piece]) for piece in pieces):
+            for extent in _named(line):
+                yield piece, extent
 
 
 def _named(lines: bytes) -> Iterator[Extent]:
@@ -94,8 +82,7 @@ class PackUsage:
     may go. `lacking` are the used chunks that no live pack holds.
     """
 
-    places: Callable[[ChunkId], Collection[Place]]
-    seen: View
+    reading: Reading
     lacking: set[ChunkId] = field(default_factory=set)
     _packs: dict[PackId, _Used] = field(default_factory=dict)
     _lately: set[str] = field(default_factory=set)
@@ -110,14 +97,13 @@ class PackUsage:
         if len(self._lately) >= _REMEMBERED:
             self._lately.clear()
         chunk = to_chunk(text)
-        places = self.places(chunk)
-        live = [place for place in places if place.pack.id in self.seen.live]
-        if live:
-            self._count(min(live, key=lambda place: place.pack.id), manifest=manifest)
-        elif any(place.pack.id in self.seen.spare for place in places):
-            self.lacking.add(chunk)
+        places = self.reading.places(chunk)
+        if not places:
+            raise nowhere(text)
+        if places[0].pack.id in self.reading.view.live:
+            self._count(places[0], manifest=manifest)
         else:
-            raise IntegrityError(f"chunk {text[:16]} is in no pack of the repository")
+            self.lacking.add(chunk)
         self._lately.add(text)
 
     def size(self, pack: PackId) -> int:

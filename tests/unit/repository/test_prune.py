@@ -67,6 +67,13 @@ class Life:
     def forget(self, *ids):
         catalog.forget(self.again(), ids, self.now)
 
+    def forgotten(self, number):
+        """Save a snapshot that was forgotten longer ago than it can be brought back."""
+        saved = self.save(number)
+        self.forget(saved)
+        self.later()
+        return saved
+
     def later(self, span=DAY):
         self.now += span
 
@@ -78,6 +85,11 @@ class Life:
 
     def sound(self):
         assert check(self.again(), ignore, EVERYTHING).damages == []
+
+
+def with_manifest_of(recorded, time):
+    """A snapshot that refers to what another one does, and whose backup took until now."""
+    return Snapshot(time=time, host="h", source="volume:data", run="r", manifest=recorded.manifest)
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -244,9 +256,7 @@ def test_what_is_used_in_a_condemned_pack_is_copied_before_it_goes(life):
 
 
 def test_condemned_packs_are_not_referred_to(life):
-    gone = life.save(1)
-    life.forget(gone)
-    life.later()
+    life.forgotten(1)
     life.prune()
 
     saved = life.save(1)
@@ -260,17 +270,13 @@ def test_condemned_packs_are_not_referred_to(life):
 
 def test_a_backup_that_comes_too_late_puts_again_what_went(life):
     """It relied on a pack that was condemned after its reading, and is about to be deleted."""
-    gone = life.save(1)
-    life.forget(gone)
-    life.later()
+    gone = life.forgotten(1)
     slow = life.again()
     with slow.writer() as writer:
         recorded = slow.snapshot(gone)
         life.prune()
         life.later(GRACE - timedelta(minutes=30))
-        snapshot = Snapshot(
-            time=life.now, host="h", source="volume:data", run="r", manifest=recorded.manifest
-        )
+        snapshot = with_manifest_of(recorded, life.now)
         saved = slow.commit(snapshot, writer)
     assert writer.reading.view.time == life.now
 
@@ -283,18 +289,14 @@ def test_a_backup_that_comes_too_late_puts_again_what_went(life):
 
 
 def test_a_backup_whose_packs_are_gone_is_not_committed(life):
-    gone = life.save(1)
-    life.forget(gone)
-    life.later()
+    gone = life.forgotten(1)
     slow = life.again()
     recorded = slow.snapshot(gone)
     with slow.writer() as writer:
         life.prune()
         life.later()
         life.prune()
-        snapshot = Snapshot(
-            time=life.now, host="h", source="volume:data", run="r", manifest=recorded.manifest
-        )
+        snapshot = with_manifest_of(recorded, life.now)
         with pytest.raises(TooLate, match="volume:data took so long"):
             slow.commit(snapshot, writer)
 
@@ -313,8 +315,7 @@ def test_the_deadline_is_that_of_the_rules(life, span):
 
 
 def test_a_condemned_list_that_comes_too_late_is_taken_back(life, monkeypatch):
-    life.forget(life.save(1))
-    life.later()
+    life.forgotten(1)
     ticks = iter(range(0, 10**9, int(LONGEST_WRITE.total_seconds()) + 1))
     monkeypatch.setattr("backup.repository.actor.time.monotonic", lambda: next(ticks))
 
