@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
@@ -132,6 +132,51 @@ class FaultyStore:
         temporary = self._directory / "tmp" / f"{name.replace('/', '-')}.{os.getpid()}.torn"
         temporary.parent.mkdir(exist_ok=True)
         temporary.write_bytes(data[: len(data) // 2])
+
+
+class Meeting:
+    """Another store at whose call number `meet_at` somebody else does something first."""
+
+    def __init__(self, store: Store, meet_at: int, other: Callable[[], object]) -> None:
+        self._store = store
+        self._left = meet_at
+        self._other = other
+        self._lock = threading.Lock()
+        self.url = store.url
+
+    @property
+    def met(self) -> bool:
+        return self._left <= 0
+
+    def create(self) -> None:
+        self._meet()
+        self._store.create()
+
+    def put(self, name: str, data: Buffer) -> None:
+        self._meet()
+        self._store.put(name, data)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        self._meet()
+        return self._store.get(name, offset, length)
+
+    def list(self, kind: str) -> Iterator[ObjectInfo]:
+        self._meet()
+        return self._store.list(kind)
+
+    def stat(self, name: str) -> ObjectInfo:
+        self._meet()
+        return self._store.stat(name)
+
+    def delete(self, name: str) -> None:
+        self._meet()
+        self._store.delete(name)
+
+    def _meet(self) -> None:
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                self._other()
 
 
 def killed_at(fail_at: int, directory: Path, module: str, *arguments: str) -> bool:

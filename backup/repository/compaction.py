@@ -1,16 +1,18 @@
 """Compaction: many small index objects become few (docs/format.md, section 12, rule 12)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from backup.errors import IntegrityError
-from backup.repository import index
+from backup.repository import index, sealed
 from backup.repository.actor import Actor
-from backup.repository.names import PackId
+from backup.repository.index import IndexObject
+from backup.repository.names import INDEX, PackId, object_name
 from backup.repository.pack import PackTable
 from backup.repository.protocol import FULL, ListIndexes, Merge, Request, compact
 from backup.repository.repository import Repository
+from transports.errors import ObjectNotFound
 
 
 def compact_indexes(repository: Repository, *, before: datetime) -> int:
@@ -46,22 +48,25 @@ class _Compactor(Actor):
         }
 
     def _merge(self, objects: Collection[str], without: Collection[PackId]) -> None:
+        """Put what the store itself says: objects that a spoilt cache knows half go after this."""
         known = self.repository.tables.objects()
         youngest = max(known[each][0] for each in objects)
         time = datetime.fromtimestamp(youngest, UTC) if youngest else None
-        packs = sorted(set().union(*(known[each][1] for each in objects)).difference(without))
-        groups = range(0, len(packs), FULL)
-        for first in groups:
-            tables = [self._table(pack) for pack in packs[first : first + FULL]]
-            self.repository.tables.add(*index.save(self.store, self.keys, tables, time))
-        self.merged = len(objects) - len(groups)
+        tables = self._tables(objects, set(without))
+        groups = 0
+        while group := list(islice(tables, FULL)):
+            self.repository.tables.add(*index.save(self.store, self.keys, group, time))
+            groups += 1
+        self.merged = len(objects) - groups
 
-    def _table(self, pack: PackId) -> PackTable:
-        table = self.repository.tables.table(pack)
-        if table is None:
-            self.repository.tables.discard()
-            raise IntegrityError(
-                f"the table of pack {pack[:16]} was spoilt on this machine; nothing was lost",
-                hint="run it again",
-            )
-        return table
+    def _tables(self, objects: Collection[str], passed: set[PackId]) -> Iterator[PackTable]:
+        """Yield the tables in some objects, one of each pack, but for those to be passed over."""
+        for object_id in objects:
+            try:
+                data = self.store.get(object_name(INDEX, object_id))
+            except ObjectNotFound:
+                continue  # another run has put a new one in its place
+            for table in sealed.decode(self.keys, INDEX, object_id, data, IndexObject).tables:
+                if table.pack not in passed:
+                    passed.add(table.pack)
+                    yield table

@@ -112,7 +112,16 @@ def prune_repository(
     """
     spans = EXCLUSIVE if exclusive else SPANS
     first = _Pruner(repository, on_event, max_unused, spans, dry_run=dry_run)
-    first.run(prune(spans))
+    try:
+        first.run(prune(spans))
+    except IntegrityError:
+        # before that is believed: another prune may have moved things while this one looked, or
+        # what this machine keeps of the indexes may be what is damaged
+        repository.tables.discard()
+        buried = 0 if dry_run else first.pruned.snapshots
+        first = _Pruner(repository, on_event, max_unused, spans, dry_run=dry_run)
+        first.run(prune(spans))
+        first.pruned.snapshots += buried
     done = first.pruned
     if exclusive and done.condemned.number and not dry_run:
         second = _Pruner(repository, on_event, max_unused, spans, dry_run=False)
@@ -144,7 +153,7 @@ class _Pruner(Actor):
         self._dry_run = dry_run
         self._manifests: set[str] = set()
         self._unreadable: set[PackId] = set()
-        self._repacked: frozenset[PackId] = frozenset()
+        self._condemned: frozenset[PackId] = frozenset()
         self._buried: set[str] = set()
 
     def perform(self, request: Request) -> Any:  # noqa: PLR0911, C901  a case a request
@@ -222,16 +231,17 @@ class _Pruner(Actor):
     def _choose(self, seen: View, usage: PackUsage) -> Choice:
         packs = list(self._states(seen, usage))
         choice = chosen(packs, self._max_unused)
-        self._repacked = frozenset(choice.repacked)
-        condemned = self._repacked.union(choice.unused, self._unreadable)
+        condemned = self._unreadable.union(choice.unused, choice.repacked)
+        self._condemned = frozenset(condemned)
         copied = [chunk for pack in choice.repacked for chunk in self._used(pack, usage)]
         self.pruned.packs = self._amount(self.sizes)
         self.pruned.used = sum(pack.used for pack in packs)
         left = [pack for pack in packs if pack.id not in condemned]
         self.pruned.unused = sum(pack.blobs - pack.used for pack in left)
         self.pruned.condemned = self._amount(condemned)
-        self.pruned.waiting = self._amount(seen.spare)
-        return Choice(condemned, copied)
+        waiting = set().union(*(each.packs for each in seen.condemned))
+        self.pruned.waiting = self._amount(waiting & self.sizes.keys())
+        return Choice(self._condemned, copied)
 
     def _states(self, seen: View, usage: PackUsage) -> Iterator[PackState]:
         now = seen.time.timestamp()
@@ -271,7 +281,7 @@ class _Pruner(Actor):
             size = sum(place[1].length for place in places if place)
             self.pruned.copied = Amount(len(chunks), size)
             return
-        reading = self.as_reading(seen).without(self._repacked)
+        reading = self.as_reading(seen).without(self._condemned)
         copied = copy(self.repository, chunks, reading, self._manifests)
         self.pruned.copied = Amount(copied.chunks, copied.stored)
 

@@ -7,6 +7,7 @@ indexes that are made anew.
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -34,7 +35,14 @@ from tests.aged import (
     tar,
     tiny_packs,
 )
-from tests.faults import Fault, FaultyStore, assert_no_temporary_file_stays, dying, killed_at
+from tests.faults import (
+    Fault,
+    FaultyStore,
+    Meeting,
+    assert_no_temporary_file_stays,
+    dying,
+    killed_at,
+)
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, checked, reopened, save, tables_of
 from transports.errors import Refused, TransportError
@@ -161,6 +169,37 @@ def assert_nothing_unused_stays(repository: Repository, hours: Hours) -> None:
 def names(store: Store) -> list[str]:
     kinds = ("packs", "index", "snapshots", "condemned", "forgotten", "annotations")
     return [info.name for kind in kinds for info in store.list(kind)]
+
+
+def backed_up(repository: Repository) -> None:
+    """Save what lies in packs of all kinds: live, condemned, unlisted, and none at all."""
+    save(repository, [tar("abcdefghistuvwxyz")], time=repository.clock(), run="now")
+
+
+@pytest.mark.parametrize("other", [backed_up, pruned], ids=lambda act: f"while-{act.__name__}")
+@pytest.mark.parametrize("act", [backed_up, pruned], ids=lambda act: act.__name__)
+def test_two_hosts_may_meet_anywhere(act, other, hours):
+    """One does all of its work between two calls of the other one's, at each place in turn."""
+    template = MemoryStore()
+    repository = aged("plain", template, hours)
+    before = contents(repository, hours)
+
+    for meet_at in count(1):
+        hours.hour, store = PRUNED_AT, copied(template)
+        meeting = Meeting(store, meet_at, partial(other, opened_at(repository, hours, store)))
+        act(opened_at(repository, hours, meeting))
+        if not meeting.met:
+            break
+        found = opened_at(repository, hours, store)
+        after = contents(found, hours)
+        assert checked(found).damages == []
+        assert before.items() <= after.items()
+        hours.hour += 25
+        pruned(opened_at(repository, hours, store))
+        assert contents(found, hours) == after
+        assert checked(found).damages == []
+
+    assert meet_at > 20
 
 
 ACTS = {act.__name__: act for act in (pruned, relisted)}

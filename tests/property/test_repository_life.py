@@ -404,7 +404,15 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def everything_is_as_the_model_says(self) -> None:
-        repository = self.process()
+        self._compare(opened_at(self.repository, self.hours))
+
+    @rule()
+    def read_everything_by_the_cache(self) -> None:
+        self._compare(self.process())
+
+    # ------------------------------------------------------------------ means
+
+    def _compare(self, repository: Repository) -> None:
         found = {each.id: each for each in history(repository)}
         assert found.keys() == self.model.keys()
         for snapshot_id, each in found.items():
@@ -412,8 +420,6 @@ class Life(RuleBasedStateMachine):
             said = (each.forgotten, each.pinned, each.snapshot.tags)
             assert said == (kept.forgotten, kept.pinned, kept.tags)
             assert b"".join(archive(repository, each.snapshot)) == kept.tar
-
-    # ------------------------------------------------------------------ means
 
     @contextlib.contextmanager
     def _failing(self, fails: tuple[int, Fault] | None) -> Iterator[Repository]:
@@ -462,4 +468,4 @@ def test_a_repository_does_what_the_model_does(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("backup.repository.protocol._WORTH", 2)
     monkeypatch.setattr("backup.repository.crypto.os", Salts())
 
-    run_state_machine_as_test(Life, settings=settings(max_examples=25, stateful_step_count=30))
+    run_state_machine_as_test(Life, settings=settings(max_examples=80, stateful_step_count=40))

@@ -1,6 +1,8 @@
 """Prune on real repositories in memory: what goes, what stays, when, and what is told of it."""
 
+import contextlib
 import random
+import sqlite3
 from collections import Counter
 from datetime import timedelta
 
@@ -20,6 +22,7 @@ from backup.repository import (
     sealed,
 )
 from backup.repository.actor import CondemnedRecord
+from backup.repository.compaction import compact_indexes
 from backup.repository.manifest import Extent
 from backup.repository.repack import PackState, chosen
 from backup.repository.timing import GRACE, LONGEST_WRITE, MARGIN
@@ -157,6 +160,19 @@ def test_a_pinned_snapshot_stays_though_it_was_forgotten(life):
     assert life.repository.snapshot_ids() == [saved]
 
 
+def test_nothing_is_buried_while_what_may_be_a_pin_cannot_be_read(life):
+    saved = life.save(1)
+    life.forget(saved)
+    name = "annotations/" + "5" * 64
+    life.repository.store.put(name, b"a pin, damaged")
+    life.later()
+
+    assert life.prune().snapshots == 0
+    life.repository.store.delete(name)
+
+    assert life.prune().snapshots == 1
+
+
 def test_annotations_go_with_their_snapshot(life):
     gone, stays = life.save(1), life.save(2)
     for recorded in catalog.history(life.again()):
@@ -209,10 +225,12 @@ def test_a_pack_that_is_none_goes(life):
     life.repository.store.put(name, b"what a torn write left")
 
     assert life.prune().condemned.number == 1
+    assert life.prune().waiting.number == 1
     life.later()
-    life.prune()
+    last = life.prune()
 
     assert name not in life.repository.store.objects
+    assert (last.deleted.number, last.waiting.number) == (1, 0)
     life.sound()
 
 
@@ -524,6 +542,45 @@ def test_prune_beside_a_local_cache_sees_what_others_did(life, tmp_path):
     assert list(content(cached())) == [stays]
     assert save(cached(), [tar(1)], number=3) in content(life.again())
     life.sound()
+
+
+@pytest.mark.parametrize(
+    "spoil", ["DELETE FROM listing", "DELETE FROM packs", "DELETE FROM chunks"], ids=str
+)
+def test_a_cache_that_has_lost_rows_costs_nothing(life, tmp_path, spoil):
+    """Indexes that many runs have left are merged, and nobody's packs are left out."""
+    ids = [life.save(number, day=number) for number in range(10)]
+    life.later()
+    life.later()
+    cached = life.again()
+    cached.cache = tmp_path
+    cached.readings.current()
+    (file,) = tmp_path.rglob("*.sqlite3")
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute(spoil)
+
+    compact_indexes(cached, before=life.now)
+    life.sound()
+    prune_repository(cached, ignore)
+    life.sound()
+
+    assert content(life.again()).keys() == set(ids)
+
+
+@pytest.mark.parametrize("number", range(6))  # which of two packs counts as used is by chance
+def test_of_what_is_stored_twice_one_copy_is_not_condemned(life, number):
+    slow = life.again()
+    slow.readings.current()
+    wasteful = life.save(1, 2, 3)
+    save(slow, [tar(1, 2)], number=1)
+    life.forget(wasteful)
+    life.later()
+    life.later()
+
+    done = life.prune(max_unused=MaxUnused(size=0))
+
+    assert done.condemned.number > 1
+    assert life.prune(max_unused=MaxUnused(size=0), dry_run=True).copied.number == 0
 
 
 # ------------------------------------------------------------------------------- pure choices
