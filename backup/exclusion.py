@@ -6,12 +6,13 @@ the volume: what lies below an excluded directory is excluded, and no later patt
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Final
 
 from backup.errors import UsageError
 from backup.listing import Listed
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 CACHE_TAG = b"CACHEDIR.TAG"
 CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
@@ -50,15 +51,21 @@ class Sieve:
     cache_directories: Collection[bytes] = ()
     entries: int = 0
     size: int = 0
-    _spec: GitIgnoreSpec = field(init=False)
+    _spec: "GitIgnoreSpec | None" = field(init=False)
     _below: bytes | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self._spec = compiled(self.exclusion.patterns)
+        patterns = self.exclusion.patterns
+        self._spec = compiled(patterns) if patterns else None
         self._below = b"" if b"" in self.cache_directories else None
 
     def kept(self, listed: Iterable[Listed]) -> Iterator[Listed]:
         """Yield what is not excluded; the root always is kept."""
+        if not self.exclusion:
+            return iter(listed)
+        return self._kept(listed)
+
+    def _kept(self, listed: Iterable[Listed]) -> Iterator[Listed]:
         for record in listed:
             if record.path and self._excluded(record):
                 self.entries += 1
@@ -74,20 +81,23 @@ class Sieve:
         larger = self.exclusion.larger_than
         if larger is not None and record.kind == "f" and record.size > larger:
             return True
-        if self.exclusion.patterns and self._matches(record):
+        if self._spec and _matches(self._spec, record):
             self._below = path + b"/" if record.kind == "d" else None
             return True
         if path in self.cache_directories:
             self._below = path + b"/"
         return False
 
-    def _matches(self, record: Listed) -> bool:
-        name = record.path.decode("utf-8", "surrogateescape")
-        return self._spec.match_file(f"{name}/" if record.kind == "d" else name)
+
+def _matches(spec: "GitIgnoreSpec", record: Listed) -> bool:
+    name = record.path.decode("utf-8", "surrogateescape")
+    return spec.match_file(f"{name}/" if record.kind == "d" else name)
 
 
-def compiled(patterns: Sequence[str]) -> GitIgnoreSpec:
+def compiled(patterns: Sequence[str]) -> "GitIgnoreSpec":
     """Return patterns ready for use. Raises UsageError."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415  10 ms to load, and rarely needed
+
     try:
         return GitIgnoreSpec.from_lines(patterns)
     except ValueError as error:

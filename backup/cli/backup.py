@@ -97,7 +97,8 @@ def _exclusion(
             lines += file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except OSError as error:
             raise ConfigError(f"cannot read the patterns in {file}: {error.strerror}") from error
-    compiled(lines)
+    if lines:
+        compiled(lines)
     size = parse_size(larger_than, "--exclude-larger-than") if larger_than is not None else None
     return Exclusion(tuple(lines), caches, size)
 

@@ -11,19 +11,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +22,9 @@ from backup.errors import BackupError, VerificationFailed
 from backup.paths import printable
 from backup.report import Advanced, Event, Finished, Noted, Started
 from transports.errors import TransportError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _JSON_EVERY_S: Final = 1.0
 
@@ -133,7 +127,7 @@ class Voice:
 class Listener:
     """Shows events as they come: a bar, lines, or JSON."""
 
-    def __init__(self, voice: Voice, progress: Progress | None) -> None:
+    def __init__(self, voice: Voice, progress: "Progress | None") -> None:
         self._voice = voice
         self._progress = progress
         self._task: TaskID | None = None
@@ -220,15 +214,17 @@ def listening(voice: Voice) -> Iterator[Listener]:
     if voice.as_json or voice.level == 0 or not voice.err.is_terminal:
         yield Listener(voice, None)
         return
+    from rich import progress as bar  # noqa: PLC0415  10 ms to load, and for terminals only
+
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TextColumn("{task.fields[files]}"),
-        TimeRemainingColumn(),
+        bar.TextColumn("{task.description}"),
+        bar.BarColumn(bar_width=None),
+        bar.DownloadColumn(binary_units=True),
+        bar.TransferSpeedColumn(),
+        bar.TextColumn("{task.fields[files]}"),
+        bar.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=voice.err, transient=True) as progress:
+    with bar.Progress(*columns, console=voice.err, transient=True) as progress:
         yield Listener(voice, progress)
 
 

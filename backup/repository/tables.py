@@ -31,7 +31,8 @@ from transports.store import Store
 
 _T = TypeVar("_T")
 _VERSION: Final = 1
-_BUSY_S: Final = 60.0
+_BUSY_S: Final = 5.0
+"""How long another process is waited for: it writes for moments, and without the file we can do."""
 _FETCHERS: Final = 8
 _RECORD: Final = struct.Struct(f"<{CHUNK_ID_SIZE}sQII")
 _HEAD: Final = struct.Struct(f"<32s{ENVELOPE_SIZE}sQ")
