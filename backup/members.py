@@ -16,8 +16,8 @@ from backup.tarbuild import END_SIZE, renamed
 from backup.tarsplit import padding_of
 
 _END: Final = bytes(END_SIZE)
-_LITERALS: Final = 64
-"""How many pieces of headers and padding are put together, where no body comes between."""
+_LITERAL: Final = 64 << 10
+"""How many bytes of headers are put together, at least, where no body comes between."""
 
 
 def chosen(found: Survey) -> Iterator[Member | More]:
@@ -41,27 +41,22 @@ def items(
 
     `look` is shown each member with its header, before that is in anything that was yielded.
     """
-    literal: list[bytes] = []
+    literal = bytearray()
     rest = b""
     for record in records:
-        if isinstance(record, More):
-            if literal:
-                yield b"".join(literal)
-                literal.clear()
-            yield from record.extents
-            continue
-        head = head_to_bytes(record.head)
-        if look is not None and record.kind not in "gz":
-            look(record, head)
-        literal += (rest, head)
-        if record.extents or len(literal) > _LITERALS:
-            yield b"".join(literal)
+        if isinstance(record, Member):
+            head = head_to_bytes(record.head)
+            if look is not None and record.kind not in "gz":
+                look(record, head)
+            literal += rest + head
+            rest = to_bytes(record.padding)
+            if not rest and record.kind != "z":
+                rest = bytes(padding_of(record.body_size))
+        if record.extents or len(literal) >= _LITERAL:
+            yield bytes(literal)
             literal.clear()
             yield from record.extents
-        rest = to_bytes(record.padding)
-        if not rest and record.kind != "z":
-            rest = bytes(padding_of(record.body_size))
-    yield b"".join((*literal, rest))
+    yield bytes(literal + rest)
 
 
 def archive(repository: Repository, snapshot: Snapshot) -> Iterator[memoryview]:
