@@ -69,9 +69,8 @@ class Rules:
 
     `longest` is the time from a look at the clock to what follows at once. A backup dies after so
     many `readings`. `gaps`: time may pass between any look at the clock and the step after it.
-    `copying`: prune may copy what is used of what it condemns. A reading
-    may miss so many index objects: `missing`. `torn`: condemned lists are listed first and read
-    afterwards.
+    `copying`: prune may copy what is used of what it condemns. A reading may miss so many index
+    objects: `missing`. `torn`: condemned lists are listed first and read afterwards.
 
     The rest is for ablations. `renamed`: ids can come again. `altered` are changes of the real
     generators, by kind of actor, and `spans` what such actors believe; `patched` are functions of
@@ -328,7 +327,7 @@ def _put_snapshot(_: PutSnapshot, hand: Hand) -> Life:
 
 
 def _put_marker(request: PutMarker, hand: Hand) -> Life:
-    yield PutAbsent(hand.by, FORGOTTEN, (request.snapshot, hand.ticks(request.time)))
+    return (yield PutAbsent(hand.by, FORGOTTEN, (request.snapshot, hand.ticks(request.time))))
 
 
 def _put_condemned(request: PutCondemned, hand: Hand) -> Life:

@@ -28,7 +28,7 @@ def instance(
     groups = packs.split() if index is None else index
     store = Store(
         packs=frozenset(packs.split()),
-        index=frozenset((f"I{n}", frozenset(each.split())) for n, each in enumerate(groups)),
+        indexes=frozenset((f"I{n}", frozenset(each.split())) for n, each in enumerate(groups)),
         snapshots=frozenset(snapshots.split()),
         forgotten=frozenset(forgotten),
         condemned=frozenset(
@@ -61,7 +61,7 @@ EXHAUSTIVE: dict[str, Instance] = {
         *("P0.c", "", backup("B", "c"), prune("A")), index=[], condemned=[(0, "P0.c")], now=2
     ),
     "an unused pack's chunk is backed up": instance(
-        "P.b", "", backup("B", "b"), prune("A", 2), prune("Z"), end=4
+        "P.b", "", backup("B", "b"), prune("A", 2), prune("Z"), end=3
     ),
     "a backup is late and reads again": instance(
         "P.b", "", backup("B", "b"), prune("A", 3), readings=2
@@ -76,17 +76,17 @@ EXHAUSTIVE: dict[str, Instance] = {
     "two backups": instance("P.b", "", backup("B", "b"), backup("E", "bc"), prune("A", 2), end=3),
     "two copies": instance("P.a Q.a", "X.a", prune("A", 2), prune("Z"), end=4),
     "all copies were condemned long ago": instance(
-        *("P.a Q.a", "X.a", prune("A"), prune("Z"), backup("B", "a")), condemned=OLD, now=2, end=4
+        *("P.a Q.a", "X.a", prune("A"), prune("Z"), backup("B", "a")), condemned=OLD, now=2, end=3
     ),
     "needed by a snapshot that another prune deletes": instance(
         *("P.a", "X.a", prune("A"), prune("Z"), backup("B", "a")),
         condemned=[(0, "P.a")],
         forgotten=[("X.a", 1)],
         now=2,
-        end=4,
+        end=3,
     ),
     "forgotten and brought back": instance(
-        "P.a", "X.a", forget("X.a"), unforget("X.a"), prune("A", 2), prune("Z"), end=4
+        "P.a", "X.a", forget("X.a"), unforget("X.a"), prune("A", 2), prune("Z"), end=3
     ),
     "forgotten twice and brought back": instance(
         "P.a", "X.a", forget("X.a"), forget("X.a", name="E"), unforget("X.a"), prune("A")
@@ -95,7 +95,7 @@ EXHAUSTIVE: dict[str, Instance] = {
         "P.a", "X.a", forget("X.a"), backup("B", "a"), prune("A", 2)
     ),
     "two compactions beside a prune": instance(
-        "P.a Q.a", "X.a", prune("A", 2), compaction("C"), compaction("D")
+        "P.a Q.a", "X.a", prune("A", 2), compaction("C"), compaction("D"), end=3
     ),
     "readings that miss index objects": instance(
         *("P.a Q.a", "X.a", compaction("C"), backup("B", "a"), prune("A")),
@@ -106,7 +106,7 @@ EXHAUSTIVE: dict[str, Instance] = {
     ),
     "condemned lists that vanish while they are read": instance(
         *("P.a Q.b", "X.a", backup("B", "ab"), prune("A"), prune("Z")),
-        condemned=[(0, "P.a"), (0, "Q.b")],
+        condemned=[(0, "P.a Q.b")],
         now=2,
         torn=True,
         end=3,

@@ -9,9 +9,10 @@ histories were: they are one state, and the scheduler visits it once.
 import dis
 from collections.abc import Callable, Generator
 from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from inspect import getgeneratorlocals
-from types import CodeType
+from types import CodeType, GeneratorType, NoneType
 from typing import Any
 
 from tests.model.store import Look, Pick, Step
@@ -68,19 +69,22 @@ def reached(
     return found
 
 
+_PLAIN = (str, int, frozenset, datetime, timedelta, NoneType)
+
+
 def frozen(value: Any) -> Any:
     """Return a value that is equal for equal states, and can be the key of a dict."""
-    if isinstance(value, Generator):
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, GeneratorType):
         return tuple(_frames(value))
     if isinstance(value, dict):
         return frozenset((key, frozen(each)) for key, each in value.items())
     if isinstance(value, set):
         return frozenset(value)
-    if isinstance(value, list | tuple):
-        return tuple(map(frozen, value))
     if is_dataclass(value) and not isinstance(value, type):
         return type(value), *(frozen(getattr(value, each.name)) for each in fields(value))
-    return value
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _frames(generator: Any) -> Generator[Any, None, None]:

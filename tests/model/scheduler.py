@@ -29,6 +29,7 @@ class Move(NamedTuple):
     """A possible step: the number of the actor, or -1 for the clock."""
 
     actor: int
+    step: Any
     answer: Any
     state: State
 
@@ -44,9 +45,9 @@ class Instance:
 
 
 class Outcome(NamedTuple):
-    """What was found: the number of states or steps; what is wrong, and how that came about."""
+    """What was found: how many states or steps were seen; what is wrong, and how it came about."""
 
-    count: int  # type: ignore[assignment]  # nobody asks a tuple for it
+    seen: int
     wrong: str = ""
     trace: Sequence[str] = ()
 
@@ -88,13 +89,13 @@ class World:
         for ready in self.ready(actor, now):
             for answer, after, local in self._steps(ready, now, store, looked=ready is not actor):
                 others = (*actors[:number], local, *actors[number + 1 :])
-                yield Move(number, answer, State(now, after, others))
+                yield Move(number, ready.step, answer, State(now, after, others))
 
     def ticks(self, state: State) -> list[Move]:
         """Return how the clock can tick."""
         if state.now >= self.end:
             return []
-        return [Move(-1, None, each) for each in self._at(state.now + 1, *state[1:])]
+        return [Move(-1, None, None, each) for each in self._at(state.now + 1, *state[1:])]
 
     def _steps(
         self, local: Local, now: int, store: Store, *, looked: bool
@@ -163,17 +164,17 @@ class World:
             back = {snapshot for snapshot, _ in old.forgotten - new.forgotten}
             if lacking := back - new.snapshots:
                 return f"snapshots {sorted(lacking)} are brought back, but gone"
-        return lost(new.packs, new.index, new.snapshots)
+        return lost(new.packs, new.indexes, new.snapshots)
 
-    def told(self, before: State, move: Move) -> str:
+    def told(self, move: Move) -> str:
         """Return a line of a trace."""
         if move.actor < 0:
             return f"the clock ticks: {move.state.now}"
         name = self._instance.actors[move.actor].name
-        return f"{name}: {before.actors[move.actor].step} -> {move.answer}"
+        return f"{name}: {move.step} -> {move.answer}"
 
 
-def explore(instance: Instance, most: int = 1_200_000) -> Outcome:
+def explore(instance: Instance, most: int = 1_000_000) -> Outcome:
     """Go through all states, breadth first, until something is wrong."""
     world = World(instance)
     front = [(hash(state), state) for state in world.begun()]
@@ -208,7 +209,7 @@ def _trace(
     while way:
         key = way.pop()
         move = next(each for each in world.moves(state) if hash(each.state) == key)
-        told.append(world.told(state, move))
+        told.append(world.told(move))
         state = move.state
     return told
 
@@ -230,7 +231,7 @@ def wander(instance: Instance, walks: int, seed: int) -> Outcome:
             if move is None:
                 break
             count += 1
-            told.append(world.told(state, move))
+            told.append(world.told(move))
             wrong = world.wrong(state, move) if move.actor >= 0 else None
             if wrong:
                 return Outcome(count, wrong, told)

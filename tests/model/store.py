@@ -23,15 +23,13 @@ class Store(NamedTuple):
     """The objects of a repository, by kind."""
 
     packs: frozenset[str] = EMPTY
-    index: frozenset[Index] = EMPTY  # type: ignore[assignment]  # nobody asks a tuple for it
+    indexes: frozenset[Index] = EMPTY
     snapshots: frozenset[str] = EMPTY
     forgotten: frozenset[Marker] = EMPTY
     condemned: frozenset[Condemned] = EMPTY
 
 
-PLACES = {
-    kind: Store._fields.index(kind) for kind in (PACKS, INDEX, SNAPSHOTS, FORGOTTEN, CONDEMNED)
-}
+PLACES = {PACKS: 0, INDEX: 1, SNAPSHOTS: 2, FORGOTTEN: 3, CONDEMNED: 4}
 Outcome = tuple[Any, Store]
 
 
@@ -46,15 +44,15 @@ def holds(packs: Iterable[str]) -> set[str]:
 
 
 @lru_cache(100_000)
-def listed(index: frozenset[Index]) -> frozenset[str]:
+def listed(indexes: frozenset[Index]) -> frozenset[str]:
     """Return the packs that are in an index."""
-    return EMPTY.union(*(packs for _, packs in index))
+    return EMPTY.union(*(packs for _, packs in indexes))
 
 
 @lru_cache(100_000)
-def lost(packs: frozenset[str], index: frozenset[Index], snapshots: frozenset[str]) -> str | None:
+def lost(packs: frozenset[str], indexes: frozenset[Index], snapshots: frozenset[str]) -> str | None:
     """Return what a snapshot needs and no pack has that is listed and there."""
-    readable = holds(listed(index) & packs)
+    readable = holds(listed(indexes) & packs)
     for snapshot in sorted(snapshots):
         for chunk in chunks(snapshot):
             if chunk not in readable:
@@ -65,7 +63,7 @@ def lost(packs: frozenset[str], index: frozenset[Index], snapshots: frozenset[st
 def with_objects(store: Store, kind: str, objects: frozenset[Any]) -> Store:
     """Return the store with other objects of a kind."""
     place = PLACES[kind]
-    return Store(*store[:place], objects, *store[place + 1 :])  # type: ignore[arg-type,call-arg]
+    return Store._make((*store[:place], objects, *store[place + 1 :]))
 
 
 def id_of(thing: Any) -> str:
@@ -126,7 +124,7 @@ class Tables(Step):
             gone = self.before - kept
             lists = tuple(kept | read for read in subsets(gone, len(gone)))
         for condemned in lists:
-            for index in subsets(store.index, self.missing):
+            for index in subsets(store.indexes, self.missing):
                 yield (condemned, index), store
 
 
@@ -144,12 +142,12 @@ class Put(Step):
 
 @dataclass(frozen=True, slots=True)
 class PutAbsent(Put):
-    """Put an object, unless there is one with its id."""
+    """Put an object, unless there is one with its id; answers whether there was none."""
 
     def outcomes(self, store: Store) -> Iterable[Outcome]:
         if self.thing[0] in map(id_of, store[PLACES[self.kind]]):
-            return ((None, store),)
-        return Put.outcomes(self, store)
+            return ((False, store),)
+        return [(True, after) for _, after in Put.outcomes(self, store)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +172,8 @@ class AdoptPacks(Step):
 
     def outcomes(self, store: Store) -> Iterable[Outcome]:
         there = self.packs & store.packs
-        index = store.index | {(self.name, there)} if there else store.index
-        return ((None, store._replace(index=index)),)
+        indexes = store.indexes | {(self.name, there)} if there else store.indexes
+        return ((None, store._replace(indexes=indexes)),)
 
 
 @dataclass(frozen=True, slots=True)
