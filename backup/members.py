@@ -4,18 +4,20 @@ A manifest is read in passes and never held: `chosen` picks what a survey found 
 `items` turns records into the literals and extents of a tar stream, which the repository reads.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
 from backup.repository import Extent, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import head_to_bytes, head_to_text, to_bytes, to_text
-from backup.survey import Survey
+from backup.survey import Survey, demand_agreement
 from backup.tarbuild import END_SIZE, renamed
 from backup.tarsplit import padding_of
 
 _END: Final = bytes(END_SIZE)
+_LITERAL: Final = 64 << 10
+"""How many bytes of headers are put together, at least, where no body comes between."""
 
 
 def chosen(found: Survey) -> Iterator[Member | More]:
@@ -32,22 +34,29 @@ def chosen(found: Survey) -> Iterator[Member | More]:
                 yield member
 
 
-def items(records: Iterable[Member | More]) -> Iterator[bytes | Extent]:
-    """Yield the tar stream of records, as literals and extents."""
+def items(
+    records: Iterable[Member | More], look: Callable[[Member, bytes], None] | None = None
+) -> Iterator[bytes | Extent]:
+    """Yield the tar stream of records, as literals and extents.
+
+    `look` is shown each member with its header, before that is in anything that was yielded.
+    """
+    literal = bytearray()
     rest = b""
     for record in records:
-        if isinstance(record, More):
+        if isinstance(record, Member):
+            head = head_to_bytes(record.head)
+            if look is not None and record.kind not in "gz":
+                look(record, head)
+            literal += rest + head
+            rest = to_bytes(record.padding)
+            if not rest and record.kind != "z":
+                rest = bytes(padding_of(record.body_size))
+        if record.extents or len(literal) >= _LITERAL:
+            yield bytes(literal)
+            literal.clear()
             yield from record.extents
-            continue
-        if rest:
-            yield rest
-        yield head_to_bytes(record.head)
-        yield from record.extents
-        rest = to_bytes(record.padding)
-        if not rest and record.kind != "z":
-            rest = bytes(padding_of(record.body_size))
-    if rest:
-        yield rest
+    yield bytes(literal + rest)
 
 
 def archive(repository: Repository, snapshot: Snapshot) -> Iterator[memoryview]:
@@ -57,8 +66,12 @@ def archive(repository: Repository, snapshot: Snapshot) -> Iterator[memoryview]:
 
 
 def selection(found: Survey) -> Iterator[memoryview]:
-    """Yield what a survey chose as a tar stream."""
-    return found.repository.read(_closed(items(chosen(found))))
+    """Yield what a survey chose as a tar stream.
+
+    Raises IntegrityError where a header would have tar do what was not surveyed, before that.
+    """
+    look = None if found.snapshot.imported else demand_agreement
+    return found.repository.read(_closed(items(chosen(found), look)))
 
 
 def _closed(parts: Iterable[bytes | Extent]) -> Iterator[bytes | Extent]:

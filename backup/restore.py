@@ -57,6 +57,7 @@ TAR_EXTRACT: Final = (
     "--quoting-style=escape",
     "--blocking-factor=512",
 )
+_TELL_SIZE: Final = 1 << 20
 _ANY_ORDER: Final = "--delay-directory-restore"
 
 
@@ -241,6 +242,12 @@ def _claimed_unstarted(engine: Engine, name: str, run: str) -> str | None:
 
 
 def _told(blocks: Iterator[memoryview], on_event: OnEvent) -> Iterator[memoryview]:
+    """Tell how far the work is; an event for each small block would cost more than it shows."""
+    untold = 0
     for block in blocks:
-        on_event(Advanced(len(block)))
+        untold += len(block)
+        if untold >= _TELL_SIZE:
+            on_event(Advanced(untold))
+            untold = 0
         yield block
+    on_event(Advanced(untold))

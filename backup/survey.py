@@ -2,6 +2,10 @@
 
 The manifest is read through once: is every entry one that stays within the target, is every chunk
 there, what does the selection come to, and which hard links lose the entry that they point to?
+
+The records of a capture are believed here; that a header says the same is seen when it is about to
+be written (`demand_agreement`). Those of an imported archive are not: how it spells a name is in
+its headers alone, and that is looked at before anything is written.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -108,7 +112,8 @@ class _View:
             return
         self._entries += 1
         self._size += member.size if member.kind == "f" else 0
-        self._matched.update(p for p in self._selection.patterns if selected(path, (p,)))
+        if self._selection.patterns:
+            self._matched.update(p for p in self._selection.patterns if selected(path, (p,)))
 
     def _take_link(self, member: Member, path: bytes, *, wanted: bool) -> None:
         target = relative(to_bytes(member.link))
@@ -182,12 +187,21 @@ def _watched(
             member, missing = line, line.body_size
             view.take(line)
             if line.kind != "z":
-                entry = _decoded(line)
-                yield entry.path, entry.kind, entry.link
+                yield _acting(line, imported=snapshot.imported)
         if member is None:
             raise IntegrityError("a manifest begins in the middle of a member")
         missing -= _see_extents(repository, line.extents, member, view)
     _demand_whole(member, missing)
+
+
+def _acting(member: Member, *, imported: bool) -> tuple[bytes, str, bytes]:
+    """Return what tar will do about a member: the name, the kind, the link."""
+    if not imported and member.kind != "g":
+        return to_bytes(member.path) or b".", member.kind, to_bytes(member.link)
+    entry = _decoded(member, head_to_bytes(member.head))
+    if entry.kind == "g":
+        refuse_overriding(entry)
+    return entry.path, entry.kind, entry.link
 
 
 def _see_extents(
@@ -219,18 +233,29 @@ def _shown(member: Member) -> str:
     return printable(to_bytes(member.path)) or "the root directory"
 
 
-def _decoded(member: Member) -> Entry:
-    """Return what tar will make of a member's header, which must be what the record says.
+def demand_agreement(member: Member, head: bytes) -> None:
+    """Raise IntegrityError unless a captured member's header says what its record says.
 
     The record is what was checked and is shown; the header is what tar acts on.
     """
-    entry = next(split((head_to_bytes(member.head),)))
-    if entry.kind == "g":
-        refuse_overriding(entry)
+    entry = _decoded(member, head)
+    if not entry.path or entry.path.startswith(b"/"):
+        raise _contradiction(member)
+
+
+def _decoded(member: Member, head: bytes) -> Entry:
+    """Return what tar will make of a member's header, which must be what the record says."""
+    entry = next(split((head,)))
     said = (member.kind, member.path, member.link, member.body_size)
     if said != (entry.kind, to_text(relative(entry.path)), to_text(entry.link), entry.body_size):
-        raise IntegrityError(f"the record of {_shown(member)} contradicts its tar header")
+        raise _contradiction(member)
+    if len(entry.head) != len(head):  # another header, which nobody has looked at
+        raise _contradiction(member)
     return entry
+
+
+def _contradiction(member: Member) -> IntegrityError:
+    return IntegrityError(f"the record of {_shown(member)} contradicts its tar header")
 
 
 def refuse_overriding(entry: Entry) -> None:

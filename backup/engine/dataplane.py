@@ -2,12 +2,14 @@
 
 There are two, with the same result: a FIFO in a shared directory (fast, same machine only) and the
 engine's own streams (everywhere). No setting can know which one works (a remote engine behind a
-forwarded socket, Docker Desktop's virtual machine, remapped users), so it is tried out: a helper
-reads a random word from the directory and writes it to a FIFO there; if it arrives, FIFOs work.
+forwarded socket, Docker Desktop's virtual machine, remapped users), so it is tried out with the
+first helper: it reads a random word from the directory and writes it to a FIFO there; if it
+arrives, FIFOs work, and the helper is used for what it was made for.
 """
 
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,11 +18,11 @@ from backup.blocks import Blocks
 from backup.engine.attach import AttachPlane
 from backup.engine.connect import Engine
 from backup.engine.fifo import FifoPlane
-from backup.engine.lifetime import Access, Wanted, running
+from backup.engine.lifetime import Wanted, running
 from backup.engine.private import places, private_directory
 from backup.engine.session import Cell, Finished
 from backup.engine.tools import SCRATCH
-from backup.errors import EngineError, EngineUnavailable
+from backup.errors import EngineError, EngineUnavailable, NotOnEngine
 
 PATIENCE_S = 3.0
 
@@ -59,60 +61,78 @@ class Chosen:
     parent: Path | None
     why: str
 
-    @property
-    def name(self) -> str:
-        """`fifo` or `attach`."""
-        return "attach" if self.parent is None else "fifo"
+
+@contextmanager
+def reached(engine: Engine, wanted: Wanted) -> Iterator[tuple[Cell, Plane, Chosen]]:
+    """A helper container and the plane to it, which is tried out with the engine's first helper.
+
+    Raises what `running` does, and EngineError where the plane that was asked for does not work.
+    """
+    with ExitStack() as stack:
+        chosen: Chosen | None = engine.memory.get("plane")
+        if chosen is None:
+            cell, way, chosen = _first(engine, wanted, stack)
+            engine.memory["plane"] = chosen
+        else:
+            cell, way = _entered(engine, wanted, chosen.parent, stack)
+        yield cell, way, chosen
 
 
-def choose(engine: Engine) -> Chosen:
-    """The data plane for this engine, tried out once. Raises EngineError."""
-    known: Chosen | None = engine.memory.get("plane")
-    if known is None:
-        known = engine.memory["plane"] = _choose(engine)
-    return known
+def _entered(
+    engine: Engine, wanted: Wanted, parent: Path | None, stack: ExitStack
+) -> tuple[Cell, Plane]:
+    if parent is None:
+        cell = stack.enter_context(running(engine, wanted, None))
+        return cell, AttachPlane(cell)
+    directory = stack.enter_context(private_directory(parent))
+    cell = stack.enter_context(running(engine, wanted, directory))
+    return cell, FifoPlane(cell, directory)
 
 
-def plane(cell: Cell, directory: Path | None) -> Plane:
-    """The plane of one helper."""
-    return AttachPlane(cell) if directory is None else FifoPlane(cell, directory)
-
-
-def _choose(engine: Engine) -> Chosen:
+def _first(engine: Engine, wanted: Wanted, stack: ExitStack) -> tuple[Cell, Plane, Chosen]:
+    """The first helper: one that a FIFO works with, or after all failed one without."""
     forced = engine.settings.data_plane
-    if forced == "attach":
-        return Chosen(None, "VOLTAR_DATA_PLANE asks for it")
-    failures = []
-    for parent in places():
-        why = _trouble(engine, parent)
-        if why is None:
-            return Chosen(parent, f"the engine shares {parent} with voltar")
-        failures.append(f"{parent}: {why}")
-    if forced == "fifo":
-        raise EngineError(
-            f"VOLTAR_DATA_PLANE asks for a FIFO, which does not work here ({'; '.join(failures)})"
-        )
-    return Chosen(None, f"no directory is shared with the engine ({'; '.join(failures)})")
+    why = "VOLTAR_DATA_PLANE asks for it"
+    if forced != "attach":
+        failures = []
+        for parent in places():
+            tried = _tried(engine, wanted, parent, stack)
+            if not isinstance(tried, str):
+                return *tried, Chosen(parent, f"the engine shares {parent} with voltar")
+            failures.append(f"{parent}: {tried}")
+        said = "; ".join(failures)
+        if forced == "fifo":
+            raise EngineError(
+                f"VOLTAR_DATA_PLANE asks for a FIFO, which does not work here ({said})"
+            )
+        why = f"no directory is shared with the engine ({said})"
+    return *_entered(engine, wanted, None, stack), Chosen(None, why)
 
 
-def _trouble(engine: Engine, parent: Path) -> str | None:
-    """Why a FIFO under `parent` does not work; None when it does."""
+def _tried(
+    engine: Engine, wanted: Wanted, parent: Path, stack: ExitStack
+) -> tuple[Cell, Plane] | str:
+    """A helper that shares a directory under `parent`, or why a FIFO there does not work."""
     word = secrets.token_hex(16).encode()
-    wanted = Wanted(mounts=(), access=Access.READ, run="probe")
     try:
-        with private_directory(parent) as directory:
+        with ExitStack() as attempt:
+            directory = attempt.enter_context(private_directory(parent))
             (directory / "word").write_bytes(word)
-            with running(engine, wanted, directory) as cell:
-                return _heard(cell, directory, word)
-    except EngineUnavailable:
+            cell = attempt.enter_context(running(engine, wanted, directory))
+            way = FifoPlane(cell, directory)
+            if (why := _heard(cell, way, word)) is None:
+                stack.push(attempt.pop_all())
+                return cell, way
+            return why
+    except (EngineUnavailable, NotOnEngine):
         raise
     except (EngineError, OSError) as err:
         return str(err)
 
 
-def _heard(cell: Cell, directory: Path, word: bytes) -> str | None:
+def _heard(cell: Cell, way: FifoPlane, word: bytes) -> str | None:
     cat = cell.image.program("cat")
-    source = FifoPlane(cell, directory).read([cat, f"{SCRATCH}/word"], PATIENCE_S)
+    source = way.read([cat, f"{SCRATCH}/word"], PATIENCE_S)
     try:
         heard = b"".join(bytes(block) for block in source)
     finally:

@@ -11,16 +11,15 @@ Leaving the inner `with` raises HelperFailed unless the command's status is one 
 
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 
 from backup.blocks import Blocks
 from backup.engine.attach import AttachPlane
 from backup.engine.connect import Engine
-from backup.engine.dataplane import Plane, Source, choose, plane
+from backup.engine.dataplane import Chosen, Plane, Source, reached
 from backup.engine.door import Declined
-from backup.engine.lifetime import Access, Wanted, running
+from backup.engine.lifetime import Access, Wanted
 from backup.engine.mounts import Mounts
-from backup.engine.private import private_directory
 from backup.engine.session import Cell, Finished, examine, explain
 from backup.engine.tools import GNU
 from backup.errors import EngineError, HelperFailed
@@ -73,11 +72,12 @@ class Stream:
 class Helper:
     """A running helper container. Commands are looked up in the helper's own tools."""
 
-    def __init__(self, cell: Cell, way: Plane) -> None:
+    def __init__(self, cell: Cell, way: Plane, chosen: Chosen) -> None:
         self._cell = cell
         self._plane = way
         self.id = cell.id
         self.data_plane = way.name
+        self.data_plane_why = chosen.why
 
     def run(self, argv: Sequence[str], *, ok: Collection[int] = OK) -> bytes:
         """Run a command whose output is small; returns its stdout. Raises HelperFailed."""
@@ -175,14 +175,9 @@ def helper(
     Raises NotOnEngine for a volume or container that is not there, HelperFailed and EngineError
     when the container cannot be had.
     """
-    chosen = choose(engine)
     wanted = Wanted(mounts=mounts, access=access, run=run, labels=labels or {})
-    with ExitStack() as stack:
-        directory = None
-        if chosen.parent is not None:
-            directory = stack.enter_context(private_directory(chosen.parent))
-        cell = stack.enter_context(running(engine, wanted, directory))
-        ready = Helper(cell, plane(cell, directory))
+    with reached(engine, wanted) as (cell, way, chosen):
+        ready = Helper(cell, way, chosen)
         _require_gnu(engine, ready)
         yield ready
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from backup.engine.connect import Engine
-from backup.engine.dataplane import choose
 from backup.engine.helper import Helper, helper
 from backup.engine.image import image
 from backup.engine.lifetime import Access
@@ -43,11 +42,11 @@ def survey(engine: Engine) -> Survey:
     info = engine.info
     security = [str(one) for one in info.get("SecurityOptions") or []]
     store = any(one[:2] == ["driver-type", _SNAPSHOTTER] for one in info.get("DriverStatus") or [])
-    chosen = choose(engine)
     used = image(engine)
     with helper(engine, (), access=Access.READ, run="survey") as h:
         tools = {name: _version(h, name) for name in TOOLS}
         sys_admin = _sys_admin(engine, h)
+        data_plane, why = h.data_plane, h.data_plane_why
     return Survey(
         name=engine.name,
         url=engine.url,
@@ -63,8 +62,8 @@ def survey(engine: Engine) -> Survey:
         rootless=any("name=rootless" in one for one in security),
         helper_image=used.reference,
         helper_built=used.built,
-        data_plane=chosen.name,
-        data_plane_why=chosen.why,
+        data_plane=data_plane,
+        data_plane_why=why,
         tools=tools,
         sys_admin=sys_admin,
     )

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from backup.engine import Access, Attached, connect, helper, survey
+from backup.engine import Access, Attached, connect, helper, labelled, survey
 from backup.errors import ConfigError, EngineUnavailable
 from tests.testbed import engine as testbed
 from tests.testbed.scratch import Scratch
@@ -267,6 +268,33 @@ def test_an_engine_that_shares_no_directory_gets_the_other_plane(
 
     assert (found.data_plane, found.image_store) == ("attach", "classic")
     assert "no directory is shared" in found.data_plane_why
+
+    with (
+        connect(bed.url, environ={}) as voltar,
+        helper(voltar, (), access=Access.READ, run="t", labels={"a": "b"}) as h,
+    ):
+        assert h.data_plane == "attach"
+        assert h.run(["cat", h.place("file", [b"through the engine"])]) == b"through the engine"
+        assert labelled(voltar, "a", "b") == (h.id,)
+
+
+def test_the_helper_that_tries_the_plane_out_is_the_one_that_works(
+    engine: testbed.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(engine.url, environ={}) as voltar:
+        made: list[str] = []
+        post = voltar.post
+
+        def watched(path: str, *body: Any, **params: Any) -> Any:
+            made.extend([path] if path.endswith("/create") else [])
+            return post(path, *body, **params)
+
+        monkeypatch.setattr(voltar, "post", watched)
+        with helper(voltar, (), access=Access.READ, run="t") as h:
+            assert h.data_plane == "fifo"
+            assert h.run(["cat", h.place("file", [b"shared"])]) == b"shared"
+
+    assert made == ["/containers/create"]
 
 
 def test_a_survey_tells_the_facts(every_engine: testbed.Engine) -> None:

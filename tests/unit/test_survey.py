@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from backup.errors import IntegrityError, UnsafeArchive, UsageError
+from backup.members import selection
 from backup.recorder import Recorder
 from backup.repository import Group, Repository, Snapshot
-from backup.repository.manifest import Extent, encode_line
+from backup.repository.manifest import Extent, encode_line, head_to_text
 from backup.survey import Selection, survey
 from backup.tarsplit import split
 from tests.memory_store import MemoryStore
@@ -102,7 +103,9 @@ def test_global_headers_that_rename_are_refused(key):
         look(shared + header(b"a", size=5) + padded(b"hello") + END)
 
 
-def rewritten(change: Callable[[Any], dict[str, Any]]) -> tuple[Repository, Snapshot]:
+def rewritten(
+    change: Callable[[Any], dict[str, Any]], *, imported: bool = False
+) -> tuple[Repository, Snapshot]:
     """A snapshot of GOOD whose first file's record was changed."""
     repository = plain(MemoryStore())
     with repository.writer() as writer:
@@ -118,11 +121,14 @@ def rewritten(change: Callable[[Any], dict[str, Any]]) -> tuple[Repository, Snap
     with first.writer() as writer:
         chunk = writer.add(text, Group.MANIFEST)
         writer.finish()
-    return reopened(first), snapshot([Extent(chunk.id.hex(), 0, len(text))])
+    extents = [Extent(chunk.id.hex(), 0, len(text))]
+    return reopened(first), snapshot(extents, imported=imported)
 
 
-def snapshot(manifest: list[Extent]) -> Snapshot:
-    return Snapshot(time=NOW, host="h", source="volume:v", run="r", manifest=manifest)
+def snapshot(manifest: list[Extent], *, imported: bool = False) -> Snapshot:
+    return Snapshot(
+        time=NOW, host="h", source="volume:v", run="r", imported=imported, manifest=manifest
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,17 +142,62 @@ def snapshot(manifest: list[Extent]) -> Snapshot:
     ],
     ids=str,
 )
-def test_a_record_that_contradicts_its_header_is_damage(change):
+def test_a_record_of_an_import_that_contradicts_its_header_is_damage(change):
     with pytest.raises(IntegrityError, match="contradicts its tar header"):
-        survey(*rewritten(lambda _: change), Selection())
+        survey(*rewritten(lambda _: change, imported=True), Selection())
 
 
+LIES = {
+    "path": header(b"./elsewhere", size=5),
+    "symlink": header(b"./d/a", b"2", link=b"/etc"),
+    "link": header(b"./d/a", b"1", link=b"./"),
+    "size": header(b"./d/a", size=512),
+    "up": header(b"../d/a", size=5),
+    "absolute": header(b"/d/a", size=5),
+    "nameless": header(b"", size=5),
+    "extended": extended((b"path", b"elsewhere")) + header(b"./d/a", size=5),
+    "one more": header(b"./d/a", size=5) + header(b"./d/b", b"2", link=b"/etc"),
+}
+"""Headers in the place of that of d/a."""
+
+
+@pytest.mark.parametrize("head", LIES.values(), ids=LIES)
+def test_a_header_of_a_capture_that_contradicts_its_record_is_never_handed_out(head):
+    """It is not decoded before anything is written, but before it is written itself."""
+    spoilt = rewritten(lambda _: {"head": head_to_text(head)})
+    written: list[bytes] = []
+
+    with pytest.raises(IntegrityError, match="the record of d/a contradicts its tar header"):
+        written.extend(map(bytes, selection(survey(*spoilt, Selection()))))
+
+    assert head not in b"".join(written)
+
+
+def test_a_header_behind_the_header_is_refused_in_an_import_too():
+    spoilt = rewritten(lambda _: {"head": head_to_text(LIES["one more"])}, imported=True)
+
+    with pytest.raises(IntegrityError, match="the record of d/a contradicts its tar header"):
+        survey(*spoilt, Selection())
+
+
+@pytest.mark.parametrize("imported", [False, True])
 @pytest.mark.parametrize("head", ["", "x", "\ue200", "\u0100"], ids=ascii)
-def test_a_head_that_is_none_is_an_error(head):
+def test_a_head_that_is_none_is_an_error(head, imported):
     with pytest.raises(Exception, match=r"\w") as refused:
-        survey(*rewritten(lambda _: {"head": head}), Selection())
+        list(
+            selection(survey(*rewritten(lambda _: {"head": head}, imported=imported), Selection()))
+        )
 
     assert "BackupError" in {kind.__name__ for kind in type(refused.value).__mro__}
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("../x", 'has a ".." component'), ("/x", "is absolute"), ("", "would replace the root")],
+)
+def test_a_record_of_a_capture_that_leads_out_is_refused_whatever_its_header_says(path, why):
+    with pytest.raises(UnsafeArchive, match=why):
+        survey(*rewritten(lambda _: {"path": path}), Selection())
 
 
 def test_extents_that_do_not_add_up_to_the_body_are_damage():
