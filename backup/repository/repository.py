@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ from backup.repository.snapshot import Recorded, Snapshot
 from backup.repository.tables import Tables
 from backup.repository.timing import Clock
 from backup.repository.writer import Group, Writer
-from transports.errors import ObjectNotFound
+from transports.errors import ObjectNotFound, TransportError
 from transports.store import Store
 
 SHORT_ID: Final = 10
@@ -179,7 +180,8 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
     """Make a repository on a store that has none; without a password it is not encrypted.
 
     The descriptor is put last: a store without it is no repository, so a run that dies before
-    leaves nothing that a second `create` would stumble over. Raises RepositoryExists.
+    leaves nothing that a second `create` would stumble over; the key that it left is removed where
+    that is allowed. Raises RepositoryExists.
     """
     store.create()
     try:
@@ -190,6 +192,7 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
         raise RepositoryExists(f"there is a repository at {store.url} already")
     _refuse_foreign(store)
     recovery.put(store)
+    orphans = [info.name for info in store.list(KEYS)]  # there is no repository that they open
     now = now or utc_now()
     repository_id = os.urandom(32).hex()
     cipher: descriptors.Cipher = "none" if password is None else "aes-256-gcm"
@@ -203,6 +206,9 @@ def create(store: Store, password: str | None, *, now: datetime | None = None) -
         store.put(object_name(KEYS, opened_by), data)
     descriptor = Descriptor(repository_id, now, cipher).signed(keys.descriptor_key)
     store.put(DESCRIPTOR, descriptors.encode(descriptor))
+    with suppress(TransportError):
+        for name in orphans:
+            store.delete(name)
     return Repository(store, descriptor, keys, opened_by)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from backup.errors import RepositoryExists
 from backup.repository import create, open_repository
+from backup.repository.names import KEYS
 from tests.faults import (
     Fault,
     FaultyStore,
@@ -53,6 +54,7 @@ def put(store: FileStore, objects: dict[str, bytes]) -> None:
     [
         *((fault, None) for fault in FAULTS),
         (Fault.ERROR, PASSWORD),
+        (Fault.LOST_REPLY, PASSWORD),
     ],
     ids=str,
 )
@@ -79,6 +81,7 @@ def made_again(directory: Path, password: str | None) -> None:
     repository = open_repository(FileStore(directory), password)
     assert content(repository) == {}
     assert checked(repository).damages == []
+    assert len(list(repository.store.list(KEYS))) == (0 if password is None else 1)
 
 
 @pytest.mark.parametrize("kind", MAKERS)
