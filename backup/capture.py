@@ -9,7 +9,6 @@ With a parent, only what changed since is named to tar (`delta` decides); the pa
 rest go into the new manifest as they are. Where nothing changed, tar does not run at all.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from backup import complaints
 from backup.blocks import Blocks
 from backup.delta import Kept, compared
 from backup.engine import Helper, Stream
@@ -53,9 +53,6 @@ _TAR_ENDED_WELL: Final = (0, 1)
 """1: some files changed while they were read, or vanished; each is named."""
 _TELL_SIZE: Final = 1 << 20
 _TELL_ENTRIES: Final = 50
-_SAID: Final = re.compile(r"(?:\S*/)?tar: (?P<path>(?:\\.|[^\\:])+): (?P<text>.+)")
-_ESCAPED: Final = re.compile(r"\\([0-7]{3}|.)")
-_SHORT: Final = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 _GONE: Final = "it vanished, or could not be read, while it was captured"
 
 
@@ -184,12 +181,13 @@ def _read(
 ) -> None:
     spool, scan, where = scanned
     left_out: list[Listed] = []
-    said = ""
+    said: dict[bytes, str] = {}
     records = _keeping(spool.entries(), recorder)
     if scan.to_read:
         said = _read_changed(helper, (spool, where), records, left_out, recorder, on_event)
     left_out.extend(records)
-    for path, text in sorted(_reasons(left_out, said).items()):
+    missing = {record.path: unfit(record) or _GONE for record in left_out}
+    for path, text in sorted((scan.notes | missing | said).items()):
         recorder.note(path, text)
         on_event(Noted(subject, path, text))
     recorder.add(end_of_archive())
@@ -211,8 +209,8 @@ def _read_changed(
     left_out: list[Listed],
     recorder: Recorder,
     on_event: OnEvent,
-) -> str:
-    """Read what changed; return what tar said."""
+) -> dict[bytes, str]:
+    """Read what changed; return what tar complained of."""
     spool, where = scanned
     specials = _Specials()
     told = (0, 0)
@@ -226,7 +224,7 @@ def _read_changed(
             if recorder.read - told[0] >= _TELL_SIZE or recorder.entries - told[1] >= _TELL_ENTRIES:
                 told = _advanced(recorder, told, on_event)
         _advanced(recorder, told, on_event)
-    return stream.stderr
+    return complaints.of_tar(stream)
 
 
 def _advanced(recorder: Recorder, told: tuple[int, int], on_event: OnEvent) -> tuple[int, int]:
@@ -260,23 +258,3 @@ class _Specials:
         if first is entry.path:
             return entry
         return next(split((linked(entry.head, first),)))
-
-
-def _reasons(left_out: Iterable[Listed], stderr: str) -> dict[bytes, str]:
-    """Return why entries are missing, or are not as they should be, by path."""
-    reasons = {record.path: unfit(record) or _GONE for record in left_out}
-    for line in stderr.splitlines():
-        said = _SAID.match(line)
-        if said and "socket ignored" not in line:
-            reasons[_unquoted(said["path"])] = f"tar: {said['text'].removeprefix('Warning: ')}"
-    return reasons
-
-
-def _unquoted(name: str) -> bytes:
-    """Return the path that tar shows in its quoting style "escape"."""
-    plain = _ESCAPED.sub(lambda escape: _character(escape[1]), name)
-    return relative(plain.encode("latin-1", "replace"))
-
-
-def _character(escape: str) -> str:
-    return chr(int(escape, 8)) if escape.isdigit() else _SHORT.get(escape, escape)

@@ -6,7 +6,8 @@ stored; every other one is read again. Three rules keep that honest:
 
 - A ctime at or after the moment when the parent began to look (less a margin) proves nothing: the
   entry may have changed again within the same tick of the clock. `Parent.trusted_ns` is the bound.
-- What the parent has a note about was not captured as it should be, and is read again.
+- What the parent has a note about was not captured as it should be, and is read again; a note about
+  the root may stand for anything.
 - Names of one inode stand or fall together: a hard link is stored as a pointer to the first name,
   so if one of them is new, changed or gone, all are read again.
 """
@@ -102,9 +103,11 @@ class Delta:
 
     def decide(self, listed: Iterable[Listed]) -> Iterator[Decided]:
         """Decide about each record of a listing, in order."""
+        trusted = b"" not in self.parent.noted
         members = (stored for stored in self.parent.members if stored.member.kind not in "gz")
         for known, record in paired(members, listed):
-            lines = known.lines if known and record and self._same(record, known) else b""
+            same = trusted and known and record and self._same(record, known)
+            lines = known.lines if known and same else b""
             if not lines:
                 self._break(known, record)
             if record:

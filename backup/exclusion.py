@@ -31,8 +31,9 @@ class Exclusion:
         return bool(self.patterns) or self.caches or self.larger_than is not None
 
     def described(self) -> list[str]:
-        """Return the rules as a snapshot records them."""
-        rules = list(self.patterns)
+        """Return the rules as a snapshot records them: what is no UTF-8 in them is escaped."""
+        written = (pattern.encode("utf-8", "surrogateescape") for pattern in self.patterns)
+        rules = [pattern.decode("utf-8", "backslashreplace") for pattern in written]
         if self.caches:
             rules.append("--exclude-caches")
         if self.larger_than is not None:

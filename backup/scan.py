@@ -7,12 +7,12 @@ run that is killed must leave none behind.
 import marshal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
-from backup import listing
+from backup import complaints, listing
 from backup.delta import Decided, Delta, Kept, Parent, alone
 from backup.engine import Helper
 from backup.exclusion import Sieve
@@ -79,7 +79,10 @@ def place(helper: Helper, path: str) -> Place:
 
 @dataclass(slots=True)
 class Scan:
-    """What was found. `size` is in bytes, and that of the files to read; `entries` are all."""
+    """What was found. `size` is in bytes, and that of the files to read; `entries` are all.
+
+    `notes` say of paths why what is below them is not among the entries.
+    """
 
     size: int = 0
     entries: int = 0
@@ -88,6 +91,7 @@ class Scan:
     deleted: int = 0
     excluded: int = 0
     excluded_size: int = 0
+    notes: dict[bytes, str] = field(default_factory=dict)
 
 
 class Spool:
@@ -108,15 +112,17 @@ class Spool:
     def fill(self, helper: Helper, where: Place, sieve: Sieve, parent: Parent | None) -> Scan:
         """List a volume and decide about each entry. Raises IntegrityError: the parent's."""
         delta = Delta(parent) if parent else None
+        scan = Scan()
         argv = ["find", where.path, "-xdev", "-printf", listing.FORMAT]
         with helper.reading(argv, ok=(0, 1)) as stream:
             scratch = Path(tempfile.gettempdir())
             found = listing.ordered(stream, directory=scratch)
             if where.prefix:
                 found = (each._replace(path=where.prefix + each.path) for each in found)
-            kept = sieve.kept(found)
+            kept = _within(sieve.kept(found), scan)
             self._write(delta.decide(kept) if delta else ((record, b"") for record in kept))
-        scan = Scan(excluded=sieve.entries, excluded_size=sieve.size)
+        scan.notes |= complaints.of_find(stream, where.path)
+        scan.excluded, scan.excluded_size = sieve.entries, sieve.size
         if delta:
             self._stands = delta.stands
             scan.deleted = delta.deleted
@@ -176,6 +182,18 @@ class Spool:
             self._names.write((entry.path or b".") + b"\0")
             scan.to_read += 1
             scan.size += entry.size if entry.kind == "f" else 0
+
+
+def _within(listed: Iterable[Listed], scan: Scan) -> Iterator[Listed]:
+    """Note where another file system begins, for find lists nothing below."""
+    device = None
+    for record in listed:
+        if record.dev != device:
+            if device is None:
+                device = record.dev
+            elif record.kind == "d":
+                scan.notes[record.path] = "another file system is mounted there, and not captured"
+        yield record
 
 
 def _items(decided: Iterable[Decided]) -> Iterator[_Item]:

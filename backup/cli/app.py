@@ -138,6 +138,8 @@ def options(  # noqa: PLR0913  one parameter a global option
         host, repository, password_file, helper_image, Voice(as_json=as_json, level=level)
     )
     if ctx.invoked_subcommand is None:
+        if any(ctx.params.values()):
+            raise UsageError("no command is given", hint="`voltar --help` shows them")
         print(_WELCOME)
         raise typer.Exit
 
@@ -156,7 +158,9 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if word == "--":
             rest += [word, *left]
             break
-        if word in _VALUED and left:
+        if word in _VALUED:
+            if not left:
+                return [*front, word], []  # for the parser to complain of
             front += [word, left.pop(0)]
         elif word == "--read-data":
             amount = left.pop(0) if left and left[0][:1].isdigit() else check.READ_ALL

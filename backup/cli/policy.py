@@ -61,8 +61,10 @@ def parse_tags(texts: Sequence[str] | None) -> tuple[frozenset[str], ...]:
 def demand_tags(tags: Sequence[str]) -> None:
     """Raise UsageError for what cannot be a tag: options take several, with commas between them."""
     for tag in tags:
-        if not tag or "," in tag:
-            raise UsageError(f"{tag!r} is no tag: one has a letter at least, and no comma")
+        if not tag or "," in tag or tag != tag.encode(errors="replace").decode():
+            raise UsageError(
+                f"{tag!r} is no tag: one has a letter at least, no comma, and is UTF-8"
+            )
 
 
 def time_text(time: datetime) -> str:

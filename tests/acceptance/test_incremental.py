@@ -265,13 +265,14 @@ def test_what_is_excluded_is_counted_and_not_stored(
 
 
 def test_patterns_come_from_files_and_bad_ones_are_refused(
-    voltar: Voltar, filled: Filled, tmp_path: Path
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], tmp_path: Path
 ):
     volume = filled({"a": b"1", "b": b"2"})
     patterns = tmp_path / "patterns"
-    patterns.write_text("# what can be made again\nb\n")
+    patterns.write_bytes(b"# what can be made again\nb\ncaf\xe9\n")
+    (place(volume) / os.fsdecode(b"caf\xe9")).touch()
 
-    assert saved(voltar, volume, "--exclude-file", str(patterns))["excluded"] == 1
+    assert saved(voltar, volume, "--exclude-file", str(patterns))["excluded"] == 2
     for options in (
         ["--exclude", "!"],
         ["--exclude-file", str(tmp_path / "none")],

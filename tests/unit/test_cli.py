@@ -127,6 +127,7 @@ def test_subclasses_have_the_code_of_the_nearest_class():
         ("ls x -- --json", "", "ls x -- --json"),
         ("ls -q x -- -v -q", "-q", "ls x -- -v -q"),
         ("restore x --to y --verify full", "", "restore x --to y --verify full"),
+        ("check -r", "-r", ""),
         ("", "", ""),
     ],
 )
@@ -155,6 +156,13 @@ def test_without_arguments_it_says_where_to_start(capsys):
     assert run([]) == 0
 
     assert "voltar init" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", ["-r /x", "--json", "check -r", "prune --password-file"])
+def test_options_without_a_command_or_a_value_are_no_success(words, capsys):
+    assert run(words.split()) == 2
+
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -107,6 +107,12 @@ def test_a_ctime_of_the_parents_own_time_proves_nothing(ctime, again):
     assert decided(now, map(stored, now))[0] == again
 
 
+def test_a_note_about_the_root_may_stand_for_anything():
+    now = [listed(b"", kind="d"), listed(b"a"), listed(b"b")]
+
+    assert decided(now, map(stored, now), noted={b""})[0] == [b"", b"a", b"b"]
+
+
 def test_what_the_parent_noted_is_read_again():
     now = [listed(b"a"), listed(b"b")]
 

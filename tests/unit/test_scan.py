@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from backup.delta import Kept, Parent
-from backup.exclusion import NOTHING, Sieve
+from backup.exclusion import NOTHING, Exclusion, Sieve
 from backup.listing import Listed
 from backup.repository import Stored
 from backup.scan import Place, Scan, Spool, place
@@ -23,14 +23,27 @@ ROOT = Place(NOW, "/v", "/v", b"", timedelta(seconds=2))
 
 
 @dataclass
-class Finder:
-    """Stands for a helper: what its find prints."""
+class Printed:
+    """Stands for a stream: what find printed, and what it complained of."""
 
     records: Sequence[Listed]
+    stderr: str = ""
+    dropped: int = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(printed, self.records)
+
+
+@dataclass
+class Finder:
+    """Stands for a helper that runs find."""
+
+    records: Sequence[Listed]
+    stderr: str = ""
 
     @contextmanager
-    def reading(self, *_: object, **__: object) -> Iterator[Iterator[bytes]]:
-        yield map(printed, self.records)
+    def reading(self, *_: object, **__: object) -> Iterator[Printed]:
+        yield Printed(self.records, self.stderr)
 
 
 @dataclass
@@ -74,6 +87,33 @@ def test_without_a_parent_everything_is_to_be_read():
         assert list(spool.entries()) == now
         assert names(spool) == [b".", b"a"]
     assert (scan.entries, scan.to_read, scan.size, scan.sockets) == (3, 2, 5, 1)
+
+
+def test_directories_that_could_not_be_looked_into_are_noted():
+    now = [listed(b"", kind="d"), listed(b"a", kind="d")]
+
+    with Spool() as spool:
+        finder: Any = Finder(now, stderr="find: '/v/a': Input/output error\n")
+        scan = spool.fill(finder, ROOT, Sieve(NOTHING), None)
+
+    assert scan.notes == {b"a": "find: Input/output error"}
+
+
+def test_where_another_file_system_begins_is_noted_unless_it_is_excluded():
+    now = [
+        listed(b"", kind="d"),
+        listed(b"a", kind="d")._replace(dev=7),
+        listed(b"b", kind="d")._replace(dev=8),
+        listed(b"c", kind="d"),
+        listed(b"d")._replace(dev=7),
+    ]
+
+    with Spool() as spool:
+        finder: Any = Finder(now)
+        scan = spool.fill(finder, ROOT, Sieve(Exclusion(patterns=["/b/"])), None)
+
+    assert list(scan.notes) == [b"a"]
+    assert "another file system" in scan.notes[b"a"]
 
 
 def test_entries_that_are_kept_come_in_runs():
