@@ -2,8 +2,9 @@
 
 What indexes say never changes, so each is fetched once and kept. The file is a cache and nothing
 more: `refresh` goes by what the store lists; every table carries a checksum; and whatever SQLite
-complains about ends with an empty file, filled again. Rows that are lost make a chunk look absent,
-never present: who misses one calls `discard` before believing it.
+complains about, or hands out that was never put in, ends with an empty file, filled again. Rows
+that are lost make a chunk look absent, never present: who misses one calls `discard` before
+believing it.
 
 Several processes may use one file. Rows are only added by what a store's object says, and deleted
 where an object is gone; a process that is missing rows because another deleted them is in the same
@@ -17,6 +18,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from operator import index
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -37,6 +39,9 @@ _FETCHERS: Final = 8
 _RECORD: Final = struct.Struct(f"<{CHUNK_ID_SIZE}sQII")
 _HEAD: Final = struct.Struct(f"<32s{ENVELOPE_SIZE}sQ")
 _PREFIX: Final = struct.Struct("<q")
+_SPOILT: Final = (sqlite3.Error, ValueError, TypeError, struct.error)
+"""What a spoilt file leads to. SQLite's own messages may hold parts of it, and be no UTF-8."""
+_LATEST_S: Final = 1e11
 _SCHEMA: Final = f"""
     PRAGMA user_version = {_VERSION};
     CREATE TABLE objects (id TEXT PRIMARY KEY, time REAL NOT NULL) WITHOUT ROWID;
@@ -108,30 +113,32 @@ class Tables:
 
     def listed(self) -> list[Listed]:
         """Return all packs that an index lists."""
-        found = self._done(
-            lambda: self._database.execute(
-                "SELECT packs.id, packs.size, length(packs.data), min(objects.time) FROM packs"
-                " JOIN listing ON listing.pack = packs.number"
-                " JOIN objects ON objects.id = listing.object GROUP BY packs.number"
-            ).fetchall()
+        return self._done(self._listed)
+
+    def _listed(self) -> list[Listed]:
+        rows = self._database.execute(
+            "SELECT packs.id, packs.size, length(packs.data), min(objects.time) FROM packs"
+            " JOIN listing ON listing.pack = packs.number"
+            " JOIN objects ON objects.id = listing.object GROUP BY packs.number"
         )
         return [
-            Listed(PackId(pack), size, (length - _HEAD.size) // _RECORD.size, since)
-            for pack, size, length, since in found
+            Listed(PackId(pack), index(size), (length - _HEAD.size) // _RECORD.size, _time(since))
+            for pack, size, length, since in rows
         ]
 
     def objects(self) -> dict[str, tuple[float, set[PackId]]]:
         """Return, by the id of an index object, its time (see Listed) and what it lists."""
+        return self._done(self._objects)
+
+    def _objects(self) -> dict[str, tuple[float, set[PackId]]]:
         found: dict[str, tuple[float, set[PackId]]] = {}
-        rows = self._done(
-            lambda: self._database.execute(
-                "SELECT objects.id, objects.time, packs.id FROM objects"
-                " LEFT JOIN listing ON listing.object = objects.id"
-                " LEFT JOIN packs ON packs.number = listing.pack"
-            ).fetchall()
+        rows = self._database.execute(
+            "SELECT objects.id, objects.time, packs.id FROM objects"
+            " LEFT JOIN listing ON listing.object = objects.id"
+            " LEFT JOIN packs ON packs.number = listing.pack"
         )
         for object_id, time, pack in rows:
-            packs = found.setdefault(object_id, (time, set()))[1]
+            packs = found.setdefault(object_id, (_time(time), set()))[1]
             if pack is not None:
                 packs.add(PackId(pack))
         return found
@@ -149,9 +156,11 @@ class Tables:
         return [place for data, checksum in rows for place in _found(data, checksum, chunk)]
 
     def blobs(self, pack: PackId) -> int:
-        """Return how many bytes of a pack are blobs; 0 where no index says."""
+        """Return how many bytes of a pack are blobs. Raises IntegrityError where no index says."""
         table = self.table(pack)
-        return sum(blob.length for blob in table.blobs) if table else 0
+        if table is None:
+            raise IntegrityError(f"what an index said of pack {pack[:16]} is lost")
+        return sum(blob.length for blob in table.blobs)
 
     def table(self, pack: PackId) -> PackTable | None:
         """Return what a pack holds, as far as an index says so."""
@@ -160,7 +169,7 @@ class Tables:
                 "SELECT data, checksum FROM packs WHERE id = ?", (pack,)
             ).fetchone()
         )
-        if row is None or digest(row[0]) != row[1]:
+        if row is None or not _whole(*row):
             return None
         return _table(row[0])
 
@@ -179,7 +188,7 @@ class Tables:
         with self._lock:
             try:
                 return work()
-            except sqlite3.Error:
+            except _SPOILT:
                 self._reopen(None)
             try:
                 if work != self._refresh:
@@ -273,8 +282,10 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     for place in (path, path) if path is not None else ():
         try:
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if place.is_symlink():  # to a file of somebody's that is none of ours
+                place.unlink()
             return _prepared(place)
-        except sqlite3.Error:
+        except _SPOILT:
             _remove(place)
         except OSError:
             break
@@ -300,6 +311,13 @@ def _prepared(path: Path | None) -> sqlite3.Connection:
                 raise sqlite3.DatabaseError(f"a cache of version {version}")
         undo.pop_all()
     return database
+
+
+def _time(seconds: float) -> float:
+    """Return a time of the file, which must be one. Raises ValueError, TypeError."""
+    if not 0 <= seconds < _LATEST_S:
+        raise ValueError(f"{seconds} is no time")
+    return seconds
 
 
 def _remove(path: Path) -> None:
@@ -330,12 +348,19 @@ def _prefixes(data: bytes) -> Iterator[int]:
         yield _PREFIX.unpack_from(data, at)[0]
 
 
-def _found(data: bytes, checksum: str, chunk: ChunkId) -> Iterator[Place]:
+def _whole(data: object, checksum: str) -> bool:
+    """Tell whether a row has a table as it was put in; the types of values are the file's, too."""
+    return isinstance(data, bytes) and digest(data) == checksum
+
+
+def _found(data: object, checksum: str, chunk: ChunkId) -> Iterator[Place]:
     """Yield the place of a chunk in a packed table, if the table is right and has it."""
+    if not isinstance(data, bytes):
+        return
     at = data.find(chunk, _HEAD.size)
     while at >= 0 and (at - _HEAD.size) % _RECORD.size:
         at = data.find(chunk, at + 1)  # bytes of two records that happen to look like it
-    if at >= 0 and digest(data) == checksum:
+    if at >= 0 and _whole(data, checksum):
         pack, envelope, size = _HEAD.unpack_from(data)
         _, offset, length, plain = _RECORD.unpack_from(data, at)
         blob = Blob(chunk.hex(), offset, length, plain)

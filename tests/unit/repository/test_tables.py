@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from backup.repository import Group, index
+from backup.repository import Group, index, prune_repository
 from backup.repository.manifest import Extent
 from tests.memory_store import MemoryStore
-from tests.saved import MAKERS, NOW, chunks_of, reopened
+from tests.saved import MAKERS, NOW, chunks_of, reopened, save
+from tests.tars import END, header, padded
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -175,6 +176,58 @@ def test_rows_that_lie_are_not_believed(repository, tmp_path, lie):
         found = reading.find(chunk)
         assert found is None or repository.readings.find(chunk) == found
     assert [read(again, chunk) for chunk in chunks] == [noise(1), noise(2)]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.write_bytes(
+            file.read_bytes().replace(b"TABLE chunks", b"TABLE \xff\xfeunks")
+        ),
+        lambda file: told(file, "UPDATE objects SET time = 'soon'"),
+        lambda file: told(file, "UPDATE objects SET time = 1e300"),
+        lambda file: told(file, "UPDATE packs SET size = 'large'"),
+        lambda file: told(file, "UPDATE packs SET checksum = 'no'"),
+        lambda file: told(file, "UPDATE packs SET data = 7"),
+    ],
+    ids=["schema", "time", "late", "size", "checksum", "data"],
+)
+def test_prune_decides_the_same_whatever_the_file_says(repository, tmp_path, spoil):
+    mine = cached(repository, tmp_path)
+    for number in range(3):
+        write(mine, number, number + 100)
+    save(mine, [header(b"file", size=900) + padded(noise(7)[:900]) + END])
+    gc.collect()
+    spoil(file_of(repository, tmp_path))
+
+    assert decided(cached(repository, tmp_path)) == decided(repository)
+
+
+def told(file, statement):
+    with sqlite3.connect(file) as database:
+        database.execute(statement)
+    database.close()
+
+
+def decided(repository):
+    """What a prune would do, and what indexes it finds."""
+    pruned = prune_repository(repository, lambda _: None, dry_run=True)
+    objects = repository.tables.objects()
+    return pruned, {name: (time, len(packs)) for name, (time, packs) in objects.items()}
+
+
+def test_a_link_to_a_file_of_somebody_is_replaced(repository, tmp_path):
+    (chunk,) = write(repository, 1)
+    other = tmp_path / "mine.txt"
+    other.touch(mode=0o644)
+    file = file_of(repository, tmp_path)
+    file.parent.mkdir(parents=True)
+    file.symlink_to(other)
+
+    assert chunk in cached(repository, tmp_path).readings.current()
+
+    assert (other.stat().st_size, other.stat().st_mode & 0o777) == (0, 0o644)
+    assert not file.is_symlink()
 
 
 def test_a_chunk_that_is_missed_is_looked_for_on_the_store_once(repository, tmp_path):
