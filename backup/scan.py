@@ -79,7 +79,10 @@ def place(helper: Helper, path: str) -> Place:
 
 @dataclass(slots=True)
 class Scan:
-    """What was found. `size` is in bytes, and that of the files to read; `entries` are all."""
+    """What was found. `size` is in bytes, and that of the files to read; `entries` are all.
+
+    `said` is what find complained of.
+    """
 
     size: int = 0
     entries: int = 0
@@ -88,6 +91,7 @@ class Scan:
     deleted: int = 0
     excluded: int = 0
     excluded_size: int = 0
+    said: str = ""
 
 
 class Spool:
@@ -116,7 +120,7 @@ class Spool:
                 found = (each._replace(path=where.prefix + each.path) for each in found)
             kept = sieve.kept(found)
             self._write(delta.decide(kept) if delta else ((record, b"") for record in kept))
-        scan = Scan(excluded=sieve.entries, excluded_size=sieve.size)
+        scan = Scan(excluded=sieve.entries, excluded_size=sieve.size, said=stream.stderr)
         if delta:
             self._stands = delta.stands
             scan.deleted = delta.deleted

@@ -23,14 +23,26 @@ ROOT = Place(NOW, "/v", "/v", b"", timedelta(seconds=2))
 
 
 @dataclass
+class Printed:
+    """Stands for the stream of a find."""
+
+    records: Sequence[Listed]
+    stderr: str
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(printed, self.records)
+
+
+@dataclass
 class Finder:
     """Stands for a helper: what its find prints."""
 
     records: Sequence[Listed]
+    said: str = ""
 
     @contextmanager
-    def reading(self, *_: object, **__: object) -> Iterator[Iterator[bytes]]:
-        yield map(printed, self.records)
+    def reading(self, *_: object, **__: object) -> Iterator[Printed]:
+        yield Printed(self.records, self.said)
 
 
 @dataclass
@@ -114,6 +126,15 @@ def test_many_entries_to_be_read_come_back_in_order():
         filled(spool, now, [])
 
         assert list(spool.entries()) == now
+
+
+def test_what_find_could_not_look_at_is_known():
+    finder: Any = Finder([listed(b"", kind="d")], "find: '/v/a': Input/output error\n")
+
+    with Spool() as spool:
+        scan = spool.fill(finder, ROOT, Sieve(NOTHING), None)
+
+    assert scan.said == "find: '/v/a': Input/output error\n"
 
 
 def test_names_of_one_file_are_kept_together():
