@@ -4,6 +4,7 @@ import mmap
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,34 @@ def test_what_did_not_change_is_not_read_and_yet_recorded(
     assert content(copy) == content(volume)
 
 
+def peak(voltar: Voltar, volume: str) -> int:
+    """Back a volume up; return the most memory that it took, in bytes."""
+    running = voltar.start("backup", volume, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(running.process.pid, 0)
+    running.process.returncode = os.waitstatus_to_exitcode(status)
+    assert running.process.returncode == 0
+    return used.ru_maxrss * 1024
+
+
+def test_memory_does_not_grow_with_the_number_of_files(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], tmp_path: Path
+):
+    """docs/benchmarks.md has what a million take, with Argon2's memory."""
+    bare = voltar.changed(repository=tmp_path / "bare", password=None)
+    bare("init", "--no-encryption")
+    few, many = filled({f"{n}": b"%d" % n for n in range(100)}), filled()
+    for number in range(100):
+        directory = place(many) / f"{number}"
+        fill(directory, {f"{n}": b"%d" % n for n in range(1000)})
+    least = peak(bare, few)
+
+    first = peak(bare, many)
+    (place(many) / "0/0").unlink()
+    second = peak(bare, many)
+
+    assert max(first, second) < least + 55e6 < 170e6
+
+
 def test_only_what_changed_is_read(
     voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
 ):
@@ -121,13 +150,19 @@ def test_a_parent_may_be_of_another_source_and_harms_nothing(
     assert saved(voltar, other)["parent"] == told["id"]
 
 
-def test_a_parent_is_for_one_source_and_must_be_there(voltar: Voltar, filled: Filled):
+def test_a_parent_is_for_one_source_and_must_be_a_capture(
+    voltar: Voltar, filled: Filled, tmp_path: Path
+):
     volume, other = filled(), filled()
     parent = saved(voltar, volume)["id"]
 
     assert "one source" in voltar("backup", volume, other, "--parent", parent, code=2).err
     assert voltar("backup", volume, "--parent", "ffffffff", code=1).err
-    voltar("forget", parent)
+    voltar("export", parent, "-o", tmp_path / "a.tar")
+    voltar("import", tmp_path / "a.tar", "--as", "volume:imported")
+    imported = voltar("backup", volume, "--parent", "volume:imported", code=2)
+    assert "was imported" in imported.err
+    voltar("forget", parent, voltar.ask("snapshots")[-1]["id"])
     assert "was forgotten" in voltar("backup", volume, "--parent", parent, code=1).err
     assert voltar.ask("snapshots") == []
 
