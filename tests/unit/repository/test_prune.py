@@ -297,10 +297,73 @@ def test_a_backup_whose_packs_are_gone_is_not_committed(life):
         life.later()
         life.prune()
         snapshot = with_manifest_of(recorded, life.now)
-        with pytest.raises(TooLate, match="volume:data took so long"):
+        with pytest.raises(TooLate, match="took so long that what it relied on is deleted"):
             slow.commit(snapshot, writer)
 
     assert life.repository.snapshot_ids() == []
+
+
+def slow_to_put(life, monkeypatch, meanwhile):
+    """A repository where a snapshot gets to the store after something else has happened."""
+
+    class Slow(MemoryStore):
+        def put(self, name, data):
+            if name.startswith("snapshots/"):
+                meanwhile()
+            super().put(name, data)
+
+    def seconds():
+        return (life.now - NOW).total_seconds()
+
+    monkeypatch.setattr("backup.repository.actor.time.monotonic", seconds)
+    slow = life.again()
+    slow.store = Slow()
+    slow.store.create()
+    slow.store.objects = life.repository.store.objects
+    return slow
+
+
+def test_a_snapshot_that_got_there_too_late_stops_no_prune_for_good(life, monkeypatch):
+    """Its packs were deleted before it came, and it will never be whole."""
+
+    def pruned_twice():
+        life.prune()
+        life.later()
+        life.prune()
+
+    stays, gone = life.save(2), life.forgotten(1)
+    slow = slow_to_put(life, monkeypatch, pruned_twice)
+    snapshot = with_manifest_of(slow.snapshot(gone), life.now)
+
+    with pytest.raises(TooLate, match="what it relied on is deleted"):
+        slow.commit(snapshot)
+
+    assert [each for each, _ in life.again().snapshots()] == [stays]
+    life.later()
+    life.prune()
+    assert life.again().snapshot_ids() == [stays]
+    life.sound()
+
+
+def test_a_snapshot_that_gets_there_too_late_each_time_is_forgotten(life, monkeypatch):
+    slow = slow_to_put(life, monkeypatch, life.later)
+    snapshot = with_manifest_of(slow.snapshot(life.save(1)), life.now)
+
+    with pytest.raises(TooLate, match="again and again"):
+        slow.commit(snapshot)
+
+    assert len(life.again().snapshot_ids()) == 2
+    assert len(life.again().snapshots()) == 1
+
+
+def test_a_snapshot_that_got_there_too_late_once_is_put_in_time(life, monkeypatch):
+    late = iter([DAY])
+    slow = slow_to_put(life, monkeypatch, lambda: life.later(next(late, timedelta(0))))
+    saved = life.save(1)
+
+    again = slow.commit(with_manifest_of(slow.snapshot(saved), life.now))
+
+    assert {each for each, _ in life.again().snapshots()} == {saved, again}
 
 
 @pytest.mark.parametrize("span", [GRACE - MARGIN - timedelta(seconds=1), GRACE - MARGIN])
