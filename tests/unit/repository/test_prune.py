@@ -432,7 +432,7 @@ def test_a_condemned_list_that_cannot_be_read_stops_prune_and_no_backup(life):
     life.save(1)
     life.repository.store.put("condemned/" + "1" * 64, b"rubbish")
 
-    with pytest.raises(IntegrityError, match="nothing was pruned: condemned/1111111111111111"):
+    with pytest.raises(IntegrityError, match="no pack was deleted: condemned/1111111111111111"):
         life.prune()
     saved = life.save(1, day=1)
 
@@ -450,7 +450,7 @@ def test_a_damaged_index_stops_prune_and_no_backup(life):
     (name,) = [n for n in life.repository.store.objects if n.startswith("index/")]
     life.repository.store.objects[name] = life.repository.store.objects[name][:-1]
 
-    with pytest.raises(IntegrityError, match="nothing was pruned: index/"):
+    with pytest.raises(IntegrityError, match="no pack was deleted: index/"):
         life.prune()
     saved = life.save(2, day=1)
     repository = life.again()
@@ -479,6 +479,19 @@ def test_a_snapshot_that_lacks_something_stops_prune_before_anything_is_deleted(
         life.prune()
 
     assert life.repository.store.objects == objects
+
+
+def test_a_prune_that_stops_has_buried_what_was_forgotten_and_does_not_deny_it(life):
+    stays, gone = life.save(1), life.forgotten(2)
+    damaged = f"snapshots/{stays}"
+    life.repository.store.objects[damaged] = life.repository.store.objects[damaged][:-1]
+    packs = life.kinds()["packs"]
+
+    with pytest.raises(IntegrityError, match=f"no pack was deleted: snapshot {stays[:10]} is"):
+        life.prune()
+
+    assert gone not in life.repository.snapshot_ids()
+    assert life.kinds()["packs"] == packs
 
 
 def needed(life, snapshot_id, name):
