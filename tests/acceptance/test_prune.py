@@ -52,7 +52,7 @@ def two(opened: Opened) -> tuple[SnapshotId, SnapshotId]:
     repository = opened(timedelta(days=3))
     gone = save(repository, tar(b"gone", os.urandom(SIZE)), number=0)
     stays = save(repository, tar(b"stays", os.urandom(SIZE)), number=1)
-    catalog.forget(repository, [gone], repository.clock())
+    catalog.forget(repository, [gone])
     return gone, stays
 
 

@@ -331,7 +331,7 @@ def test_an_object_that_cannot_be_read_is_damage_and_ends_no_check(error):
     store = Failing()
     repository = sealed(store)
     first, second = save(repository, [TAR]), save(repository, [OTHER], number=1)
-    catalog.forget(repository, [first], NOW)
+    catalog.forget(repository, [first])
     (recorded,) = [each for each in catalog.history(repository) if each.id == second]
     catalog.annotate(repository, recorded, NOW, pinned=True)
     list_id, data = sealed_objects.encode(repository.keys, "condemned", CondemnedRecord(NOW, []))

@@ -65,7 +65,7 @@ class Life:
         return save(self.again(), [tar(*numbers)], number=day)
 
     def forget(self, *ids):
-        catalog.forget(self.again(), ids, self.now)
+        catalog.forget(self.again(), ids)
 
     def forgotten(self, number):
         """Save a snapshot that was forgotten longer ago than it can be brought back."""
@@ -150,7 +150,7 @@ def test_a_pinned_snapshot_stays_though_it_was_forgotten(life):
     saved = life.save(1)
     life.forget(saved)
     marker = {n: d for n, d in life.repository.store.objects.items() if n.startswith("forgotten")}
-    catalog.unforget(life.again(), saved, life.now)
+    catalog.unforget(life.again(), saved)
     (recorded,) = catalog.history(life.again())
     catalog.annotate(life.again(), recorded, life.now, pinned=True)
     life.repository.store.objects |= marker
@@ -610,7 +610,7 @@ def test_prune_beside_a_local_cache_sees_what_others_did(life, tmp_path):
 
     gone = save(cached(), [tar(1)], number=0)
     stays = save(life.again(), [tar(2)], number=1)
-    catalog.forget(cached(), [gone], life.now)
+    catalog.forget(cached(), [gone])
     for _ in range(3):
         life.later()
         prune_repository(cached(), ignore)
