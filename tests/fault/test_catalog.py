@@ -21,7 +21,7 @@ from tests.faults import (
     dying,
     killed_at,
 )
-from tests.saved import NOW, checked, content, plain, reopened, save
+from tests.saved import NOW, at, checked, content, plain, reopened, save
 from tests.tars import END, header, padded
 from transports.errors import TransportError
 from transports.store.file import FileStore
@@ -35,11 +35,11 @@ def ids(repository: Repository) -> list[SnapshotId]:
 
 
 def forgotten(repository: Repository) -> None:
-    forget(repository, ids(repository)[:LAST], LATER)
+    forget(at(LATER, repository), ids(repository)[:LAST])
 
 
 def brought_back(repository: Repository) -> None:
-    unforget(repository, ids(repository)[FIRST], LATER)
+    unforget(at(LATER, repository), ids(repository)[FIRST])
 
 
 def pinned(repository: Repository) -> None:
@@ -74,7 +74,7 @@ def three(store: FileStore, act: Callable[[Repository], None]) -> Repository:
     for number in range(3):
         save(reopened(repository), [tar(number)], time=NOW + timedelta(minutes=number))
     if act is brought_back:
-        forget(repository, ids(repository)[:1], NOW)
+        forget(at(NOW, repository), ids(repository)[:1])
     return repository
 
 
