@@ -140,7 +140,7 @@ def test_max_unused_says_what_is_worth_copying(alone: Voltar, opened: Opened) ->
     both = header(b"gone", size=SIZE) + padded(files[0]) + tar(b"stays", files[1])[0]
     gone = save(repository, [both], number=0)
     stays = save(repository, tar(b"stays", files[1]), number=1)
-    catalog.forget(repository, [gone], repository.clock())
+    catalog.forget(repository, [gone])
 
     kept = [alone.summary("prune", "-n", "--max-unused", text) for text in ("unlimited", "90%")]
     copied = [alone.summary("prune", "-n", "--max-unused", text) for text in ("5%", "0", "100K")]
@@ -269,7 +269,7 @@ def test_a_prune_that_is_killed_is_done_again(
     assert alone.repository is not None
     repository = opened(timedelta(days=3))
     doomed = [save(repository, tar(b"%d" % n, os.urandom(2000)), number=n) for n in range(2, 200)]
-    catalog.forget(repository, doomed, repository.clock())
+    catalog.forget(repository, doomed)
     good = content(opened())
     snapshots = alone.repository / "snapshots"
     there = len(list(snapshots.iterdir()))
