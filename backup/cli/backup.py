@@ -15,7 +15,7 @@ from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
 from backup.exclusion import Exclusion, compiled
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
-from backup.lookup import find_snapshot
+from backup.lookup import Found, find_snapshot
 from backup.repository import SHORT_ID, Repository
 from backup.targets import Plan, plan
 
@@ -71,14 +71,13 @@ def backup(  # noqa: PLR0913  one parameter an option
         raise UsageError("--full compares with nothing, and --parent names what to compare with")
     demand_tags(tag or ())
     exclusion = _exclusion(exclude or (), exclude_file or (), exclude_caches, exclude_larger_than)
-    repository = context.open()
-    compared = find_snapshot(repository, parent) if parent else None
-    if compared and compared[1].imported:
-        raise UsageError(f"{parent} was imported, and lacks what a capture can be compared with")
-    wishes = Wishes(full, compared, exclusion, sorted(set(tag or ())))
+    opened = context.opening()
     with context.engine() as engine:
         run = new_run()
         context.tidy(engine, run)
+        repository = opened()
+        compared = _compared(repository, parent) if parent else None
+        wishes = Wishes(full, compared, exclusion, sorted(set(tag or ())))
         wanted = plan(
             engine, targets or (), everything=everything, keep_out=_keep_out(engine, repository)
         )
@@ -86,6 +85,13 @@ def backup(  # noqa: PLR0913  one parameter an option
     code = _summarise(context.voice, outcomes, run)
     if code:
         raise typer.Exit(code)
+
+
+def _compared(repository: Repository, parent: str) -> Found:
+    found = find_snapshot(repository, parent)
+    if found[1].imported:
+        raise UsageError(f"{parent} was imported, and lacks what a capture can be compared with")
+    return found
 
 
 def _exclusion(

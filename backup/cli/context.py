@@ -10,6 +10,8 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,14 +60,22 @@ class Context:
 
     def open(self) -> Repository:
         """Open the repository, asking for its password where it has one."""
+        return self.opening()()
+
+    def opening(self) -> Callable[[], Repository]:
+        """Begin to open the repository; the call that is returned waits for it, and raises.
+
+        To derive a key from a password takes as long as to reach the engine, on another core.
+        """
         store = self.store()
         encrypted = read_descriptor(store).sealed
         password = self.given_password()
         if encrypted and password is None:
             password = _prompt("password of the repository: ")
-        repository = open_repository(store, password)
-        repository.cache = _cache_directory()
-        return repository
+        with_thread = ThreadPoolExecutor(1, thread_name_prefix="voltar-open")
+        opened = with_thread.submit(_opened, store, password)
+        with_thread.shutdown(wait=False)
+        return opened.result
 
     def new_password(self) -> str:
         """Return the password for a new repository; asked for twice at a terminal."""
@@ -100,6 +110,12 @@ class Context:
         if directory is not None and (directory / CREDENTIAL).exists():
             return _read(directory / CREDENTIAL)
         return None
+
+
+def _opened(store: Store, password: str | None) -> Repository:
+    repository = open_repository(store, password)
+    repository.cache = _cache_directory()
+    return repository
 
 
 def _cache_directory() -> Path | None:

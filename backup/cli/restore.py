@@ -45,10 +45,11 @@ def restore(
     target is put back to what it was.
     """
     context: Context = ctx.obj
-    repository = context.open()
+    opened = context.opening()
     with context.engine() as engine:
         run = new_run()
         context.tidy(engine, run)
+        repository = opened()
         snapshot_id, found = find_snapshot(repository, snapshot, host=engine.name)
         into = target(engine, target_name(engine, to, found), found.volume, run)
         selection = Selection.of([os.fsencode(path) for path in paths or ()])

@@ -1,7 +1,6 @@
 """The connection to one engine: requests, replies as plain JSON, streams.
 
-docker-py carries the requests (sockets, TLS, API version); its higher layers are not used, for they
-drop every field that they do not model. JSON stops at the modules of this package.
+JSON stops at the modules of this package.
 """
 
 import json
@@ -12,21 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
-
-import docker  # type: ignore[import-untyped]
-import requests
 
 from backup.blocks import Blocks
 from backup.engine import wire
-from backup.engine.adapter import EngineAdapter
 from backup.engine.address import Address, locate
 from backup.engine.door import Declined, reaching
 from backup.errors import ConfigError, EngineError, NotOnEngine
 
+if TYPE_CHECKING:
+    import requests
+
 TIMEOUT_S = 60.0
-OLDEST_API = "1.24"
 PLANES = ("fifo", "attach")
 
 
@@ -51,7 +48,9 @@ class Engine:
         self.settings = settings
         self.url = address.url
         self.memory: dict[str, Any] = {}
-        self._api = _client(address, settings.api_version)
+        from backup.engine.client import client  # noqa: PLC0415  0.1 s to load, and not always needed
+
+        self._api = client(address, settings.api_version, TIMEOUT_S)
         self.api_version: str = self._api.api_version
         self.info: dict[str, Any] = self._facts()
         self._connected = time.monotonic()
@@ -145,7 +144,7 @@ class Engine:
         with reaching(self.address):
             return reply.json() if reply.content.strip() else None
 
-    def _request(self, method: str, path: str, **how: Any) -> requests.Response:
+    def _request(self, method: str, path: str, **how: Any) -> "requests.Response":
         url = f"{self._api.base_url}/v{self._api.api_version}{path}"
         with reaching(self.address):
             how.setdefault("timeout", TIMEOUT_S)
@@ -191,30 +190,7 @@ def _settings(helper_image: str | None, environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _client(address: Address, version: str | None) -> docker.APIClient:
-    """docker-py's client over our own connections, speaking the engine's version of the API."""
-    adapter = EngineAdapter(address)
-    try:
-        if version is None:
-            with reaching(address):
-                asking = _session(address, OLDEST_API, adapter)
-                version = str(asking.version(api_version=False)["ApiVersion"])
-        return _session(address, version, adapter)
-    except BaseException:
-        adapter.close()
-        raise
-
-
-def _session(address: Address, version: str, adapter: EngineAdapter) -> docker.APIClient:
-    """A client that says nothing yet. The environment's proxies and certificates are not for it."""
-    with reaching(address):
-        client = docker.APIClient(base_url="unix:///engine", version=version, timeout=TIMEOUT_S)
-    client.trust_env = False
-    client.mount(client.base_url, adapter)
-    return client
-
-
-def _message(reply: requests.Response) -> str:
+def _message(reply: "requests.Response") -> str:
     try:
         return str(reply.json()["message"])
     except (ValueError, KeyError, TypeError):

@@ -5,9 +5,6 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import docker.errors  # type: ignore[import-untyped]
-import requests.exceptions
-
 from backup.engine.address import Address
 from backup.errors import EngineError, EngineUnavailable
 
@@ -22,7 +19,6 @@ _KNOWN: tuple[tuple[type[BaseException], str, str | None], ...] = (
     (ConnectionRefusedError, "nothing listens there", "start the engine (systemctl start docker)"),
     (socket.gaierror, "the host's name cannot be resolved", None),
     (TimeoutError, "it does not answer", "is it overloaded, or a firewall in between?"),
-    (requests.exceptions.Timeout, "it does not answer", "is it overloaded?"),
 )
 
 
@@ -40,10 +36,7 @@ def reaching(address: Address) -> Iterator[None]:
     """Translate whatever goes wrong on the way to the engine into EngineUnavailable."""
     try:
         yield
-    except (
-        OSError,  # requests' exceptions are OSErrors too
-        docker.errors.DockerException,
-    ) as err:
+    except OSError as err:  # requests' exceptions are OSErrors too
         raise unavailable(address, err) from err
 
 

@@ -219,7 +219,7 @@ def test_a_socket_that_may_not_be_used_is_explained(engine: testbed.Engine) -> N
     """As a user who is not in the group docker sees it."""
     script = f"""
 import os, sys
-from backup.engine import connect
+from backup.engine import client, connect  # before nothing can be read any more
 from backup.errors import EngineUnavailable
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
