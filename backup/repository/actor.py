@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -22,7 +22,7 @@ from backup.repository.protocol import (
     read,
 )
 from backup.repository.reading import Reading
-from backup.repository.timing import LONGEST_WRITE, Clock
+from backup.repository.timing import LONGEST_WRITE
 from transports.errors import ObjectNotFound
 from transports.store import Store
 
@@ -46,15 +46,15 @@ class Actor:
     threads.
     """
 
-    def __init__(self, repository: "Repository", clock: Clock | None = None) -> None:
-        """`clock` is another one than the repository's."""
+    def __init__(self, repository: "Repository") -> None:
         self.repository = repository
         self.store = repository.store
         self.keys = repository.keys
-        self.clock = clock or repository.clock
+        self.clock = repository.clock
         self.sizes: dict[PackId, int] = {}
         self.damaged: list[RepositoryError] = []
         self._looked = 0.0
+        self._time = datetime.min.replace(tzinfo=UTC)
 
     def run(self, steps: Steps[_T]) -> _T:
         """Perform all that is asked for; return what the actor returns."""
@@ -71,8 +71,8 @@ class Actor:
         """Do one thing, and return the answer."""
         match request:
             case Now():
-                self._looked = time.monotonic()
-                return self.clock()
+                self._looked, self._time = time.monotonic(), self.clock()
+                return self._time
             case ReadTables():
                 return self._read_tables()
             case ListPacks():
@@ -101,8 +101,15 @@ class Actor:
 
     @property
     def in_time(self) -> bool:
-        """Whether what was done since the last look at the clock can count as done at once."""
-        return time.monotonic() - self._looked <= LONGEST_WRITE.total_seconds()
+        """Whether what was done since the last look at the clock can count as done at once.
+
+        Neither of two clocks may say otherwise: one stands while the machine sleeps, the other may
+        be set back.
+        """
+        passed = time.monotonic() - self._looked
+        return (
+            passed <= LONGEST_WRITE.total_seconds() and self.clock() - self._time <= LONGEST_WRITE
+        )
 
     def demand_in_time(self, what: str, undo: Callable[[], None] | None = None) -> None:
         """Raise TooLate where an effect came too long after the look at the clock before it."""

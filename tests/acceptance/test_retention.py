@@ -15,6 +15,7 @@ import pytest
 
 from backup.repository import Repository, Snapshot, SnapshotId, catalog, open_repository
 from tests.acceptance.cli import COMMAND, PASSWORD, Voltar
+from tests.saved import at
 from transports.store import open_store
 
 TODAY = datetime.now(UTC).replace(hour=2, minute=30, second=0, microsecond=0)
@@ -202,8 +203,8 @@ def test_what_was_forgotten_too_long_ago_does_not_come_back(
 ) -> None:
     late, later = nightly(opened, 2)
     now = datetime.now(UTC)
-    catalog.forget(opened, [late], now - timedelta(hours=22, minutes=50))
-    catalog.forget(opened, [later], now - timedelta(hours=23))
+    catalog.forget(at(now - timedelta(hours=22, minutes=50), opened), [late])
+    catalog.forget(at(now - timedelta(hours=23), opened), [later])
 
     alone("unforget", late)
     refused = alone("unforget", later, code=1)
@@ -288,3 +289,16 @@ def test_a_simulation_needs_no_repository(tmp_path: Path) -> None:
     assert len(found["left"]) == 4
     assert found["added"] == 8 * 7 * 2 + 1
     assert json.dumps(found["left"][0]["reasons"]) == '["weekly"]'
+
+
+def test_a_simulation_goes_on_for_the_coming_year(tmp_path: Path) -> None:
+    bare = Voltar(url="unix:///nowhere", repository=None, home=tmp_path, password=None)
+    policy = ("--keep-daily", "7", "--keep-monthly", "12", "--keep-yearly", "unlimited")
+
+    (found,) = bare.ask("retention", "simulate", "--imagined", *policy)
+
+    newest, *_, oldest = (datetime.fromisoformat(each["time"]) for each in found["left"])
+    assert (found["snapshots"], found["added"]) in ((0, 366), (0, 367))
+    assert timedelta(days=364) < newest - datetime.now(UTC) < timedelta(days=367)
+    assert 7 + 10 <= len(found["left"]) <= 7 + 12 + 1
+    assert newest - oldest > timedelta(days=300)

@@ -8,7 +8,7 @@ import pytest
 
 from backup.cli.app import run
 from backup.repository import Snapshot, catalog
-from tests.saved import plain
+from tests.saved import at, plain
 from transports.store import open_store
 
 NOW = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0) - timedelta(days=1)
@@ -204,7 +204,7 @@ def test_the_last_snapshot_can_be_forgotten_by_name(repository, asked, listed):
 def test_forgotten_snapshots_say_until_when_they_can_be_brought_back(repository, told, asked):
     ids = nightly(repository, 2)
     long_ago = datetime.now(UTC) - timedelta(days=2)
-    catalog.forget(repository, ids[:1], long_ago)
+    catalog.forget(at(long_ago, repository), ids[:1])
 
     (shown,) = asked("snapshots", "--forgotten")
 
@@ -420,3 +420,14 @@ def test_a_simulation_of_nothing_says_what_to_do(repository, told):
 
     assert code == 0
     assert "--imagined needs none" in err
+
+
+def test_stats_tell_that_forgotten_snapshots_keep_what_is_called_unused(repository, told, asked):
+    ids = nightly(repository, 2)
+    assert asked("stats")["forgotten"] == 0
+    assert "forgotten" not in told("stats")[1]
+
+    told("forget", ids[0])
+
+    assert asked("stats")["forgotten"] == 1
+    assert "forgotten      1 snapshots, which keep some of what is unused" in told("stats")[1]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Final
 
-from backup.errors import RepositoryExists
+from backup.errors import IntegrityError, RepositoryExists
 from backup.repository.crypto import digest
-from transports.errors import ObjectExists, ObjectNotFound, Refused
+from transports.errors import ObjectExists, ObjectNotFound
 from transports.store import Store
 
 NAMES: Final = ("recover.py", "recover.txt")
@@ -20,8 +20,8 @@ NAMES: Final = ("recover.py", "recover.txt")
 KNOWN: Final = frozenset(
     {
         # 0.1.0
-        "8064b97c7563d44c5e86efe7150be5f992ad606cbc0dd19118d09c52722587fc",
-        "7365cfc0772deb092a8abcaa1a98d584656f45f9d0485899586ebbb5a140c68f",
+        "eb6baa7622933f7304c21c3e7358e1d569dfbc6af120b71ee4e02af917852b13",
+        "743952ff00d283318fe71f15b7443fe23619e5a6746befd017cb1fb9dc73129f",
     }
 )
 """The digests of what any version puts into stores. A new one is added, an old one stays."""
@@ -48,7 +48,7 @@ def notes(store: Store) -> Iterator[str]:
     for name in NAMES:
         try:
             known = _digest(store, name) in KNOWN
-        except Refused:
+        except IntegrityError:
             known = False  # a FIFO in its place, say
         except ObjectNotFound:
             yield (
