@@ -62,7 +62,8 @@ def backup(  # noqa: PLR0913  one parameter an option
     Examples: voltar backup dbdata · voltar backup volume:pgdata container:web · voltar backup --all
     · voltar backup dbdata --exclude '*.tmp' --exclude-caches
 
-    What did not change since the newest snapshot of a source is not read again.
+    What did not change since the newest snapshot of a source is not read again. Of a container all
+    volumes and bind mounts are saved, and nothing else. Stop or pause a database before.
     """
     context: Context = ctx.obj
     if bool(targets) == everything:

@@ -15,7 +15,7 @@ def init(
         bool,
         typer.Option(
             "--no-encryption",
-            help="Store everything readable by anybody: see docs/recovery.md.",
+            help="Whoever can read the store can read all that is backed up.",
         ),
     ] = False,
 ) -> None:

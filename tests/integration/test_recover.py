@@ -495,6 +495,16 @@ def test_passwords_are_asked_for_where_they_belong(bare, fine, tmp_path):
     else:
         assert "opens no key" in recover(bare, place, "list", password="x", code=6)[1]
         assert recover(bare, place, "list", "--password-file", file)[0]
+        missing = recover(bare, place, "list", "--password-file", tmp_path / "no", code=6)[1]
+        assert missing.startswith("recover.py: error: the password cannot be read: [Errno 2]")
+        asked = subprocess.run(
+            ["setsid", "--wait", bare, place / "recover.py", "list"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        assert (asked.returncode, b"Traceback" in asked.stderr) == (6, False)
+        assert b"error: no terminal to ask for the password: --password-file" in asked.stderr
 
 
 def test_any_of_several_passwords_will_do(bare, tmp_path):
@@ -621,6 +631,23 @@ def test_the_shell_script_lists_snapshots(tools, fine, tmp_path):
     assert listed.decode() == f"{snapshot_id[:10]}  2026-11-25T03:00:00Z  volume:data\n"
     assert by_shell(tools, place)[0].endswith(b"volume:data  forgotten\n")
     assert "there is no such snapshot" in by_shell(tools, place, "0", code=1)[1]
+
+
+def test_the_shell_script_says_what_it_cannot_read(tools, tmp_path):
+    sealed = kept(memory(MAKERS["sealed"](MemoryStore())), tmp_path / "copy")
+
+    assert "the repository is encrypted: recover.py" in by_shell(tools, sealed, code=1)[1]
+    assert "usage: sh recover.sh" in by_shell(tools, sealed, "a", "b", code=2)[1]
+    (sealed / "voltar.json").unlink()
+    assert "there are no snapshots in" in by_shell(tools, sealed, code=1)[1]
+
+
+@pytest.mark.parametrize("fine", [None], indirect=True)
+def test_the_shell_script_does_without_voltar_json(tools, fine, tmp_path):
+    place = kept(fine[0], tmp_path / "copy")
+    (place / "voltar.json").unlink()
+
+    assert by_shell(tools, place)[0].endswith(b"volume:data\n")
 
 
 def test_an_installed_voltar_has_both(tmp_path):

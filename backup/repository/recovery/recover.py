@@ -443,10 +443,16 @@ def shown(text: str) -> str:
 
 def password(options: argparse.Namespace) -> bytes:
     if options.password_file:
-        return re.sub(rb"\r?\n\Z", b"", options.password_file.read_bytes())
+        try:
+            return re.sub(rb"\r?\n\Z", b"", options.password_file.read_bytes())
+        except OSError as error:
+            raise Problem(f"the password cannot be read: {error}", 6) from error
     if "VOLTAR_PASSWORD" in os.environ:
         return os.environb[b"VOLTAR_PASSWORD"]
-    return getpass.getpass("password of the repository: ").encode("utf-8", "surrogateescape")
+    try:
+        return getpass.getpass("password of the repository: ").encode("utf-8", "surrogateescape")
+    except EOFError:
+        raise Problem("no terminal to ask for the password: --password-file FILE", 6) from None
 
 
 def moment(record: Any) -> datetime:
