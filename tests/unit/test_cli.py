@@ -342,7 +342,7 @@ def test_sources_of_other_hosts_never_drive_the_terminal(imported, tmp_path, cap
     ids=["started", "subject", "path", "text"],
 )
 def test_events_never_drive_the_terminal(capsys, event):
-    listener = Listener(Voice(), None)
+    listener = Listener(Voice())
 
     listener(event)
 
@@ -350,7 +350,7 @@ def test_events_never_drive_the_terminal(capsys, event):
 
 
 def test_events_are_lines_of_json(capsys):
-    listener = Listener(Voice(as_json=True), None)
+    listener = Listener(Voice(as_json=True))
 
     for event in (
         Started("backup", "v", 9, 1),
