@@ -178,6 +178,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in front
     try:
         code = _obeyed(front + rest)
+        sys.stdout.flush()  # here, where what comes of it is told
     except (BackupError, TransportError) as error:
         code = exit_code(error)
         Voice(as_json=as_json).error(error, code)
@@ -200,6 +201,8 @@ def _obeyed(arguments: list[str]) -> int:
         return leaving.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except SystemExit as leaving:  # what the parser makes of it
+        raise BrokenPipeError from leaving
 
 
 def _unwritable(error: OSError, *, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -413,6 +414,43 @@ def test_a_full_disk_behind_stdout_is_no_bug(imported, form):
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"No space left" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["stats"], ["ls", "volume:data"], ["snapshots"]], ids=str)
+def test_a_reader_that_has_seen_enough_is_no_error(imported, words):
+    command = [sys.executable, "-c", "from backup.cli.app import main; main()", *words]
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as pipe:
+        done = subprocess.run(
+            [*command, "-r", str(imported)],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            cwd=PROJECT,
+            check=False,
+        )
+
+    assert (done.returncode, b"error" in done.stderr, b"Trace" in done.stderr) == (0, False, False)
+
+
+def test_work_goes_on_when_nobody_listens_on_the_way(imported):
+    """A log that is closed says nothing about the answer, nor about the exit code."""
+    command = [sys.executable, "-c", "from backup.cli.app import main; main()", "check"]
+    reads, writes = os.pipe()
+    os.close(reads)
+    (damaged,) = (imported / "snapshots").iterdir()
+    damaged.write_bytes(b"damaged")
+    with os.fdopen(writes, "wb") as pipe:
+        done = subprocess.run(
+            [*command, "-r", str(imported)],
+            stdout=subprocess.PIPE,
+            stderr=pipe,
+            cwd=PROJECT,
+            check=False,
+        )
+
+    assert done.returncode == 4
+    assert b"damaged: snapshots/" in done.stdout
 
 
 @pytest.mark.parametrize(
