@@ -114,13 +114,18 @@ def _run(
     voice: Voice, engine: Engine, repository: Repository, wanted: Plan, how: tuple[str, Wishes]
 ) -> list[Outcome]:
     run, wishes = how
+    outcomes: list[Outcome] = [Failed(name, error) for name, error in wanted.failed]
     for name, why in wanted.skipped:
         voice.say(f"skipped {name}: {why}")
     if not wanted.sources:
-        raise UsageError("there is nothing to back up: no target has a volume or bind mount")
+        if len(outcomes) == 1:
+            raise wanted.failed[0][1]
+        if not outcomes:
+            raise UsageError("there is nothing to back up: no target has a volume or bind mount")
     if wishes.parent and len(wanted.sources) > 1:
         raise UsageError(f"--parent is for one source, and {len(wanted.sources)} are to be saved")
-    outcomes: list[Outcome] = []
+    for outcome in outcomes:
+        _tell(voice, outcome)
     with listening(voice) as listener:
         for outcome in back_up(engine, repository, wanted, wishes, run=run, on_event=listener):
             outcomes.append(outcome)
