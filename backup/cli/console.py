@@ -8,7 +8,7 @@ are shown by `paths.printable` only: a file name must not be able to drive a ter
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _JSON_EVERY_S: Final = 1.0
 _BAR_EVERY_S: Final = 0.1
+_UNDERSTOOD: Final = 19
+"""As many characters of a name are enough; the name of an anonymous volume is shown by as many."""
 _ROOMY: Final = 80
 """Columns of a terminal from which on a bar has room for more than what must be seen."""
 
@@ -84,11 +86,13 @@ class Voice:
         right: str = "",
         elastic: str = "",
         folded: str = "",
+        spare: str = "",
     ) -> None:
         """Print a table, cut to the width of a terminal and whole in a pipe.
 
-        The columns named in `right` (a space between two names) are aligned to the right; where the
-        terminal is narrow, those in `elastic` are cut and those in `folded` take several lines.
+        The columns named in `right` (a space between two names) are aligned to the right. Where the
+        terminal is narrow, those in `spare` are left out, one after the other, as long as those in
+        `elastic`, which are cut, would not have enough room; those in `folded` take several lines.
         """
         if not sys.stdout.isatty():
             for row in (columns, *rows):
@@ -97,17 +101,20 @@ class Voice:
         console = _Terminal(highlight=False)
         shown = [[_harmless(cell) for cell in row] for row in (columns, *rows)]
         widest = [max(map(cell_len, cells)) for cells in zip(*shown, strict=True)]
-        narrowed = [*elastic.split(), *folded.split()]
-        yielding = [at for at, column in enumerate(columns) if column in narrowed]
+        narrowed = {*elastic.split(), *folded.split()}
+        widths = dict(zip(columns, widest, strict=True))
+        for column in spare.split():
+            if column in widths and _least(widths, narrowed) > console.width:
+                del widths[column]
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for column, width in zip(columns, _fitted(widest, yielding, console.width), strict=True):
+        for column, width in _fitted(widths, narrowed, console.width).items():
             justify: JustifyMethod = "right" if column in right.split() else "left"
             no_wrap = column not in folded.split()
             table.add_column(
                 column, justify=justify, overflow="ellipsis", no_wrap=no_wrap, width=width
             )
         for row in shown[1:]:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(row[at]) for at, name in enumerate(columns) if name in widths))
         self._print(console, table)
 
     def document(self, value: Any) -> None:
@@ -288,15 +295,24 @@ def _start_line(event: Started) -> str:
     return f"{event.work} {event.subject}{amount}"
 
 
-def _fitted(widest: Sequence[int], yielding: Sequence[int], width: int) -> list[int]:
-    """Return the widths of a table's columns; those that yield share what the others leave."""
-    widths = list(widest)
+def _least(widths: Mapping[str, int], narrowed: Collection[str]) -> int:
+    """Return how wide a table must be for what is narrowed in it to be understood."""
     gaps = 2 * (len(widths) - 1)
-    left = width - gaps - sum(each for at, each in enumerate(widths) if at not in yielding)
-    for number, at in enumerate(sorted(yielding, key=lambda at: widths[at])):
-        widths[at] = max(1, min(widths[at], left // (len(yielding) - number)))
-        left -= widths[at]
-    return widths
+    return gaps + sum(
+        min(width, _UNDERSTOOD) if name in narrowed else width for name, width in widths.items()
+    )
+
+
+def _fitted(widths: Mapping[str, int], narrowed: Collection[str], width: int) -> dict[str, int]:
+    """Return the widths of a table's columns; those narrowed share what the others leave."""
+    fitted = dict(widths)
+    yielding = sorted((name for name in widths if name in narrowed), key=widths.__getitem__)
+    left = width - 2 * (len(widths) - 1)
+    left -= sum(each for name, each in widths.items() if name not in yielding)
+    for number, name in enumerate(yielding):
+        fitted[name] = max(1, min(widths[name], left // (len(yielding) - number)))
+        left -= fitted[name]
+    return fitted
 
 
 def _harmless(text: str) -> str:

@@ -94,6 +94,7 @@ def _print(voice: Voice, found: list[Recorded]) -> None:
         [[row[at] for at in shown] for row in rows],
         right="entries size stored",
         elastic="host source container tags",
+        spare="container stored entries size tags host",
     )
 
 

@@ -105,6 +105,7 @@ def _print_table(voice: Voice, sources: Sequence[_Source]) -> None:
         [[row[at] for at in shown] for row in map(_row, sources)],
         right="snapshots entries size chunks stored",
         elastic="source host",
+        spare="chunks entries size",
     )
 
 

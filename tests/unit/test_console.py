@@ -101,3 +101,29 @@ def test_a_bar_that_fails_midway_is_taken_down(screen, voice):
     voice.answer("after")
 
     assert [line for line in screen.lines() if line] == ["after"]
+
+
+COLUMNS = ("id", "time", "source", "entries", "size", "tags", "pinned")
+SOURCES = ["volume:imported-one", "path:/srv/with/a/name/that/is/long"]
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 160])
+def test_a_table_leaves_out_columns_before_names_are_cut_short(monkeypatch, width):
+    terminal = Screen()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [
+        ("9f80380524", "2026-11-25 15:14:53", source, "123456", "35.0 MiB", "nightly", "pinned")
+        for source in SOURCES
+    ]
+
+    Voice().table(COLUMNS, rows, elastic="source tags", spare="entries size tags")
+
+    header, *lines = (line for line in terminal.lines() if line)
+    assert max(map(len, [header, *lines])) <= width
+    for line, source in zip(lines, SOURCES, strict=True):
+        assert line.startswith("9f80380524  2026-11-25 15:14:53  ")
+        assert source[:18] in line
+        assert line.endswith("pinned")
+    left_out = {60: 3, 70: 2, 80: 1}.get(width, 0)
+    assert header.split() == [name for name in COLUMNS if name not in COLUMNS[3 : 3 + left_out]]
