@@ -287,6 +287,19 @@ def test_a_pin_protects_from_policies_and_from_being_named(repository, told, ask
     assert asked("forget", ids[3])["forgotten"] == [ids[3]]
 
 
+def test_unpin_says_what_was_not_pinned_and_names_what_is(repository, told, asked):
+    ids = nightly(repository, 3)
+    (other,) = nightly(repository, 1, source="volume:other")
+    assert told("pin", ids[1], ids[2], other)[0] == 0
+
+    code, out, err = told("unpin", "volume:db")
+
+    assert (code, out[:26]) == (0, f"was not pinned: {ids[0][:10]}")
+    assert err == f"pinned of volume:db: {ids[2][:10]}, {ids[1][:10]}\n"
+    assert asked("unpin", "volume:db", ids[1])["snapshots"] == [ids[1]]
+    assert [each["id"] for each in asked("snapshots") if each["pinned"]] == [ids[2], other]
+
+
 def test_what_is_pinned_already_costs_nothing(repository, told, tmp_path):
     ids = nightly(repository, 1)
     for _ in range(3):
