@@ -65,7 +65,9 @@ def backup(  # noqa: PLR0913  one parameter an option
     What did not change since the newest snapshot of a source is not read again.
     """
     context: Context = ctx.obj
-    if bool(targets) == everything:
+    if targets and everything:
+        raise UsageError("--all is everything: name no targets with it")
+    if not targets and not everything:
         raise UsageError("name what to back up, or say --all", hint="voltar backup --help")
     if full and parent:
         raise UsageError("--full compares with nothing, and --parent names what to compare with")

@@ -73,9 +73,11 @@ def _histories(found: Iterable[Found], source: str | None, host: str | None) -> 
         if (source is None or item[1].is_of(source)) and (host is None or item[1].host == host)
     ]
     if not wanted and (source is not None or host is not None):
-        whose = " ".join(filter(None, (source, f"on {host}" if host else "")))
+        of_source = f" of {source}" if source is not None else ""
+        on_host = f" on {host}" if host is not None else ""
         raise NoSuchSnapshot(
-            f"there are no snapshots of {whose}", hint="`voltar snapshots` shows what there is"
+            f"there are no snapshots{of_source}{on_host}",
+            hint="`voltar snapshots` shows what there is",
         )
     wanted.sort(key=_of_source)
     return [list(history) for _, history in groupby(wanted, key=_of_source)]

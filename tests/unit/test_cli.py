@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,6 +21,7 @@ from backup import cli, errors
 from backup.cli.app import app, hoisted, run
 from backup.cli.console import Listener, Voice, seconds_text, size_text
 from backup.report import Advanced, Finished, Noted, Started
+from tests.saved import derive_cheaply
 
 PROJECT = Path(__file__).parents[2]
 EVIL = "\x1b[2J\x1b]0;owned\x07\r"
@@ -244,7 +246,61 @@ def test_a_repository_is_not_made_twice(repository, capsys):
 
 def test_no_password_and_no_terminal_is_told(tmp_path, capsys):
     assert run(["init", "-r", str(tmp_path / "x")]) == 6
-    assert "a password is needed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "a password is needed" in told
+    assert "VOLTAR_PASSWORD_COMMAND" in told
+
+
+@pytest.mark.parametrize("command", ["add", "passwd"])
+def test_a_new_password_that_is_missing_is_not_taken_for_the_old(
+    tmp_path, monkeypatch, capsys, command
+):
+    derive_cheaply(monkeypatch)
+    monkeypatch.setenv("VOLTAR_PASSWORD", "secret")
+    assert run(["init", "-r", str(tmp_path / "x"), "-q"]) == 0
+    capsys.readouterr()
+
+    assert run(["key", command, "-r", str(tmp_path / "x")]) == 6
+
+    told = capsys.readouterr().err
+    assert "a new password is needed" in told
+    for name in ("--new-password-file", "VOLTAR_NEW_PASSWORD_FILE", "VOLTAR_NEW_PASSWORD"):
+        assert name in told
+    assert " --password-file" not in told
+
+
+def test_what_is_lost_of_a_repository_is_named(tmp_path, monkeypatch, imported, capsys):
+    (imported / "voltar.json").rename(tmp_path / "voltar.json")
+    assert run(["snapshots"]) == 6
+    told = capsys.readouterr().err
+    assert "no voltar.json" in told
+    assert "put voltar.json back from a copy" in told
+    assert "voltar init" not in told
+
+    derive_cheaply(monkeypatch)
+    monkeypatch.setenv("VOLTAR_PASSWORD", "secret")
+    assert run(["init", "-r", str(tmp_path / "x"), "-q"]) == 0
+    shutil.rmtree(tmp_path / "x" / "keys")
+    capsys.readouterr()
+    assert run(["snapshots", "-r", str(tmp_path / "x")]) == 6
+    told = capsys.readouterr().err
+    assert "has no keys left" in told
+    assert "put keys/ back from a copy" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("find x --from-host nope", "there are no snapshots on nope\n"),
+        ("find x --source volume:a --from-host nope", "there are no snapshots of volume:a on nope"),
+        ("backup --all dbdata", "--all is everything: name no targets with it"),
+        ("restore volume:data --to x --verify foo", "'--verify': 'foo' is not one of 'listing'"),
+    ],
+)
+def test_complaints_are_of_what_was_said(imported, capsys, words, said):
+    run(words.split())
+
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -278,6 +334,8 @@ def test_the_password_comes_from_where_it_was_left(tmp_path, monkeypatch, variab
         ("VOLTAR_PASSWORD_COMMAND", "false"),
         ("VOLTAR_PASSWORD_COMMAND", "/no/such/program"),
         ("VOLTAR_PASSWORD_COMMAND", "'"),
+        ("VOLTAR_PASSWORD_COMMAND", " "),
+        ("VOLTAR_PASSWORD_COMMAND", r"printf '\377'"),
         ("VOLTAR_PASSWORD_FILE", "/no/such/file"),
     ],
 )
@@ -286,7 +344,9 @@ def test_passwords_that_cannot_be_had_are_told(tmp_path, monkeypatch, capsys, va
 
     assert run(["init", "-r", str(tmp_path / "x")]) == 2
 
-    assert capsys.readouterr().err.startswith("error: ")
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert not re.search(r"Command|returned|\[Errno", told)
     assert not (tmp_path / "x").exists()
 
 
