@@ -119,8 +119,11 @@ class Spool:
             found = listing.ordered(stream, directory=scratch)
             if where.prefix:
                 found = (each._replace(path=where.prefix + each.path) for each in found)
-            kept = _within(sieve.kept(found), scan)
-            self._write(delta.decide(kept) if delta else ((record, b"") for record in kept))
+            if delta:
+                decided = delta.decide(found, sieve.excludes if sieve.exclusion else None)
+            else:
+                decided = ((record, b"") for record in sieve.kept(found))
+            self._write(_within(decided, scan))
         scan.notes |= complaints.of_find(stream, where.path)
         scan.excluded, scan.excluded_size = sieve.entries, sieve.size
         if delta:
@@ -184,16 +187,17 @@ class Spool:
             scan.size += entry.size if entry.kind == "f" else 0
 
 
-def _within(listed: Iterable[Listed], scan: Scan) -> Iterator[Listed]:
+def _within(decided: Iterable[Decided], scan: Scan) -> Iterator[Decided]:
     """Note where another file system begins, for find lists nothing below."""
     device = None
-    for record in listed:
+    for each in decided:
+        record, _ = each
         if record.dev != device:
             if device is None:
                 device = record.dev
             elif record.kind == "d":
                 scan.notes[record.path] = "another file system is mounted there, and not captured"
-        yield record
+        yield each
 
 
 def _items(decided: Iterable[Decided]) -> Iterator[_Item]:

@@ -11,6 +11,7 @@ from backup.cli.console import Voice, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
 from backup.cli.quantity import parse_size
+from backup.cli.snapshots import excluded_text
 from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
 from backup.exclusion import Exclusion, compiled
@@ -157,7 +158,9 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
             f"{counts.deleted} deleted"
         )
     if counts.excluded:
-        voice.say(f"    {counts.excluded} excluded, {size_text(counts.excluded_size)}")
+        voice.say(f"    {excluded_text(outcome.snapshot)}")
+    if counts.excluded and counts.entries <= 1:
+        voice.warn(f"{outcome.snapshot.source}: nothing of it is left after what is excluded")
     if outcome.warnings:
         voice.warn(
             f"{outcome.snapshot.source}: {outcome.warnings} entries were not captured as they "

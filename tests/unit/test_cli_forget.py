@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backup.cli.app import run
-from backup.repository import Snapshot, catalog
+from backup.repository import Snapshot, Statistics, catalog
 from tests.saved import plain
 from transports.store import open_store
 
@@ -307,6 +307,26 @@ def test_what_is_pinned_already_costs_nothing(repository, told, tmp_path):
         assert told("tag", ids[0], "--add", "a")[0] == 0
 
     assert len(list((tmp_path / "repository" / "annotations").iterdir())) == 2
+
+
+def test_what_was_excluded_is_shown_with_the_rules(repository, told, asked):
+    snapshot_id = repository.commit(
+        Snapshot(
+            time=NOW,
+            host="here",
+            source="volume:db",
+            run="00",
+            excludes=["*.tmp", "--exclude-caches"],
+            statistics=Statistics(excluded=6, excluded_size=32 << 20),
+        )
+    )
+
+    said = "excluded by *.tmp, --exclude-caches: 6, 32.0 MiB\n"
+    assert told("ls", "--notes", snapshot_id)[1] == said
+    assert told("ls", snapshot_id)[2] == said
+    (shown,) = asked("snapshots")
+    assert shown["excludes"] == ["*.tmp", "--exclude-caches"]
+    assert (shown["excluded"], shown["bytes_excluded"]) == (6, 32 << 20)
 
 
 def test_tags_change_and_ids_do_not(repository, told, asked, listed):
