@@ -123,7 +123,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         bool, typer.Option("--json", help="Answer in JSON; long work tells an event a line.")
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only warnings, errors and answers.")
+        bool, typer.Option("--quiet", "-q", help="Only warnings, errors and answers; no report.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more.")] = False,
     version: Annotated[

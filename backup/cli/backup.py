@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from backup.cli import FAILED, INCOMPLETE, exit_code
-from backup.cli.console import Voice, listening, seconds_text, size_text
+from backup.cli.console import Voice, counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
 from backup.cli.quantity import parse_size
@@ -147,7 +147,7 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
         return
     counts = outcome.snapshot.statistics
     voice.answer(
-        f"{outcome.id[:SHORT_ID]}  {outcome.snapshot.source}  {counts.entries} entries, "
+        f"{outcome.id[:SHORT_ID]}  {outcome.snapshot.source}  {counted(counts.entries, 'entry')}, "
         f"{size_text(counts.size)}; new {size_text(counts.added)}, "
         f"stored {size_text(counts.stored)}; {seconds_text(counts.seconds)}"
     )
@@ -163,8 +163,8 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
         voice.warn(f"{outcome.snapshot.source}: nothing of it is left after what is excluded")
     if outcome.warnings:
         voice.warn(
-            f"{outcome.snapshot.source}: {outcome.warnings} entries were not captured as they "
-            f"should be; `voltar ls --notes {outcome.id[:SHORT_ID]}` names them"
+            f"{outcome.snapshot.source}: not captured as it should be: "
+            f"{counted(outcome.warnings, 'entry')}; `voltar ls --notes {outcome.id[:SHORT_ID]}`"
         )
 
 
@@ -216,5 +216,6 @@ def _summarise(voice: Voice, outcomes: list[Outcome], run: str) -> int:
             }
         )
     elif failed:
-        voice.say(f"{len(saved)} of {len(outcomes)} sources are backed up", style="bold")
+        sources = counted(len(outcomes), "source")
+        voice.say(f"backed up: {len(saved)} of {sources}", style="bold")
     return code

@@ -78,6 +78,11 @@ class Voice:
         """Print a line of the answer."""
         self._print(self.out, Text(_harmless(text)))
 
+    def report(self, text: str) -> None:
+        """Print a line about work that went well, which is no answer with --quiet."""
+        if self.level > 0:
+            self.answer(text)
+
     def table(
         self,
         columns: Sequence[str],
@@ -290,7 +295,9 @@ def end_by(voice: Voice, damaged: Sequence[BackupError]) -> None:
 
 
 def _start_line(event: Started) -> str:
-    amount = f": {event.entries} {event.unit}" if event.entries else ""
+    # where the work is on what is counted, its number says which: "check packs: 3"
+    unit = "" if event.subject == event.unit else f" {event.unit}"
+    amount = f": {event.entries}{unit}" if event.entries else ""
     amount += f", {size_text(event.size)}" if event.entries and event.size else ""
     return f"{event.work} {event.subject}{amount}"
 
@@ -318,6 +325,14 @@ def _fitted(widths: Mapping[str, int], narrowed: Collection[str], width: int) ->
 def _harmless(text: str) -> str:
     """Return text in which nothing drives a terminal: names and messages come from anywhere."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 pack" or "2 packs": a number of things, of which the name of one is given."""
+    if number == 1:
+        return f"1 {noun}"
+    ending = {"y": "ies", "x": "xes"}.get(noun[-1], f"{noun[-1]}s")
+    return f"{number} {noun[:-1]}{ending}"
 
 
 def size_text(size: float) -> str:

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 import typer
 
 from backup.cli import FAILED
+from backup.cli.console import counted
 from backup.cli.context import Context
 from backup.engine import Survey, survey
 from backup.errors import BackupError, NotARepository, WrongKey
-from backup.repository import read_descriptor
+from backup.repository import catalog, read_descriptor
 from transports.errors import TransportError
 from transports.store import Store
 
@@ -129,5 +130,7 @@ def _repository(context: Context, store: Store) -> Iterator[Finding]:
     except WrongKey as error:
         yield Finding("password", "failed", str(error), error.hint)
         return
-    count = len(repository.snapshot_ids())
-    yield Finding("repository", "ok", f"{descriptor.cipher}, opened, {count} snapshots")
+    count = counted(len(repository.snapshot_ids()), "snapshot")
+    hidden = catalog.hidden(repository)
+    forgotten = f", {hidden} of them forgotten" if hidden else ""
+    yield Finding("repository", "ok", f"{descriptor.cipher}, opened, {count}{forgotten}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from backup.cli.console import Voice, end_by, listening, local_text
+from backup.cli.console import Voice, counted, end_by, listening, local_text
 from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
 from backup.errors import NoSuchSnapshot, RepositoryError
@@ -109,7 +109,8 @@ def _tell(voice: Voice, found: list[tuple[History, list[Version]]]) -> None:
     for history, some in found:
         for line in _lines(history, some, with_host=several_hosts):
             voice.answer(line)
-    voice.say(f"{len(every)} versions in {searched} snapshots" if every else "nothing matches")
+    where = f"{counted(len(every), 'version')} in {counted(searched, 'snapshot')}"
+    voice.say(where if every else "nothing matches")
 
 
 def _lines(history: History, found: list[Version], *, with_host: bool) -> Iterator[str]:

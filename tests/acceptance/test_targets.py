@@ -222,7 +222,7 @@ def test_one_target_that_does_not_exist_keeps_no_other_from_being_saved(
     voltar("backup", gone, twice, code=1)
 
     assert "warning: volume:not-there was not backed up: no volume 'not-there'" in told.err
-    assert "1 of 3 sources are backed up" in told.err
+    assert "backed up: 1 of 3 sources" in told.err
     assert (len(summary.summary["snapshots"]), summary.summary["failed"]) == (1, 1)
     assert [each["source"] for each in voltar.ask("snapshots")] == [f"volume:{volume}"] * 2
 

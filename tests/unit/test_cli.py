@@ -19,7 +19,7 @@ import backup.tarsplit
 import transports.errors
 from backup import cli, errors
 from backup.cli.app import app, hoisted, run
-from backup.cli.console import Listener, Voice, seconds_text, size_text
+from backup.cli.console import Listener, Voice, counted, seconds_text, size_text
 from backup.report import Advanced, Finished, Noted, Started
 from tests.saved import derive_cheaply
 
@@ -426,12 +426,47 @@ def test_events_are_lines_of_json(capsys):
     assert told[1]["path"] == r"\xff"
 
 
-def test_quiet_says_no_more_than_the_answer(imported, capsys):
-    assert run(["check", "-q"]) == 0
+def test_quiet_tells_answers_and_what_is_wrong_but_no_report(imported, capsys):
+    (snapshot,) = (imported / "snapshots").iterdir()
+    for words in (["check"], ["prune"], ["forget", snapshot.name], ["forget", "--keep-last", "1"]):
+        assert run([*words, "-q"]) == 0
+        assert capsys.readouterr() == ("", ""), words
+    for words in (["prune", "--dry-run"], ["snapshots", "--forgotten"]):
+        assert run([*words, "-q"]) == 0
+        assert capsys.readouterr().out
+    snapshot.write_bytes(b"damaged")
 
+    assert run(["check", "-q"]) == 4
+
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == f"damaged: snapshots/{snapshot.name[:16]} is damaged: its id names other bytes"
+    assert last.endswith(": 1 damage")
+
+
+def test_numbers_say_what_is_forgotten_and_agree_with_their_nouns(imported, capsys):
+    (snapshot,) = (imported / "snapshots").iterdir()
+    assert run(["check"]) == 0
+    assert capsys.readouterr().out.startswith("1 snapshot, 2 packs, ")
+    assert run(["forget", snapshot.name]) == 0
+    capsys.readouterr()
+
+    assert run(["check"]) == 0
+    assert "1 snapshot (1 forgotten), 2 packs, " in capsys.readouterr().out
+    assert run(["check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["forgotten"] == 1
+    assert run(["prune"]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
-    assert "everything is right" in out
+    assert ", by 1 snapshot, 1 of them forgotten; unused" in out
+    assert err.splitlines() == ["prune snapshots: 1"]
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(1, "entry", "1 entry"), (0, "entry", "0 entries"), (2, "index", "2 indexes"),
+     (17, "pack", "17 packs"), (1, "pack", "1 pack")],
+)  # fmt: skip
+def test_nouns_have_the_number_that_is_said(number, noun, text):
+    assert counted(number, noun) == text
 
 
 def test_long_work_ends_with_a_summary(imported, capsys):
