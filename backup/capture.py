@@ -187,9 +187,10 @@ def _read(
         said = _read_changed(helper, (spool, where), records, left_out, recorder, on_event)
     left_out.extend(records)
     missing = {record.path: unfit(record) or _GONE for record in left_out}
+    sockets = {record.path for record in left_out if record.kind == "s"}
     for path, text in sorted((scan.notes | missing | said).items()):
         recorder.note(path, text)
-        on_event(Noted(subject, path, text))
+        on_event(Noted(subject, path, text, harmless=path in sockets))
     recorder.add(end_of_archive())
 
 

@@ -239,11 +239,13 @@ class Listener:
                     "subject": event.subject,
                     "path": printable(event.path),
                     "text": event.text,
+                    "harmless": event.harmless,
                 }
             )
         else:
             about = filter(None, (event.subject, printable(event.path), event.text))
-            self._voice.say(f"note: {': '.join(about)}")
+            word, style = ("note", "") if event.harmless else ("warning", "yellow")
+            self._voice.say(f"{word}: {': '.join(about)}", style=style)
 
     def _finish(self, event: Finished) -> None:
         if self._voice.as_json:

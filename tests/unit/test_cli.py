@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -410,6 +411,16 @@ def test_events_never_drive_the_terminal(capsys, event):
     assert {"\x1b", "\x07", "\r"}.isdisjoint(capsys.readouterr().err)
 
 
+def test_what_counts_as_a_warning_looks_like_one(capsys):
+    listener = Listener(Voice())
+
+    listener(Noted("volume:a", b"a", "it changed"))
+    listener(Noted("volume:a", b"s", "a socket", harmless=True))
+
+    told = ["warning: volume:a: a: it changed", "note: volume:a: s: a socket"]
+    assert capsys.readouterr().err.splitlines() == told
+
+
 def test_events_are_lines_of_json(capsys):
     listener = Listener(Voice(as_json=True))
 
@@ -441,6 +452,26 @@ def test_quiet_tells_answers_and_what_is_wrong_but_no_report(imported, capsys):
     first, last = capsys.readouterr().out.splitlines()
     assert first == f"damaged: snapshots/{snapshot.name[:16]} is damaged: its id names other bytes"
     assert last.endswith(": 1 damage")
+
+
+def test_a_store_that_deletes_nothing_is_no_failure(repository, monkeypatch, capsys):
+    def refuse(_self: object, name: str) -> None:
+        raise transports.errors.Refused(f"cannot delete {name}")
+
+    def store() -> Any:
+        run(["--json", "--host", "unix:///not/there.sock", "doctor"])
+        found = {each["subject"]: each for each in json.loads(capsys.readouterr().out)}
+        return found["store"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transports.store.file.FileStore.delete", refuse)
+        for _ in range(2):
+            assert store()["state"] == "ok"
+            assert "does not delete" in store()["text"]
+            assert len(list((repository / "probe").iterdir())) == 1
+
+    assert store()["text"].endswith("writes, reads, deletes")
+    assert not list((repository / "probe").iterdir())
 
 
 def test_numbers_say_what_is_forgotten_and_agree_with_their_nouns(imported, capsys):

@@ -70,7 +70,7 @@ def test_no_bar_stays_beside_what_is_printed(screen, voice):
             voice.warn(f"warning {number}")
     voice.answer("last")
 
-    note = f"note: {LONG}: a: gone"
+    note = f"warning: {LONG}: a: gone"
     expected = []
     for number in range(3):
         told = [note, f"answer before the end {number}", f"answer {number}"]
