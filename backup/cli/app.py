@@ -25,6 +25,7 @@ from backup.cli import (
     exit_code,
     find,
     forget,
+    help_text,
     key,
     prune,
     restore,
@@ -86,6 +87,8 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
 app.add_typer(key.app, name="key")
+for each in (app, retention.app, check.repair, key.app):
+    help_text.lay_out(each.registered_commands)
 
 
 def _version(wanted: bool) -> None:

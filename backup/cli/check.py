@@ -37,7 +37,7 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """See that everything that is stored is there, readable and right.
+    """See that everything that is stored is there and right.
 
     Examples: voltar check · voltar check --read-data · voltar check --read-data=5%
 

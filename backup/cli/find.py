@@ -39,7 +39,7 @@ def find(
     ] = None,
     ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Take a for A.")] = False,
 ) -> None:
-    """Find files in all snapshots: where is it, since when, and when was it last there?
+    """Find files in all snapshots: since when, and until when.
 
     Examples: voltar find '*.conf' · voltar find 'etc/**/app.*' --source volume:pgdata -i
 

@@ -36,7 +36,7 @@ def forget(
         bool, typer.Option("--prune", help="Prune afterwards, as `voltar prune` does.")
     ] = False,
 ) -> None:
-    """Hide snapshots: those that are named, or those that a policy does not keep.
+    """Hide snapshots: those named, or those a policy does not keep.
 
     Examples: voltar forget 3fa9c1d2e0 · voltar forget --keep-daily 7 --keep-weekly 5
     --keep-monthly 12 · voltar forget --keep-within 30d --source volume:pgdata --dry-run

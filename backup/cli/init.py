@@ -15,7 +15,7 @@ def init(
         bool,
         typer.Option(
             "--no-encryption",
-            help="Store everything readable by anybody: see docs/recovery.md.",
+            help="Store everything readable by anybody who reads the store.",
         ),
     ] = False,
 ) -> None:

@@ -174,8 +174,36 @@ def test_every_command_has_help_with_an_example(command, capsys):
     assert run([command, "--help"]) == 0
 
     out = capsys.readouterr().out
-    assert re.search(r"Examples?: ", out)
-    assert f"voltar {command}" in out or f"voltar -r /srv/backup {command}" in out
+    examples = re.search(r"\n  Examples?:\n((?:    .*\n)+)", out)
+    assert examples
+    assert f"voltar {command}" in examples[1] or f"voltar -r /srv/backup {command}" in examples[1]
+
+
+@pytest.mark.parametrize("width", ["60", "100"])
+def test_an_example_can_be_copied_whatever_the_width(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", width)
+    assert run(["retention", "simulate", "--help"]) == 0
+
+    assert (
+        "\n    voltar retention simulate --imagined --every 6h --for 2y --keep-hourly 24 "
+        "--keep-daily 30 --keep-yearly unlimited\n"
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "key remove", "repair index"])
+def test_help_has_no_words_of_python_and_no_switch_that_says_no(command, capsys):
+    assert run([*command.split(), "--help"]) == 0
+
+    out = capsys.readouterr().out
+    for word in ("{", "<str>", "list[", "<path>", "--no-"):
+        assert word not in out.replace("--no-encryption", "")
+
+
+def test_the_list_of_commands_says_all_it_wants_to_say(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["--help"]) == 0
+
+    assert "..." not in capsys.readouterr().out.split("Commands:")[1]
 
 
 def test_the_commands_are_those_of_the_contract():
