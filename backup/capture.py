@@ -28,7 +28,7 @@ from backup.paths import printable, relative
 from backup.recorder import Recorder
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import Extent, Repository, Snapshot, Statistics, Writer
-from backup.scan import Place, Scan, Spool, place, unfit
+from backup.scan import SOCKET, Place, Scan, Spool, place, unfit
 from backup.tarbuild import end_of_archive, impersonal, linked
 from backup.tarsplit import Entry, split
 
@@ -189,7 +189,7 @@ def _read(
     reasons |= {record.path: _missing(record) for record in records}
     for path, text in sorted(reasons.items()):
         recorder.note(path, text)
-        on_event(Noted(subject, path, text))
+        on_event(Noted(subject, path, text, harmless=text == SOCKET))
     recorder.add(end_of_archive())
 
 

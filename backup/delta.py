@@ -92,7 +92,8 @@ class _Present:
 class Delta:
     """Decides for each record of a listing whether the parent has it, unchanged.
 
-    `deleted` counts the parent's entries that are gone. `_broken` are the inodes whose names must
+    `deleted` counts the parent's entries that are gone; those that are left out now do not count.
+    `_broken` are the inodes whose names must
     all be read again, whatever was decided for some of them; a listing is of one file system, so
     their numbers are enough.
     """
@@ -101,11 +102,16 @@ class Delta:
     deleted: int = 0
     _broken: set[int] = field(default_factory=set)
 
-    def decide(self, listed: Iterable[Listed]) -> Iterator[Decided]:
-        """Decide about each record of a listing, in order."""
+    def decide(
+        self, listed: Iterable[Listed], left_out: Callable[[Listed], bool] | None = None
+    ) -> Iterator[Decided]:
+        """Decide about each record of a listing, in order, that is not left out."""
         trusted = b"" not in self.parent.noted
         members = (stored for stored in self.parent.members if stored.member.kind not in "gz")
         for known, record in paired(members, listed):
+            if record and left_out and left_out(record):
+                self._break(known, None)
+                continue
             same = trusted and known and record and self._same(record, known)
             lines = known.lines if known and same else b""
             if not lines:

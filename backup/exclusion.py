@@ -64,15 +64,15 @@ class Sieve:
         """Yield what is not excluded; the root always is kept."""
         if not self.exclusion:
             return iter(listed)
-        return self._kept(listed)
+        return (record for record in listed if not self.excludes(record))
 
-    def _kept(self, listed: Iterable[Listed]) -> Iterator[Listed]:
-        for record in listed:
-            if record.path and self._excluded(record):
-                self.entries += 1
-                self.size += record.size if record.kind == "f" else 0
-            else:
-                yield record
+    def excludes(self, record: Listed) -> bool:
+        """Tell whether the next record of the listing is to be left out, and count it if so."""
+        excluded = bool(record.path) and self._excluded(record)
+        if excluded:
+            self.entries += 1
+            self.size += record.size if record.kind == "f" else 0
+        return excluded
 
     def _excluded(self, record: Listed) -> bool:
         path = record.path

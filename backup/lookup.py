@@ -20,6 +20,7 @@ from backup.repository.timing import is_future
 
 Found = tuple[SnapshotId, Snapshot]
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
+_TOO_SHORT: Final = re.compile(r"[0-9a-f]{1,3}")
 _SHORT_NAME: Final = re.compile(r"(volume:)?[0-9a-f]{12}")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -54,8 +55,9 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
             hint=f"`voltar unforget {shown}` brings it back, for a day",
         )
     if not matches:
+        more = "; of an id, at least four characters are needed" * bool(_TOO_SHORT.fullmatch(text))
         raise NoSuchSnapshot(
-            f"no snapshot is called {text!r}", hint="`voltar snapshots` shows what there is"
+            f"no snapshot is called {text!r}", hint=f"`voltar snapshots` shows what there is{more}"
         )
     matches = _of_one_host(matches, text, host)
     return _newest(matches, repository.clock()) if limit is None else _up_to(limit, matches, source)
@@ -65,7 +67,8 @@ def find_id(snapshot_ids: Sequence[SnapshotId], text: str) -> SnapshotId:
     """Return the one of some ids that begins with `text`. Raises NoSuchSnapshot, UsageError."""
     if not _ID.fullmatch(text):
         raise UsageError(
-            f"{text!r} is no snapshot's id", hint="write an id, or its first characters: 3fa9c1d2e0"
+            f"{text!r} is no snapshot's id",
+            hint="write an id, or at least four of its first characters: 3fa9c1d2e0",
         )
     found = _beginning(snapshot_ids, text)
     if found is None:

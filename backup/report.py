@@ -33,11 +33,15 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something is not as it should be, though the work goes on. `path` is raw, as on disk."""
+    """Something is not as it should be, though the work goes on. `path` is raw, as on disk.
+
+    `harmless` is what no copy could have kept, so nothing is lost.
+    """
 
     subject: str
     path: bytes
     text: str
+    harmless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

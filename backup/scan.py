@@ -18,6 +18,9 @@ from backup.engine import Helper
 from backup.exclusion import Sieve
 from backup.listing import Listed
 
+SOCKET: Final = "a socket, which exists only while its program runs"
+"""Why a socket is not captured: it is nothing that could be lost."""
+
 PATH_MAX: Final = 4096
 """Linux opens no path of so many bytes, its closing zero included."""
 
@@ -119,8 +122,11 @@ class Spool:
             found = listing.ordered(stream, directory=scratch)
             if where.prefix:
                 found = (each._replace(path=where.prefix + each.path) for each in found)
-            kept = _within(sieve.kept(found), scan)
-            self._write(delta.decide(kept) if delta else ((record, b"") for record in kept))
+            if delta:
+                decided = delta.decide(found, sieve.excludes if sieve.exclusion else None)
+            else:
+                decided = ((record, b"") for record in sieve.kept(found))
+            self._write(_within(decided, scan))
         scan.notes |= complaints.of_find(stream, where.directory)
         scan.excluded, scan.excluded_size = sieve.entries, sieve.size
         if delta:
@@ -184,16 +190,17 @@ class Spool:
             scan.size += entry.size if entry.kind == "f" else 0
 
 
-def _within(listed: Iterable[Listed], scan: Scan) -> Iterator[Listed]:
+def _within(decided: Iterable[Decided], scan: Scan) -> Iterator[Decided]:
     """Note where another file system begins, for find lists nothing below."""
     device = None
-    for record in listed:
+    for each in decided:
+        record, _ = each
         if record.dev != device:
             if device is None:
                 device = record.dev
             elif record.kind == "d":
                 scan.notes[record.path] = "another file system is mounted there, and not captured"
-        yield record
+        yield each
 
 
 def _items(decided: Iterable[Decided]) -> Iterator[_Item]:
@@ -226,7 +233,7 @@ def _joined(run: Sequence[Decided]) -> Kept:
 def unfit(record: Listed) -> str | None:
     """Return why tar cannot carry an entry, or None."""
     if record.kind == "s":
-        return "a socket, which exists only while its program runs"
+        return SOCKET
     if len(record.path) >= PATH_MAX:
         return f"its path has {len(record.path)} bytes, and no program can open more than 4095"
     return None

@@ -28,7 +28,7 @@ from backup.engine import (
     volume,
     volumes,
 )
-from backup.errors import NotOnEngine, UsageError
+from backup.errors import BackupError, NotOnEngine, UsageError
 from backup.repository import MountFacts, VolumeFacts
 
 _SOURCE: Final = "/voltar-source"
@@ -71,10 +71,14 @@ def alone(source: Source) -> Group:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be captured, and what will not and why, as (name, reason)."""
+    """What will be captured, and what will not and why, as (name, reason).
+
+    `failed` are targets that name nothing, or not one thing.
+    """
 
     groups: tuple[Group, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    failed: tuple[tuple[str, BackupError], ...] = ()
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -89,7 +93,20 @@ class _Planner:
     keep_out: Sequence[str]
     groups: list[Group] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, BackupError]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+
+    def add_target(self, text: str) -> None:
+        """Add what a target names. One that is gone must not keep the others from being saved."""
+        try:
+            found = resolve(self.engine, text)
+        except (NotOnEngine, UsageError) as error:
+            self.failed.append((text, error))
+            return
+        if isinstance(found, Volume):
+            self.add_volume(found)
+        else:
+            self.add_container(found)
 
     def add_volume(self, found: Volume) -> None:
         name = f"volume:{found.name}"
@@ -159,21 +176,17 @@ def plan(
     """Resolve what the operator named.
 
     `keep_out` are directories of the host that no source may contain: the engine's and the
-    repository's. Raises NotOnEngine, UsageError.
+    repository's.
     """
     planner = _Planner(engine, keep_out)
-    for text in targets:
-        found = resolve(engine, text)
-        if isinstance(found, Volume):
-            planner.add_volume(found)
-        else:
-            planner.add_container(found)
+    for text in dict.fromkeys(targets):
+        planner.add_target(text)
     if everything:
         for each in containers(engine):
             planner.add_container(each)
         for each_volume in volumes(engine):
             planner.add_volume(each_volume)
-    return Plan(tuple(planner.groups), tuple(planner.skipped))
+    return Plan(tuple(planner.groups), tuple(planner.skipped), tuple(planner.failed))
 
 
 def resolve(engine: Engine, text: str) -> Volume | Container:

@@ -14,6 +14,7 @@ Exit codes, all in this one table:
     130  interrupted
 
 stdout carries the answer and nothing else; what is told along the way, and errors, go to stderr.
+With --quiet, what was asked for is printed and what is wrong, but no report of what went well.
 """
 
 from typing import Final

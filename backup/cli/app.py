@@ -25,6 +25,7 @@ from backup.cli import (
     exit_code,
     find,
     forget,
+    help_text,
     key,
     prune,
     restore,
@@ -86,6 +87,8 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
 app.add_typer(key.app, name="key")
+for each in (app, retention.app, check.repair, key.app):
+    help_text.lay_out(each.registered_commands)
 
 
 def _version(wanted: bool) -> None:
@@ -123,7 +126,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         bool, typer.Option("--json", help="Answer in JSON; long work tells an event a line.")
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only warnings, errors and answers.")
+        bool, typer.Option("--quiet", "-q", help="Only warnings, errors and answers; no report.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more.")] = False,
     version: Annotated[
@@ -178,6 +181,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in front
     try:
         code = _obeyed(front + rest)
+        sys.stdout.flush()  # here, where what comes of it is told
     except (BackupError, TransportError) as error:
         code = exit_code(error)
         Voice(as_json=as_json).error(error, code)
@@ -201,6 +205,8 @@ def _obeyed(arguments: list[str]) -> int:
         return leaving.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except SystemExit as leaving:  # what the parser makes of it
+        raise BrokenPipeError from leaving
 
 
 def _unwritable(error: OSError, *, as_json: bool) -> int:
@@ -229,6 +235,8 @@ def _usage(error: Exception, *, as_json: bool) -> int:
     """Show the command line's own complaints (an unknown option, say); anything else is a bug."""
     if not isinstance(error, _Complaint):
         return BUG
+    # for the library's type checks, every wrong value is a "Value error" of Python
+    error.message = error.message.replace("Value error, ", "")  # type: ignore[attr-defined]
     if as_json:
         told = UsageError(error.format_message())  # type: ignore[attr-defined]
         Voice(as_json=True).error(told, USAGE)

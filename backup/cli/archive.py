@@ -10,7 +10,7 @@ import typer
 
 from backup import __version__
 from backup.archive import Form, form_of, import_file, write_file, write_stdout
-from backup.cli.console import listening, seconds_text, size_text
+from backup.cli.console import counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.errors import UsageError
 from backup.job import new_run
@@ -110,7 +110,7 @@ def import_(
         )
         return
     context.voice.answer(
-        f"{snapshot_id[:SHORT_ID]}  {snapshot.source}  {counts.entries} entries, "
+        f"{snapshot_id[:SHORT_ID]}  {snapshot.source}  {counted(counts.entries, 'entry')}, "
         f"{size_text(counts.size)}; new {size_text(counts.added)}, "
         f"stored {size_text(counts.stored)}; {seconds_text(counts.seconds)}"
     )

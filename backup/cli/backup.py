@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from backup.cli import FAILED, INCOMPLETE, exit_code
-from backup.cli.console import Voice, listening, seconds_text, size_text
+from backup.cli.console import Voice, counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
 from backup.cli.quantity import parse_size
+from backup.cli.snapshots import excluded_text
 from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
 from backup.exclusion import Exclusion, compiled
@@ -66,7 +67,9 @@ def backup(  # noqa: PLR0913  one parameter an option
     volumes and bind mounts are saved, and nothing else. Stop or pause a database before.
     """
     context: Context = ctx.obj
-    if bool(targets) == everything:
+    if targets and everything:
+        raise UsageError("--all is everything: name no targets with it")
+    if not targets and not everything:
         raise UsageError("name what to back up, or say --all", hint="voltar backup --help")
     if full and parent:
         raise UsageError("--full compares with nothing, and --parent names what to compare with")
@@ -121,13 +124,18 @@ def _run(
     voice: Voice, engine: Engine, repository: Repository, wanted: Plan, how: tuple[str, Wishes]
 ) -> list[Outcome]:
     run, wishes = how
+    outcomes: list[Outcome] = [Failed(name, error) for name, error in wanted.failed]
     for name, why in wanted.skipped:
         voice.say(f"skipped {name}: {why}")
     if not wanted.sources:
-        raise UsageError("there is nothing to back up: no target has a volume or bind mount")
+        if len(outcomes) == 1:
+            raise wanted.failed[0][1]
+        if not outcomes:
+            raise UsageError("there is nothing to back up: no target has a volume or bind mount")
     if wishes.parent and len(wanted.sources) > 1:
         raise UsageError(f"--parent is for one source, and {len(wanted.sources)} are to be saved")
-    outcomes: list[Outcome] = []
+    for outcome in outcomes:
+        _tell(voice, outcome)
     with listening(voice) as listener:
         for outcome in back_up(engine, repository, wanted, wishes, run=run, on_event=listener):
             outcomes.append(outcome)
@@ -146,7 +154,7 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
         return
     counts = outcome.snapshot.statistics
     voice.answer(
-        f"{outcome.id[:SHORT_ID]}  {outcome.snapshot.source}  {counts.entries} entries, "
+        f"{outcome.id[:SHORT_ID]}  {outcome.snapshot.source}  {counted(counts.entries, 'entry')}, "
         f"{size_text(counts.size)}; new {size_text(counts.added)}, "
         f"stored {size_text(counts.stored)}; {seconds_text(counts.seconds)}"
     )
@@ -157,11 +165,13 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
             f"{counts.deleted} deleted"
         )
     if counts.excluded:
-        voice.say(f"    {counts.excluded} excluded, {size_text(counts.excluded_size)}")
+        voice.say(f"    {excluded_text(outcome.snapshot)}")
+    if counts.excluded and counts.entries <= 1:
+        voice.warn(f"{outcome.snapshot.source}: nothing of it is left after what is excluded")
     if outcome.warnings:
         voice.warn(
-            f"{outcome.snapshot.source}: {outcome.warnings} entries were not captured as they "
-            f"should be; `voltar ls --notes {outcome.id[:SHORT_ID]}` names them"
+            f"{outcome.snapshot.source}: not captured as it should be: "
+            f"{counted(outcome.warnings, 'entry')}; `voltar ls --notes {outcome.id[:SHORT_ID]}`"
         )
 
 
@@ -213,5 +223,6 @@ def _summarise(voice: Voice, outcomes: list[Outcome], run: str) -> int:
             }
         )
     elif failed:
-        voice.say(f"{len(saved)} of {len(outcomes)} sources are backed up", style="bold")
+        sources = counted(len(outcomes), "source")
+        voice.say(f"backed up: {len(saved)} of {sources}", style="bold")
     return code

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from backup.cli import INTEGRITY
-from backup.cli.console import listening, size_text
+from backup.cli.console import Voice, counted, listening, size_text
 from backup.cli.context import Context
 from backup.cli.quantity import parse_percent, parse_size
 from backup.repository import (
@@ -14,6 +14,7 @@ from backup.repository import (
     Checked,
     ReadData,
     Relisted,
+    catalog,
     repair_index,
 )
 from backup.repository import check as check_repository
@@ -36,7 +37,7 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """See that everything that is stored is there, readable and right.
+    """See that everything that is stored is there and right.
 
     Examples: voltar check · voltar check --read-data · voltar check --read-data=5%
 
@@ -49,10 +50,11 @@ def check(
     repository = context.open()
     with listening(context.voice) as listener:
         found = check_repository(repository, listener, amount)
+    forgotten = catalog.hidden(repository)
     if context.voice.as_json:
-        context.voice.event(_as_json(found))
+        context.voice.event(_as_json(found, forgotten))
     else:
-        _tell(context, found)
+        _tell(context.voice, found, forgotten)
     if found.damages:
         raise typer.Exit(INTEGRITY)
 
@@ -87,27 +89,37 @@ def _amount(text: str | None) -> ReadData:
     return ReadData(size=parse_size(text, "--read-data"))
 
 
-def _tell(context: Context, found: Checked) -> None:
+def _tell(voice: Voice, found: Checked, forgotten: int) -> None:
     for damage in found.damages:
-        context.voice.answer(f"damaged: {damage.object}: {damage.text}")
+        # some errors name their object themselves, by as much of its id as they see fit
+        about = "" if damage.text.startswith(damage.object[:20]) else f"{damage.object}: "
+        voice.answer(f"damaged: {about}{damage.text}")
     if found.unlisted:
-        context.voice.say(
-            f"{found.unlisted} packs are in no index: left by a backup that was interrupted"
-        )
+        voice.say(unlisted_text(found.unlisted))
     for note in found.notes:
-        context.voice.answer(f"note: {note}")
-    verdict = f"{len(found.damages)} damages" if found.damages else "everything is right"
+        voice.answer(f"note: {note}")
+    damages = counted(len(found.damages), "damage")
     read = "all data read" if found.read >= found.size else f"{size_text(found.read)} of data read"
-    context.voice.answer(
-        f"{found.snapshots} snapshots, {found.packs} packs, {found.chunks} chunks, "
-        f"{size_text(found.size)}, {read}: {verdict}"
+    hidden = f" ({forgotten} forgotten)" if forgotten else ""
+    tell = voice.answer if found.damages else voice.report
+    tell(
+        f"{counted(found.snapshots, 'snapshot')}{hidden}, {counted(found.packs, 'pack')}, "
+        f"{counted(found.chunks, 'chunk')}, {size_text(found.size)}, {read}: "
+        f"{damages if found.damages else 'everything is right'}"
     )
 
 
-def _as_json(found: Checked) -> dict[str, object]:
+def unlisted_text(packs: int) -> str:
+    """Return what packs without an index mean."""
+    are = "is" if packs == 1 else "are"
+    return f"{counted(packs, 'pack')} {are} in no index: left by a backup that was interrupted"
+
+
+def _as_json(found: Checked, forgotten: int) -> dict[str, object]:
     return {
         "type": "summary",
         "snapshots": found.snapshots,
+        "forgotten": forgotten,
         "packs": found.packs,
         "chunks": found.chunks,
         "bytes": found.size,
@@ -126,8 +138,10 @@ def _tell_relisted(context: Context, done: Relisted) -> None:
     for pack, text in done.lost.items():
         context.voice.answer(f"damaged: packs/{pack}: {text}")
     if done.uncondemned:
-        context.voice.answer(f"{done.uncondemned} condemned lists could not be read and are gone")
-    context.voice.answer(f"{done.packs} packs are listed; {done.replaced} old indexes are gone")
+        lists = counted(done.uncondemned, "condemned list")
+        context.voice.answer(f"could not be read, and deleted: {lists}")
+    packs, old = counted(done.packs, "pack"), counted(done.replaced, "old index")
+    context.voice.answer(f"listed: {packs}; deleted: {old}")
 
 
 def _relisted_json(done: Relisted) -> dict[str, object]:

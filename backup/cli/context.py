@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from backup.cli.console import Voice
 from backup.engine import Engine, connect
@@ -22,7 +23,11 @@ from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
 from transports.store import Store, open_store
 
-CREDENTIAL = "voltar-password"
+CREDENTIAL: Final = "voltar-password"
+_PLACES: Final = (
+    "use --password-file, VOLTAR_PASSWORD_FILE, VOLTAR_PASSWORD_COMMAND or VOLTAR_PASSWORD"
+)
+_NEW_PLACES: Final = "use --new-password-file, VOLTAR_NEW_PASSWORD_FILE or VOLTAR_NEW_PASSWORD"
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ class Context:
         encrypted = read_descriptor(store).sealed
         password = self.given_password()
         if encrypted and password is None:
-            password = _prompt("password of the repository: ")
+            password = _prompt("password of the repository: ", hint=_PLACES)
         with_thread = ThreadPoolExecutor(1, thread_name_prefix="voltar-open")
         opened = with_thread.submit(_opened, store, password)
         with_thread.shutdown(wait=False)
@@ -81,7 +86,7 @@ class Context:
         """Return the password for a new repository; asked for twice at a terminal."""
         password = self.given_password()
         if password is None:
-            password = _prompt_twice("password for the new repository: ")
+            password = _prompt_twice("password for the new repository: ", hint=_PLACES)
         return _demand(password, hint="--no-encryption makes a repository that needs none")
 
     def another_password(self, file: Path | None) -> str:
@@ -92,7 +97,7 @@ class Context:
         file = file or _path("VOLTAR_NEW_PASSWORD_FILE")
         password = _read(file) if file is not None else os.environ.get("VOLTAR_NEW_PASSWORD")
         if password is None:
-            password = _prompt_twice("the new password: ")
+            password = _prompt_twice("the new password: ", hint=_NEW_PLACES)
         return _demand(password, hint=None)
 
     def given_password(self) -> str | None:
@@ -143,12 +148,18 @@ def _read(file: Path) -> str:
 
 
 def _output(command: str) -> str:
+    said = "VOLTAR_PASSWORD_COMMAND gave no password"
     try:
-        done = subprocess.run(
-            shlex.split(command), stdout=subprocess.PIPE, check=True, encoding="utf-8"
-        )
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        raise ConfigError(f"VOLTAR_PASSWORD_COMMAND gave no password: {error}") from error
+        words = shlex.split(command) or [""]
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=False, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{said}: {words[0]!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{said}: what it printed is no UTF-8") from error
+    except ValueError as error:
+        raise ConfigError(f"{said}: its quotation marks do not match") from error
+    if done.returncode:
+        raise ConfigError(f"{said}: it ended with exit code {done.returncode}")
     return done.stdout.removesuffix("\n")
 
 
@@ -158,17 +169,15 @@ def _demand(password: str, *, hint: str | None) -> str:
     return password
 
 
-def _prompt_twice(question: str) -> str:
-    password = _prompt(question)
-    if password != _prompt("the same password again: "):
+def _prompt_twice(question: str, *, hint: str) -> str:
+    password = _prompt(question, hint=hint)
+    if password != _prompt("the same password again: ", hint=hint):
         raise ConfigError("the two passwords differ, so nothing was made")
     return password
 
 
-def _prompt(question: str) -> str:
+def _prompt(question: str, *, hint: str) -> str:
     if not sys.stdin.isatty():
-        raise WrongKey(
-            "a password is needed, and there is no terminal to ask for it",
-            hint="use --password-file, VOLTAR_PASSWORD_FILE or VOLTAR_PASSWORD",
-        )
+        which = "new password" if hint == _NEW_PLACES else "password"
+        raise WrongKey(f"a {which} is needed, and there is no terminal to ask for it", hint=hint)
     return getpass.getpass(question)

@@ -1,18 +1,21 @@
 """voltar doctor"""
 
+import hashlib
 import re
-import secrets
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import typer
 
 from backup.cli import FAILED
+from backup.cli.console import counted
 from backup.cli.context import Context
 from backup.engine import Survey, survey
 from backup.errors import BackupError, NotARepository, WrongKey
-from backup.repository import read_descriptor
-from transports.errors import TransportError
+from backup.repository import catalog, read_descriptor
+from transports.errors import ObjectExists, Refused, TransportError
 from transports.store import Store
 
 
@@ -108,15 +111,32 @@ def _writable(store: Store) -> Iterator[Finding]:
         read_descriptor(store)
     except NotARepository:
         return  # nothing is written where there is no repository; the next finding says so
-    name = f"probe/{secrets.token_hex(16)}"
-    data = secrets.token_bytes(1 << 16)
-    store.put(name, data)
+    # one of this host's own: where it may not be deleted, it is the only one that ever stays
+    owner = hashlib.sha256(socket.gethostname().encode(errors="surrogateescape"))
+    name, data = f"probe/{owner.hexdigest()[:32]}", owner.digest() * 2048
+    with suppress(ObjectExists):
+        store.put(name, data)
     try:
         whole = store.get(name) == data and store.get(name, 100, 10) == data[100:110]
     finally:
+        deletes = _deletes(store, name)
+    state, does = (
+        ("ok", "writes, reads") if whole else ("failed", "what is read is not what is there")
+    )
+    if deletes:
+        yield Finding("store", state, f"{store.url}: {does}, deletes")
+        return
+    hint = "prune, unforget and the removal of keys are for a host that may"
+    yield Finding("store", state, f"{store.url}: {does}; does not delete", hint)
+
+
+def _deletes(store: Store, name: str) -> bool:
+    """Delete the probe; return whether that is allowed."""
+    try:
         store.delete(name)
-    state = "ok" if whole else "failed"
-    yield Finding("store", state, f"{store.url}: writes, reads, deletes")
+    except Refused:
+        return False
+    return True
 
 
 def _repository(context: Context, store: Store) -> Iterator[Finding]:
@@ -129,5 +149,7 @@ def _repository(context: Context, store: Store) -> Iterator[Finding]:
     except WrongKey as error:
         yield Finding("password", "failed", str(error), error.hint)
         return
-    count = len(repository.snapshot_ids())
-    yield Finding("repository", "ok", f"{descriptor.cipher}, opened, {count} snapshots")
+    count = counted(len(repository.snapshot_ids()), "snapshot")
+    hidden = catalog.hidden(repository)
+    forgotten = f", {hidden} of them forgotten" if hidden else ""
+    yield Finding("repository", "ok", f"{descriptor.cipher}, opened, {count}{forgotten}")

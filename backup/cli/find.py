@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from backup.cli.console import Voice, end_by, listening, local_text
+from backup.cli.console import Voice, counted, end_by, listening, local_text
 from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
 from backup.errors import NoSuchSnapshot, RepositoryError
@@ -39,7 +39,7 @@ def find(
     ] = None,
     ignore_case: Annotated[bool, typer.Option("--ignore-case", "-i", help="Take a for A.")] = False,
 ) -> None:
-    """Find files in all snapshots: where is it, since when, and when was it last there?
+    """Find files in all snapshots: since when, and until when.
 
     Examples: voltar find '*.conf' · voltar find 'etc/**/app.*' --source volume:pgdata -i
 
@@ -65,8 +65,8 @@ def find(
         count, searched = count + len(found), searched + len(whole)
     if context.voice.as_json:
         context.voice.event({"type": "summary", "versions": count, "snapshots": searched})
-    told = f"{count} versions in {searched} snapshots" if count else "nothing matches"
-    context.voice.say(told)
+    where = f"{counted(count, 'version')} in {counted(searched, 'snapshot')}"
+    context.voice.say(where if count else "nothing matches")
     end_by(context.voice, damaged)
 
 
@@ -78,9 +78,11 @@ def _histories(found: Iterable[Found], source: str | None, host: str | None) -> 
         if (source is None or item[1].is_of(source)) and (host is None or item[1].host == host)
     ]
     if not wanted and (source is not None or host is not None):
-        whose = " ".join(filter(None, (source, f"on {host}" if host else "")))
+        of_source = f" of {source}" if source is not None else ""
+        on_host = f" on {host}" if host is not None else ""
         raise NoSuchSnapshot(
-            f"there are no snapshots of {whose}", hint="`voltar snapshots` shows what there is"
+            f"there are no snapshots{of_source}{on_host}",
+            hint="`voltar snapshots` shows what there is",
         )
     wanted.sort(key=_of_source)
     return [list(history) for _, history in groupby(wanted, key=_of_source)]

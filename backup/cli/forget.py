@@ -36,7 +36,7 @@ def forget(
         bool, typer.Option("--prune", help="Prune afterwards, as `voltar prune` does.")
     ] = False,
 ) -> None:
-    """Hide snapshots: those that are named, or those that a policy does not keep.
+    """Hide snapshots: those named, or those a policy does not keep.
 
     Examples: voltar forget 3fa9c1d2e0 · voltar forget --keep-daily 7 --keep-weekly 5
     --keep-monthly 12 · voltar forget --keep-within 30d --source volume:pgdata --dry-run
@@ -105,9 +105,10 @@ def _forget_named(
     if voice.as_json:
         voice.event(_summary(hidden, dry_run=dry_run))
         return
+    tell = voice.answer if dry_run else voice.report
     for snapshot_id in ids:
         done = _done(dry_run=dry_run) if snapshot_id in hidden else "forgotten before:"
-        voice.answer(f"{done} {_named(snapshot_id, known)}")
+        tell(f"{done} {_named(snapshot_id, known)}")
     _tell_of_return(voice, hidden, dry_run=dry_run)
 
 
@@ -124,7 +125,8 @@ def _forget_by_policy(
         groups = [_group_json(*item) for item in judged.items()]
         voice.event(_summary(ids, dry_run=dry_run) | {"kept": kept, "groups": groups})
         return
-    _print(voice, judged, dry_run=dry_run)
+    if dry_run or voice.level > 0:
+        _print(voice, judged, dry_run=dry_run)
     _tell_of_return(voice, ids, dry_run=dry_run)
 
 

@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from backup.cli.console import Voice, listening, size_text
+from backup.cli.check import unlisted_text
+from backup.cli.console import Voice, counted, listening, size_text
 from backup.cli.context import Context
 from backup.cli.quantity import parse_percent, parse_size
-from backup.repository import MaxUnused, Pruned, Repository, prune_repository
+from backup.repository import MaxUnused, Pruned, Repository, catalog, prune_repository
 
 
 def prune(
@@ -25,7 +26,10 @@ def prune(
     ] = "5%",
     exclusive: Annotated[
         bool,
-        typer.Option(help="Nothing else writes to the repository meanwhile: wait for nothing."),
+        typer.Option(
+            "--exclusive",
+            help="Nothing else writes to the repository meanwhile: wait for nothing.",
+        ),
     ] = False,
 ) -> None:
     """Free the space that no snapshot needs any more.
@@ -62,7 +66,7 @@ def run(
     if voice.as_json:
         voice.event(_as_json(done, dry_run=dry_run))
     else:
-        _tell(voice, done, dry_run=dry_run)
+        _tell(voice, done, _in_use(repository, done), dry_run=dry_run)
 
 
 def parse_max_unused(text: str, option: str = "--max-unused") -> MaxUnused:
@@ -73,24 +77,34 @@ def parse_max_unused(text: str, option: str = "--max-unused") -> MaxUnused:
     return MaxUnused(size=parse_size(text, option)) if share is None else MaxUnused(share=share)
 
 
-def _tell(voice: Voice, done: Pruned, *, dry_run: bool) -> None:
+def _in_use(repository: Repository, done: Pruned) -> str:
+    """Return what is left, and by how many snapshots it is used."""
+    number, hidden = len(repository.snapshot_ids()), catalog.hidden(repository)
+    forgotten = f", {hidden} of them forgotten" if hidden else ""
+    return f"in use: {size_text(done.used)}, by {counted(number, 'snapshot')}{forgotten}"
+
+
+def _tell(voice: Voice, done: Pruned, in_use: str, *, dry_run: bool) -> None:
+    """Tell what was done; with --dry-run, that is the answer to a question."""
+    tell = voice.answer if dry_run else voice.report
     would = "would be " if dry_run else ""
     rows = [
-        ("deleted", f"{done.snapshots} forgotten snapshots", ""),
-        ("deleted", f"{done.deleted.number} packs", size_text(done.deleted.size)),
-        ("copied", f"{done.copied.number} chunks", size_text(done.copied.size)),
-        ("condemned", f"{done.condemned.number} packs", size_text(done.condemned.size)),
-        ("waiting", f"{done.waiting.number} packs", size_text(done.waiting.size)),
+        (f"{would}deleted", done.deleted, "pack"),
+        (f"{would}copied", done.copied, "chunk"),
+        (f"{would}condemned", done.condemned, "pack"),
+        ("waiting", done.waiting, "pack"),
     ]
-    for what, how_many, size in rows:
-        if not how_many.startswith("0 "):
-            voice.answer(f"{would if what != 'waiting' else ''}{what}: {how_many} {size}".rstrip())
+    if done.snapshots:
+        tell(f"{would}deleted: {counted(done.snapshots, 'forgotten snapshot')}")
+    for what, amount, noun in rows:
+        if amount.number:
+            tell(f"{what}: {counted(amount.number, noun)}, {size_text(amount.size)}")
     if done.adopted:
-        voice.say(f"{done.adopted} packs were in no index: left by a backup that was interrupted")
-    voice.answer(f"in use: {size_text(done.used)}; unused, and staying: {size_text(done.unused)}")
+        voice.say(unlisted_text(done.adopted))
+    tell(f"{in_use}; unused, and staying: {size_text(done.unused)}")
     if done.condemned.number and done.free_at is not None:
         when = f"{done.free_at.astimezone():%Y-%m-%d %H:%M}"
-        voice.answer(f"{size_text(done.condemned.size)} come free by the first prune after {when}")
+        tell(f"{size_text(done.condemned.size)} come free by the first prune after {when}")
 
 
 def _as_json(done: Pruned, *, dry_run: bool) -> dict[str, Any]:

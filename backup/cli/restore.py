@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backup.cli.console import listening, seconds_text, size_text
+from backup.cli.console import counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.destination import target, target_name
 from backup.job import new_run
@@ -76,5 +76,6 @@ def restore(
     proof = "every byte compared" if verify is Verify.FULL else "listing compared"
     context.voice.answer(
         f"restored {found.source} ({snapshot_id[:SHORT_ID]}) to volume:{into.name}: "
-        f"{surveyed.entries} entries, {size_text(surveyed.size)}, {seconds_text(seconds)}; {proof}"
+        f"{counted(surveyed.entries, 'entry')}, {size_text(surveyed.size)}, "
+        f"{seconds_text(seconds)}; {proof}"
     )

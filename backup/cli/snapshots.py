@@ -94,6 +94,7 @@ def _print(voice: Voice, found: list[Recorded]) -> None:
         [[row[at] for at in shown] for row in rows],
         right="entries size stored",
         elastic="host source container tags",
+        spare="container stored entries size tags host",
     )
 
 
@@ -152,6 +153,9 @@ def _as_json(recorded: Recorded) -> dict[str, Any]:
         "bytes_added": counts.added,
         "bytes_stored": counts.stored,
         "seconds": counts.seconds,
+        "excludes": snapshot.excludes,
+        "excluded": counts.excluded,
+        "bytes_excluded": counts.excluded_size,
         "notes": snapshot.notes,
         "program": snapshot.program,
     }
@@ -181,6 +185,8 @@ def ls(
     if notes:
         _list_notes(context, repository, found)
         return
+    if found.excludes:
+        context.voice.say(excluded_text(found))
     matched = _members(repository, found, wanted)
     if context.voice.as_json:
         rows = [member_json(member) for member in matched]
@@ -214,8 +220,17 @@ def _list_notes(context: Context, repository: Repository, snapshot: Snapshot) ->
             [{"path": printable(to_bytes(note.path)), "text": note.text} for note in found]
         )
         return
+    if snapshot.excludes:
+        context.voice.answer(excluded_text(snapshot))
     for note in found:
         context.voice.answer(f"{printable(to_bytes(note.path))}: {note.text}")
+
+
+def excluded_text(snapshot: Snapshot) -> str:
+    """Return what was left out on request, and by which rules."""
+    counts = snapshot.statistics
+    rules = ", ".join(snapshot.excludes)
+    return f"excluded by {rules}: {counts.excluded}, {size_text(counts.excluded_size)}"
 
 
 def member_line(member: Member) -> str:

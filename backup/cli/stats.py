@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from backup.cli.console import Voice, end_by, listening, size_text
+from backup.cli.console import Voice, counted, end_by, listening, size_text
 from backup.cli.context import Context
 from backup.errors import RepositoryError
 from backup.lookup import Found, find_snapshot
@@ -95,7 +95,8 @@ def _tell(
         ("compression", f"{total.compression:.2f}"),
     ]
     if packs:
-        idle = f", of it {size_text(packs.idle_size)} in {packs.idle} packs that hold nothing else"
+        in_packs = f"in {counted(packs.idle, 'pack')} with nothing else"
+        idle = f", of it {size_text(packs.idle_size)} {in_packs}"
         lines += [
             ("packs", f"{packs.packs}, {size_text(packs.size)}"),
             ("unused", f"{size_text(packs.unused)}{idle if packs.idle else ''}"),
@@ -118,6 +119,7 @@ def _print_table(voice: Voice, sources: Sequence[_Source]) -> None:
         [[row[at] for at in shown] for row in map(_row, sources)],
         right="snapshots entries size chunks stored",
         elastic="source host",
+        spare="chunks entries size",
     )
 
 

@@ -81,16 +81,30 @@ def _tell_tags(voice: Voice, changed: Sequence[tuple[Recorded, list[str]]]) -> N
 def _pin(context: Context, texts: Sequence[str], *, pinned: bool) -> None:
     repository, voice = context.open(), context.voice
     found = list(_found(repository, texts))
-    for each in found:
-        if each.pinned != pinned:
-            catalog.annotate(repository, each, datetime.now(UTC), pinned=pinned)
+    changed = [each for each in found if each.pinned != pinned]
+    for each in changed:
+        catalog.annotate(repository, each, datetime.now(UTC), pinned=pinned)
     what = "pinned" if pinned else "unpinned"
+    done = found if pinned else changed
     if voice.as_json:
-        voice.event({"type": "summary", "what": what, "snapshots": [each.id for each in found]})
+        voice.event({"type": "summary", "what": what, "snapshots": [each.id for each in done]})
         return
     for each in found:
         time = local_text(each.snapshot.time)
-        voice.answer(f"{what} {each.id[:SHORT_ID]} {each.snapshot.source} {time}")
+        told = what if each in done else "was not pinned:"
+        voice.answer(f"{told} {each.id[:SHORT_ID]} {each.snapshot.source} {time}")
+    _tell_pinned(voice, repository, {each.snapshot.source for each in found if each not in done})
+
+
+def _tell_pinned(voice: Voice, repository: Repository, sources: set[str]) -> None:
+    """Name what is pinned of some sources, for those who meant one of these."""
+    for source in sorted(sources):
+        pinned = [
+            each.id[:SHORT_ID]
+            for each in repository.recorded()[0]
+            if each.pinned and each.snapshot.source == source
+        ]
+        voice.say(f"pinned of {source}: {', '.join(pinned) or 'none'}")
 
 
 def _found(repository: Repository, texts: Sequence[str]) -> Iterator[Recorded]:

@@ -12,13 +12,15 @@ from backup.errors import NoSuchSnapshot, Protected, RepositoryError, TooLate
 from backup.repository import annotation, marker, protocol
 from backup.repository.actor import Actor
 from backup.repository.annotation import Annotation
-from backup.repository.names import ANNOTATIONS, FORGOTTEN, SnapshotId
+from backup.repository.names import ANNOTATIONS, FORGOTTEN, SnapshotId, id_of
 from backup.repository.protocol import Delete, ListMarkers, PutMarker, Request
 from backup.repository.repository import SHORT_ID, Repository
 from backup.repository.snapshot import Recorded
 from backup.repository.timing import MARGIN, UNDELETE
 
-__all__ = ["RETURN", "Recorded", "annotate", "demand_unpinned", "forget", "history", "unforget"]
+__all__ = [
+    "RETURN", "Recorded", "annotate", "demand_unpinned", "forget", "hidden", "history", "unforget",
+]  # fmt: skip
 
 RETURN: Final = UNDELETE - MARGIN
 """How long after it was forgotten a snapshot can be brought back."""
@@ -32,6 +34,12 @@ def history(repository: Repository) -> list[Recorded]:
     if damaged:
         raise damaged[0]
     return found
+
+
+def hidden(repository: Repository) -> int:
+    """Return how many of the snapshots that are there are forgotten, by their markers' names."""
+    marked = {id_of(info.name) for info in repository.store.list(FORGOTTEN)}
+    return sum(each in marked for each in repository.snapshot_ids())
 
 
 def forget(repository: Repository, snapshot_ids: Collection[SnapshotId]) -> list[SnapshotId]:

@@ -8,12 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from backup.errors import IntegrityError, NoSuchKey, Protected, UnsupportedFormat, UsageError
+from backup.errors import (
+    IntegrityError,
+    NoSuchKey,
+    Protected,
+    RepositoryError,
+    UnsupportedFormat,
+    UsageError,
+)
 from backup.repository import keyfile
 from backup.repository.crypto import digest
 from backup.repository.names import KEYS, id_of, object_name
-from backup.repository.repository import SHORT_ID, Repository, intact
-from transports.errors import ObjectNotFound
+from backup.repository.repository import SHORT_ID, Repository, intact, open_repository
+from transports.errors import ObjectNotFound, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +82,30 @@ def remove(repository: Repository, prefix: str) -> str:
 def change(repository: Repository, password: str, *, now: datetime) -> str:
     """Replace the password that opened the repository by another; return the new key's id.
 
-    The new key is there before the old one goes: whatever happens, one of the two opens it.
+    The new key is there before the old one goes: whatever happens, one of the two opens it. A key
+    that has the password already, from an attempt before, say, is taken.
     """
     old = repository.opened_by
-    new = add(repository, password, now=now)
+    new = _key_of(repository, password) or add(repository, password, now=now)
     if old is not None and old != new:
-        _delete(repository, old)
+        try:
+            _delete(repository, old)
+        except Refused as error:
+            error.add_note("the new password opens the repository already; the old one still does")
+            error.hint = (
+                f"where deleting is allowed, and with the new password: "
+                f"`voltar key remove {old[:SHORT_ID]}`"
+            )
+            raise
     repository.opened_by = new
     return new
+
+
+def _key_of(repository: Repository, password: str) -> str | None:
+    try:
+        return open_repository(repository.store, password).opened_by
+    except RepositoryError:
+        return None
 
 
 def _delete(repository: Repository, key_id: str) -> None:

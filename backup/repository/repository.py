@@ -222,6 +222,12 @@ def read_descriptor(store: Store) -> Descriptor:
     try:
         return descriptors.decode(store.get(DESCRIPTOR))
     except ObjectNotFound as error:
+        left = _left(store)
+        if left:
+            raise NotARepository(
+                f"{store.url} holds {left} but no voltar.json: what is left of a repository",
+                hint="put voltar.json back from a copy",
+            ) from error
         raise NotARepository(
             f"there is no repository at {store.url}",
             hint="`voltar init` makes one; -r or VOLTAR_REPOSITORY says where",
@@ -258,7 +264,12 @@ def _unlock(store: Store, descriptor: Descriptor, password: str) -> tuple[bytes,
     A key object that cannot be used keeps no other from being tried.
     """
     unusable: RepositoryError | None = None
-    for info in store.list(KEYS):
+    found = list(store.list(KEYS))
+    if not found:
+        raise WrongKey(
+            f"the repository at {store.url} has no keys left", hint="put keys/ back from a copy"
+        )
+    for info in found:
         try:
             data = intact(store, info.name)
             master = keyfile.unwrap(data, password, repository=descriptor.id)
@@ -291,9 +302,16 @@ def intact(store: Store, name: str) -> bytes:
 
 
 def _refuse_foreign(store: Store) -> None:
-    for kind in ("packs", SNAPSHOTS):
-        if any(True for _ in store.list(kind)):
-            raise RepositoryExists(
-                f"{store.url} holds {kind} but no voltar.json: what is left of a repository",
-                hint="choose an empty place, or put voltar.json back from a copy",
-            )
+    left = _left(store)
+    if left:
+        raise RepositoryExists(
+            f"{store.url} holds {left} but no voltar.json: what is left of a repository",
+            hint="choose an empty place, or put voltar.json back from a copy",
+        )
+
+
+def _left(store: Store) -> str | None:
+    """Return what a store holds that only a repository has, or None."""
+    return next(
+        (kind for kind in ("packs", SNAPSHOTS) if any(True for _ in store.list(kind))), None
+    )

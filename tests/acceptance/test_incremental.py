@@ -405,6 +405,10 @@ def test_what_is_excluded_is_counted_and_not_stored(
     assert {b"keep", b"cache/CACHEDIR.TAG", b"fake/data"} <= names
     assert not {b"a.tmp", b"cache/junk", b"large"} & names
 
+    again = saved(voltar, volume, "--exclude", "*.tmp", "--exclude", "/fake")
+    assert again["deleted"] == 0
+    assert "nothing of it is left" in voltar("backup", volume, "--exclude", "/**").err
+
 
 def test_patterns_come_from_files_and_bad_ones_are_refused(
     voltar: Voltar, filled: Filled, place: Callable[[str], Path], tmp_path: Path

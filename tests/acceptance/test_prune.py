@@ -86,7 +86,7 @@ def test_the_first_prune_condemns_and_says_when_it_comes_free(
 
     assert "condemned: 2 packs" in told
     assert "come free by the first prune after" in told
-    assert "deleted: 1 forgotten snapshots" in told
+    assert "deleted: 1 forgotten snapshot\n" in told
     assert again["packs_waiting"] == 2
     assert again["packs_deleted"] == again["packs_condemned"] == 0
     assert size_of(alone) > before - 10_000

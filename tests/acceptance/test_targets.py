@@ -212,14 +212,19 @@ def test_all_takes_every_volume_and_what_containers_mount(
     assert found[f"path:{tmp_path}/bound"] == {"3"}
 
 
-def test_one_target_that_does_not_exist_does_not_stop_the_others_unnoticed(
+def test_one_target_that_does_not_exist_keeps_no_other_from_being_saved(
     voltar: Voltar, filled: Callable[..., str]
 ) -> None:
-    volume = filled()
+    volume, gone, twice = filled(), "volume:not-there", "planet:mars"
 
-    result = voltar("backup", f"volume:{volume}", "volume:not-there", code=(1, 2, 3))
+    told = voltar("backup", gone, volume, twice, code=3)
+    summary = voltar("--json", "backup", volume, gone, code=3)
+    voltar("backup", gone, twice, code=1)
 
-    assert "not-there" in result.err
+    assert "warning: volume:not-there was not backed up: no volume 'not-there'" in told.err
+    assert "backed up: 1 of 3 sources" in told.err
+    assert (len(summary.summary["snapshots"]), summary.summary["failed"]) == (1, 1)
+    assert [each["source"] for each in voltar.ask("snapshots")] == [f"volume:{volume}"] * 2
 
 
 def test_a_name_of_both_a_volume_and_a_container_is_refused_and_both_are_named(

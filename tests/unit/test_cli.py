@@ -3,11 +3,14 @@
 import inspect
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +20,9 @@ import backup.tarsplit
 import transports.errors
 from backup import cli, errors
 from backup.cli.app import app, hoisted, run
-from backup.cli.console import Listener, Voice, seconds_text, size_text
+from backup.cli.console import Listener, Voice, counted, seconds_text, size_text
 from backup.report import Advanced, Finished, Noted, Started
+from tests.saved import derive_cheaply
 
 PROJECT = Path(__file__).parents[2]
 EVIL = "\x1b[2J\x1b]0;owned\x07\r"
@@ -170,8 +174,36 @@ def test_every_command_has_help_with_an_example(command, capsys):
     assert run([command, "--help"]) == 0
 
     out = capsys.readouterr().out
-    assert re.search(r"Examples?: ", out)
-    assert f"voltar {command}" in out or f"voltar -r /srv/backup {command}" in out
+    examples = re.search(r"\n  Examples?:\n((?:    .*\n)+)", out)
+    assert examples
+    assert f"voltar {command}" in examples[1] or f"voltar -r /srv/backup {command}" in examples[1]
+
+
+@pytest.mark.parametrize("width", ["60", "100"])
+def test_an_example_can_be_copied_whatever_the_width(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", width)
+    assert run(["retention", "simulate", "--help"]) == 0
+
+    assert (
+        "\n    voltar retention simulate --imagined --every 6h --for 2y --keep-hourly 24 "
+        "--keep-daily 30 --keep-yearly unlimited\n"
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "key remove", "repair index"])
+def test_help_has_no_words_of_python_and_no_switch_that_says_no(command, capsys):
+    assert run([*command.split(), "--help"]) == 0
+
+    out = capsys.readouterr().out
+    for word in ("{", "<str>", "list[", "<path>", "--no-"):
+        assert word not in out.replace("--no-encryption", "")
+
+
+def test_the_list_of_commands_says_all_it_wants_to_say(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["--help"]) == 0
+
+    assert "..." not in capsys.readouterr().out.split("Commands:")[1]
 
 
 def test_the_commands_are_those_of_the_contract():
@@ -243,7 +275,61 @@ def test_a_repository_is_not_made_twice(repository, capsys):
 
 def test_no_password_and_no_terminal_is_told(tmp_path, capsys):
     assert run(["init", "-r", str(tmp_path / "x")]) == 6
-    assert "a password is needed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "a password is needed" in told
+    assert "VOLTAR_PASSWORD_COMMAND" in told
+
+
+@pytest.mark.parametrize("command", ["add", "passwd"])
+def test_a_new_password_that_is_missing_is_not_taken_for_the_old(
+    tmp_path, monkeypatch, capsys, command
+):
+    derive_cheaply(monkeypatch)
+    monkeypatch.setenv("VOLTAR_PASSWORD", "secret")
+    assert run(["init", "-r", str(tmp_path / "x"), "-q"]) == 0
+    capsys.readouterr()
+
+    assert run(["key", command, "-r", str(tmp_path / "x")]) == 6
+
+    told = capsys.readouterr().err
+    assert "a new password is needed" in told
+    for name in ("--new-password-file", "VOLTAR_NEW_PASSWORD_FILE", "VOLTAR_NEW_PASSWORD"):
+        assert name in told
+    assert " --password-file" not in told
+
+
+def test_what_is_lost_of_a_repository_is_named(tmp_path, monkeypatch, imported, capsys):
+    (imported / "voltar.json").rename(tmp_path / "voltar.json")
+    assert run(["snapshots"]) == 6
+    told = capsys.readouterr().err
+    assert "no voltar.json" in told
+    assert "put voltar.json back from a copy" in told
+    assert "voltar init" not in told
+
+    derive_cheaply(monkeypatch)
+    monkeypatch.setenv("VOLTAR_PASSWORD", "secret")
+    assert run(["init", "-r", str(tmp_path / "x"), "-q"]) == 0
+    shutil.rmtree(tmp_path / "x" / "keys")
+    capsys.readouterr()
+    assert run(["snapshots", "-r", str(tmp_path / "x")]) == 6
+    told = capsys.readouterr().err
+    assert "has no keys left" in told
+    assert "put keys/ back from a copy" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("find x --from-host nope", "there are no snapshots on nope\n"),
+        ("find x --source volume:a --from-host nope", "there are no snapshots of volume:a on nope"),
+        ("backup --all dbdata", "--all is everything: name no targets with it"),
+        ("restore volume:data --to x --verify foo", "'--verify': 'foo' is not one of 'listing'"),
+    ],
+)
+def test_complaints_are_of_what_was_said(imported, capsys, words, said):
+    run(words.split())
+
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -277,6 +363,8 @@ def test_the_password_comes_from_where_it_was_left(tmp_path, monkeypatch, variab
         ("VOLTAR_PASSWORD_COMMAND", "false"),
         ("VOLTAR_PASSWORD_COMMAND", "/no/such/program"),
         ("VOLTAR_PASSWORD_COMMAND", "'"),
+        ("VOLTAR_PASSWORD_COMMAND", " "),
+        ("VOLTAR_PASSWORD_COMMAND", r"printf '\377'"),
         ("VOLTAR_PASSWORD_FILE", "/no/such/file"),
     ],
 )
@@ -285,7 +373,9 @@ def test_passwords_that_cannot_be_had_are_told(tmp_path, monkeypatch, capsys, va
 
     assert run(["init", "-r", str(tmp_path / "x")]) == 2
 
-    assert capsys.readouterr().err.startswith("error: ")
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert not re.search(r"Command|returned|\[Errno", told)
     assert not (tmp_path / "x").exists()
 
 
@@ -342,15 +432,25 @@ def test_sources_of_other_hosts_never_drive_the_terminal(imported, tmp_path, cap
     ids=["started", "subject", "path", "text"],
 )
 def test_events_never_drive_the_terminal(capsys, event):
-    listener = Listener(Voice(), None)
+    listener = Listener(Voice())
 
     listener(event)
 
     assert {"\x1b", "\x07", "\r"}.isdisjoint(capsys.readouterr().err)
 
 
+def test_what_counts_as_a_warning_looks_like_one(capsys):
+    listener = Listener(Voice())
+
+    listener(Noted("volume:a", b"a", "it changed"))
+    listener(Noted("volume:a", b"s", "a socket", harmless=True))
+
+    told = ["warning: volume:a: a: it changed", "note: volume:a: s: a socket"]
+    assert capsys.readouterr().err.splitlines() == told
+
+
 def test_events_are_lines_of_json(capsys):
-    listener = Listener(Voice(as_json=True), None)
+    listener = Listener(Voice(as_json=True))
 
     for event in (
         Started("backup", "v", 9, 1),
@@ -365,12 +465,67 @@ def test_events_are_lines_of_json(capsys):
     assert told[1]["path"] == r"\xff"
 
 
-def test_quiet_says_no_more_than_the_answer(imported, capsys):
-    assert run(["check", "-q"]) == 0
+def test_quiet_tells_answers_and_what_is_wrong_but_no_report(imported, capsys):
+    (snapshot,) = (imported / "snapshots").iterdir()
+    for words in (["check"], ["prune"], ["forget", snapshot.name], ["forget", "--keep-last", "1"]):
+        assert run([*words, "-q"]) == 0
+        assert capsys.readouterr() == ("", ""), words
+    for words in (["prune", "--dry-run"], ["snapshots", "--forgotten"]):
+        assert run([*words, "-q"]) == 0
+        assert capsys.readouterr().out
+    snapshot.write_bytes(b"damaged")
 
+    assert run(["check", "-q"]) == 4
+
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == f"damaged: snapshots/{snapshot.name[:16]} is damaged: its id names other bytes"
+    assert last.endswith(": 1 damage")
+
+
+def test_a_store_that_deletes_nothing_is_no_failure(repository, monkeypatch, capsys):
+    def refuse(_self: object, name: str) -> None:
+        raise transports.errors.Refused(f"cannot delete {name}")
+
+    def store() -> Any:
+        run(["--json", "--host", "unix:///not/there.sock", "doctor"])
+        found = {each["subject"]: each for each in json.loads(capsys.readouterr().out)}
+        return found["store"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("transports.store.file.FileStore.delete", refuse)
+        for _ in range(2):
+            assert store()["state"] == "ok"
+            assert "does not delete" in store()["text"]
+            assert len(list((repository / "probe").iterdir())) == 1
+
+    assert store()["text"].endswith("writes, reads, deletes")
+    assert not list((repository / "probe").iterdir())
+
+
+def test_numbers_say_what_is_forgotten_and_agree_with_their_nouns(imported, capsys):
+    (snapshot,) = (imported / "snapshots").iterdir()
+    assert run(["check"]) == 0
+    assert capsys.readouterr().out.startswith("1 snapshot, 2 packs, ")
+    assert run(["forget", snapshot.name]) == 0
+    capsys.readouterr()
+
+    assert run(["check"]) == 0
+    assert "1 snapshot (1 forgotten), 2 packs, " in capsys.readouterr().out
+    assert run(["check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["forgotten"] == 1
+    assert run(["prune"]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
-    assert "everything is right" in out
+    assert ", by 1 snapshot, 1 of them forgotten; unused" in out
+    assert err.splitlines() == ["prune snapshots: 1"]
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(1, "entry", "1 entry"), (0, "entry", "0 entries"), (2, "index", "2 indexes"),
+     (17, "pack", "17 packs"), (1, "pack", "1 pack")],
+)  # fmt: skip
+def test_nouns_have_the_number_that_is_said(number, noun, text):
+    assert counted(number, noun) == text
 
 
 def test_long_work_ends_with_a_summary(imported, capsys):
@@ -413,6 +568,43 @@ def test_a_full_disk_behind_stdout_is_no_bug(imported, form):
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"No space left" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["stats"], ["ls", "volume:data"], ["snapshots"]], ids=str)
+def test_a_reader_that_has_seen_enough_is_no_error(imported, words):
+    command = [sys.executable, "-c", "from backup.cli.app import main; main()", *words]
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "wb") as pipe:
+        done = subprocess.run(
+            [*command, "-r", str(imported)],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            cwd=PROJECT,
+            check=False,
+        )
+
+    assert (done.returncode, b"error" in done.stderr, b"Trace" in done.stderr) == (0, False, False)
+
+
+def test_work_goes_on_when_nobody_listens_on_the_way(imported):
+    """A log that is closed says nothing about the answer, nor about the exit code."""
+    command = [sys.executable, "-c", "from backup.cli.app import main; main()", "check"]
+    reads, writes = os.pipe()
+    os.close(reads)
+    (damaged,) = (imported / "snapshots").iterdir()
+    damaged.write_bytes(b"damaged")
+    with os.fdopen(writes, "wb") as pipe:
+        done = subprocess.run(
+            [*command, "-r", str(imported)],
+            stdout=subprocess.PIPE,
+            stderr=pipe,
+            cwd=PROJECT,
+            check=False,
+        )
+
+    assert done.returncode == 4
+    assert b"damaged: snapshots/" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backup.cli.app import run
-from backup.repository import Snapshot, catalog
+from backup.repository import Snapshot, Statistics, catalog
 from tests.saved import at, plain
 from transports.store import open_store
 
@@ -287,6 +287,19 @@ def test_a_pin_protects_from_policies_and_from_being_named(repository, told, ask
     assert asked("forget", ids[3])["forgotten"] == [ids[3]]
 
 
+def test_unpin_says_what_was_not_pinned_and_names_what_is(repository, told, asked):
+    ids = nightly(repository, 3)
+    (other,) = nightly(repository, 1, source="volume:other")
+    assert told("pin", ids[1], ids[2], other)[0] == 0
+
+    code, out, err = told("unpin", "volume:db")
+
+    assert (code, out[:26]) == (0, f"was not pinned: {ids[0][:10]}")
+    assert err == f"pinned of volume:db: {ids[2][:10]}, {ids[1][:10]}\n"
+    assert asked("unpin", "volume:db", ids[1])["snapshots"] == [ids[1]]
+    assert [each["id"] for each in asked("snapshots") if each["pinned"]] == [ids[2], other]
+
+
 def test_what_is_pinned_already_costs_nothing(repository, told, tmp_path):
     ids = nightly(repository, 1)
     for _ in range(3):
@@ -294,6 +307,26 @@ def test_what_is_pinned_already_costs_nothing(repository, told, tmp_path):
         assert told("tag", ids[0], "--add", "a")[0] == 0
 
     assert len(list((tmp_path / "repository" / "annotations").iterdir())) == 2
+
+
+def test_what_was_excluded_is_shown_with_the_rules(repository, told, asked):
+    snapshot_id = repository.commit(
+        Snapshot(
+            time=NOW,
+            host="here",
+            source="volume:db",
+            run="00",
+            excludes=["*.tmp", "--exclude-caches"],
+            statistics=Statistics(excluded=6, excluded_size=32 << 20),
+        )
+    )
+
+    said = "excluded by *.tmp, --exclude-caches: 6, 32.0 MiB\n"
+    assert told("ls", "--notes", snapshot_id)[1] == said
+    assert told("ls", snapshot_id)[2] == said
+    (shown,) = asked("snapshots")
+    assert shown["excludes"] == ["*.tmp", "--exclude-caches"]
+    assert (shown["excluded"], shown["bytes_excluded"]) == (6, 32 << 20)
 
 
 def test_tags_change_and_ids_do_not(repository, told, asked, listed):

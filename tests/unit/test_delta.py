@@ -140,6 +140,18 @@ def test_new_and_deleted_entries_are_seen_wherever_they_are():
     assert delta.deleted == 3
 
 
+def test_what_is_left_out_now_is_neither_kept_nor_deleted():
+    before = [listed(name) for name in (b"a", b"b", b"c", b"d")]
+    pair = [each._replace(inode=7, nlink=2) for each in before[1:3]]
+    delta = Delta(Parent(map(stored, [before[0], *pair, before[3]]), BOUND, (), lambda _: True))
+
+    pairs = delta.decide([before[0], *pair], lambda record: record.path in (b"a", b"b"))
+
+    assert [record.path for record, _ in pairs] == [b"c"]
+    assert delta.deleted == 1
+    assert not delta.stands(pair[1])
+
+
 def group(*names: bytes, **facts) -> list[Listed]:
     return [listed(name, inode=5, nlink=len(names), **facts) for name in names]
 

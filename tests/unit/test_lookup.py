@@ -44,6 +44,13 @@ def test_a_prefix_of_an_id_finds_it(repository, ids, length):
         assert find_snapshot(repository, wanted[:length])[0] == wanted
 
 
+def test_a_prefix_that_is_too_short_says_so(repository, ids):
+    for find in (find_snapshot, lambda repository, text: find_id(repository.snapshot_ids(), text)):
+        with pytest.raises((NoSuchSnapshot, UsageError)) as caught:
+            find(repository, ids[0][:3])
+        assert "at least four" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("name", ["volume:data", "data"])
 def test_a_source_means_its_newest(repository, ids, name):
     assert find_snapshot(repository, name)[0] == ids[2]

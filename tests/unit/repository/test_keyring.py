@@ -9,6 +9,7 @@ from backup.repository import open_repository
 from backup.repository.keyring import add, change, keys, remove
 from tests.memory_store import MemoryStore
 from tests.saved import NOW, PASSWORD, derive_cheaply, memory, plain, put_key, sealed
+from transports.errors import Refused
 
 LATER = NOW + timedelta(days=1)
 
@@ -126,3 +127,22 @@ def test_a_repository_without_encryption_has_no_keys():
         add(repository, "password", now=LATER)
     with pytest.raises(UsageError, match="not encrypted"):
         change(repository, "password", now=LATER)
+
+
+def test_a_change_that_may_not_delete_says_which_passwords_open(repository, monkeypatch):
+    def refuse(name: str) -> None:
+        raise Refused(f"cannot delete {name}")
+
+    monkeypatch.setattr(repository.store, "delete", refuse)
+    old = repository.opened_by
+
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            change(repository, "second", now=LATER)
+        said = "the new password opens the repository already; the old one still does"
+        assert caught.value.__notes__ == [said]
+        assert f"voltar key remove {old[:10]}" in str(caught.value.hint)
+
+    assert len(keys(repository)) == 2
+    assert opens(repository, "second")
+    assert opens(repository, PASSWORD)
