@@ -3,41 +3,54 @@
 The snapshots of one source are searched from the oldest on. A *version* is what matched a pattern,
 unchanged through some snapshots that follow each other: `ls` shows the same of it, and its inode
 and ctime, or the pieces of its content, are the same (attributes and access lists do not count).
-Small files are stored beside each other, and
-so in other pieces when what is beside them has changed; of those the bytes are compared.
+Small files are stored beside each other, and so in other pieces when what is beside them has
+changed; of those the bytes are compared. A snapshot whose manifest cannot be read is passed over.
 
-Memory grows with the number of versions that are found.
+Memory grows with the number of versions that are found in one source.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 
+from backup.errors import IntegrityError
 from backup.pattern import Patterns
 from backup.pieces import Pieces, equal, length
 from backup.recorder import BUNDLED_BELOW
-from backup.report import Advanced, OnEvent
+from backup.report import Advanced, Noted, OnEvent
 from backup.repository import Extent, Line, Member, Repository, Snapshot
 from backup.repository.manifest import to_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An entry, in the snapshots from number `first` to number `last`; its headers are left out."""
+    """An entry, in the snapshots from number `first` to number `last`; its headers are left out.
+
+    Numbers count only the snapshots that could be read.
+    """
 
     member: Member
     first: int
     last: int
 
 
+class Versions(NamedTuple):
+    """What was found, and by their place in the history which snapshots could not be read."""
+
+    found: list[Version]
+    unread: dict[int, IntegrityError]
+
+
 def versions(
     repository: Repository, history: Sequence[Snapshot], patterns: Patterns, on_event: OnEvent
-) -> list[Version]:
+) -> Versions:
     """Return what matches in the snapshots of one source, which are given from the oldest on.
 
     Versions with the newest `last` come first, those with the same one in the order of the
-    manifest. Raises IntegrityError.
+    manifest.
     """
 
     def look(lines: Iterable[Line]) -> list[Member]:
@@ -52,11 +65,17 @@ def versions(
     pieces = Pieces(repository, look)
     ended: list[list[Version]] = []
     going_on: dict[str, Version] = {}
-    for number, snapshot in enumerate(history):
-        # an archive may have a name twice: the last one counts
-        now = {member.path: member for some in pieces.results(snapshot.manifest) for member in some}
+    unread: dict[int, IntegrityError] = {}
+    for place, snapshot in enumerate(history):
+        try:
+            matches = list(chain.from_iterable(pieces.results(snapshot.manifest)))
+        except IntegrityError as error:
+            unread[place] = error
+            continue
+        number = place - len(unread)
+        now = {member.path: member for member in matches}  # of a name in an archive, the last one
         before = {path: version.member for path, version in going_on.items()}
-        same = _unchanged(repository, before, now)
+        same = _unchanged(repository, before, now, on_event)
         ended.append([version for path, version in going_on.items() if path not in same])
         going_on = {
             path: Version(member, going_on[path].first if path in same else number, number)
@@ -64,7 +83,7 @@ def versions(
         }
         on_event(Advanced(length(snapshot.manifest), 1))
     ended.append(list(going_on.values()))
-    return [version for versions in reversed(ended) for version in versions]
+    return Versions(list(chain.from_iterable(reversed(ended))), unread)
 
 
 def _without_headers(member: Member) -> Member:
@@ -72,9 +91,12 @@ def _without_headers(member: Member) -> Member:
 
 
 def _unchanged(
-    repository: Repository, before: Mapping[str, Member], now: Mapping[str, Member]
+    repository: Repository,
+    before: Mapping[str, Member],
+    now: Mapping[str, Member],
+    on_event: OnEvent,
 ) -> set[str]:
-    """Return the paths of what is the same version as before."""
+    """Return the paths of what is the same version as before, as far as contents can be read."""
     same: set[str] = set()
     unsure: dict[str, tuple[list[Extent], list[Extent]]] = {}
     for path, member in now.items():
@@ -88,7 +110,11 @@ def _unchanged(
             same.add(path)
         elif member.kind == "f" and old.size == old.body_size == member.body_size < BUNDLED_BELOW:
             unsure[path] = (old.extents, member.extents)
-    return same | equal(repository, unsure)
+    try:
+        return same | equal(repository, unsure)
+    except IntegrityError as error:
+        on_event(Noted("find", b"", f"{error}: what may be one version is told as two"))
+        return same
 
 
 def _alike(one: Member, other: Member) -> bool:

@@ -70,7 +70,7 @@ def save_at(repository: Repository, hours: Hours, hour: float, names: str) -> Sn
 def forget_at(repository: Repository, hours: Hours, hour: float, snapshot: SnapshotId) -> None:
     """Forget a snapshot at an hour."""
     hours.hour = hour
-    forget(opened_at(repository, hours), [snapshot], hours())
+    forget(opened_at(repository, hours), [snapshot])
 
 
 def prune_at(repository: Repository, hours: Hours, hour: float) -> Pruned:

@@ -124,7 +124,16 @@ def put_key(store: Store, data: bytes) -> str:
 
 def reopened(repository: Repository, store: Store | None = None) -> Repository:
     """Return the same repository as another process sees it, without asking for the password."""
-    return Repository(store or repository.store, repository.descriptor, repository.keys)
+    again = Repository(store or repository.store, repository.descriptor, repository.keys)
+    again.clock = repository.clock
+    return again
+
+
+def at(time: datetime, repository: Repository) -> Repository:
+    """Return the same repository as another process sees it, by a clock that stands still."""
+    again = reopened(repository)
+    again.clock = lambda: time
+    return again
 
 
 def save(

@@ -3,6 +3,7 @@
 TransportError
 ├─ ObjectNotFound     the store has no object of that name
 ├─ ObjectExists       a write-once name is taken
+├─ Unreadable         what has that name cannot be read; others may be
 ├─ Refused            authentication, permission, host key: trying again is of no use
 ├─ OutOfSpace         the store is full, or over its quota
 └─ ConnectionLost     the link broke: trying again may help
@@ -23,6 +24,10 @@ class ObjectNotFound(TransportError):
 
 class ObjectExists(TransportError):
     """An object of that name is already there, with other bytes or written by somebody else."""
+
+
+class Unreadable(TransportError):
+    """What has that name cannot be read: the disk fails there, or it is no file at all."""
 
 
 class Refused(TransportError):

@@ -1,6 +1,6 @@
 """voltar find"""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Annotated, Any, Final
 
@@ -10,12 +10,12 @@ from backup.cli.console import Voice, end_by, listening, local_text
 from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
 from backup.errors import NoSuchSnapshot, RepositoryError
-from backup.find import Version, versions
+from backup.find import Version, Versions, versions
 from backup.lookup import Found, find_snapshot
 from backup.paths import printable
 from backup.pattern import Patterns
 from backup.pieces import length
-from backup.report import Finished, OnEvent, Started
+from backup.report import Finished, Started
 from backup.repository import SHORT_ID, Repository
 
 _PATTERN_HELP: Final = "'*.conf' for a name anywhere, 'etc/**/*.conf' or '/notes' for a whole path."
@@ -55,13 +55,18 @@ def find(
     else:
         chosen, damaged = repository.readable()
     histories = _histories(chosen, source, from_host)
-    with listening(context.voice) as listener:
-        every = [snapshot.manifest for history in histories for _, snapshot in history]
-        size = sum(map(length, every))
-        listener(Started("search", "manifests", size, len(every), "snapshots"))
-        found = _searched(repository, histories, patterns, listener)
-        listener(Finished("search", "manifests"))
-    _tell(context.voice, found)
+    several_hosts = len({history[0][1].host for history in histories}) > 1
+    count = searched = 0
+    for history in histories:
+        found, unread = _searched(context.voice, repository, history, patterns)
+        whole = [item for place, item in enumerate(history) if place not in unread]
+        _tell(context.voice, whole, found, with_host=several_hosts)
+        damaged += [_of_snapshot(history[place], error) for place, error in unread.items()]
+        count, searched = count + len(found), searched + len(whole)
+    if context.voice.as_json:
+        context.voice.event({"type": "summary", "versions": count, "snapshots": searched})
+    told = f"{count} versions in {searched} snapshots" if count else "nothing matches"
+    context.voice.say(told)
     end_by(context.voice, damaged)
 
 
@@ -86,28 +91,28 @@ def _of_source(item: Found) -> tuple[str, str]:
 
 
 def _searched(
-    repository: Repository, histories: Sequence[History], patterns: Patterns, on_event: OnEvent
-) -> list[tuple[History, list[Version]]]:
-    return [
-        (history, versions(repository, [one for _, one in history], patterns, on_event))
-        for history in histories
-    ]
+    voice: Voice, repository: Repository, history: History, patterns: Patterns
+) -> Versions:
+    with listening(voice) as listener:
+        every = [snapshot for _, snapshot in history]
+        subject, size = every[0].source, sum(length(each.manifest) for each in every)
+        listener(Started("search", subject, size, len(every), "snapshots"))
+        found = versions(repository, every, patterns, listener)
+        listener(Finished("search", subject))
+    return found
 
 
-def _tell(voice: Voice, found: list[tuple[History, list[Version]]]) -> None:
-    every = [version for _, some in found for version in some]
-    searched = sum(len(history) for history, _ in found)
+def _of_snapshot(item: Found, error: RepositoryError) -> RepositoryError:
+    return type(error)(f"snapshot {item[0][:SHORT_ID]} of {item[1].source}: {error}")
+
+
+def _tell(voice: Voice, history: History, found: list[Version], *, with_host: bool) -> None:
     if voice.as_json:
-        for history, some in found:
-            for version in some:
-                voice.event(_as_json(history, version))
-        voice.event({"type": "summary", "versions": len(every), "snapshots": searched})
+        for version in found:
+            voice.event(_as_json(history, version))
         return
-    several_hosts = len({history[0][1].host for history, _ in found}) > 1
-    for history, some in found:
-        for line in _lines(history, some, with_host=several_hosts):
-            voice.answer(line)
-    voice.say(f"{len(every)} versions in {searched} snapshots" if every else "nothing matches")
+    for line in _lines(history, found, with_host=with_host):
+        voice.answer(line)
 
 
 def _lines(history: History, found: list[Version], *, with_host: bool) -> Iterator[str]:

@@ -83,7 +83,7 @@ def unforget(
     wanted, known = _found(repository, ids), _known(repository)
     back = []
     for snapshot_id in wanted:
-        if catalog.unforget(repository, snapshot_id, datetime.now(UTC)):
+        if catalog.unforget(repository, snapshot_id):
             back.append(snapshot_id)
         if not voice.as_json:
             done = "brought back" if snapshot_id in back else "was not forgotten:"
@@ -101,7 +101,7 @@ def _forget_named(
         catalog.demand_unpinned(repository, ids)
         hidden = [each for each in ids if each not in known or known[each].forgotten is None]
     else:
-        hidden = catalog.forget(repository, ids, datetime.now(UTC))
+        hidden = catalog.forget(repository, ids)
     if voice.as_json:
         voice.event(_summary(hidden, dry_run=dry_run))
         return
@@ -118,7 +118,7 @@ def _forget_by_policy(
     judged = judge(catalog.history(repository), choice.scope, choice.policy, now=now)
     ids = to_forget(judged)
     if not dry_run:
-        catalog.forget(repository, ids, datetime.now(UTC))
+        catalog.forget(repository, ids)
     if voice.as_json:
         kept = sum(each.kept for group in judged.values() for each in group)
         groups = [_group_json(*item) for item in judged.items()]

@@ -22,7 +22,7 @@ from backup.repository.protocol import (
     read,
 )
 from backup.repository.reading import Reading
-from backup.repository.timing import LONGEST_WRITE, Clock
+from backup.repository.timing import LONGEST_WRITE
 from transports.errors import ObjectNotFound
 from transports.store import Store
 
@@ -46,12 +46,11 @@ class Actor:
     threads.
     """
 
-    def __init__(self, repository: "Repository", clock: Clock | None = None) -> None:
-        """`clock` is another one than the repository's."""
+    def __init__(self, repository: "Repository") -> None:
         self.repository = repository
         self.store = repository.store
         self.keys = repository.keys
-        self.clock = clock or repository.clock
+        self.clock = repository.clock
         self.sizes: dict[PackId, int] = {}
         self.damaged: list[RepositoryError] = []
         self._looked = 0.0

@@ -34,16 +34,16 @@ def history(repository: Repository) -> list[Recorded]:
     return found
 
 
-def forget(
-    repository: Repository, snapshot_ids: Collection[SnapshotId], now: datetime
-) -> list[SnapshotId]:
+def forget(repository: Repository, snapshot_ids: Collection[SnapshotId]) -> list[SnapshotId]:
     """Hide snapshots; return those that were not hidden already.
 
-    Records are not read: one that is damaged can be forgotten. Raises Protected, and hides none,
-    where one is pinned; RepositoryError where an annotation that cannot be read may be its pin.
+    Each is forgotten since the moment at which its marker is put: to bring it back and to delete
+    it, all hosts go by that time. Records are not read: one that is damaged can be forgotten.
+    Raises Protected, and hides none, where one is pinned; RepositoryError where an annotation that
+    cannot be read may be its pin.
     """
     demand_unpinned(repository, snapshot_ids)
-    clerk = _Clerk(repository, now)
+    clerk = _Clerk(repository)
     hidden = [each for each in snapshot_ids if clerk.run(protocol.forget(each))]
     try:
         demand_unpinned(repository, hidden)
@@ -53,12 +53,12 @@ def forget(
     return hidden
 
 
-def unforget(repository: Repository, snapshot_id: SnapshotId, now: datetime) -> bool:
+def unforget(repository: Repository, snapshot_id: SnapshotId) -> bool:
     """Bring a snapshot back; return False where it was not forgotten.
 
     Raises TooLate where a prune may be about to delete it, and IntegrityError.
     """
-    brought_back = _Clerk(repository, now, about=snapshot_id).run(protocol.unforget(snapshot_id))
+    brought_back = _Clerk(repository, about=snapshot_id).run(protocol.unforget(snapshot_id))
     if brought_back is False:
         hours = RETURN // timedelta(hours=1)
         raise TooLate(
@@ -71,10 +71,8 @@ def unforget(repository: Repository, snapshot_id: SnapshotId, now: datetime) -> 
 class _Clerk(Actor):
     """Puts and takes markers; of those that are there, it reads the one of `about`."""
 
-    def __init__(
-        self, repository: Repository, now: datetime, about: SnapshotId | None = None
-    ) -> None:
-        super().__init__(repository, lambda: now)
+    def __init__(self, repository: Repository, about: SnapshotId | None = None) -> None:
+        super().__init__(repository)
         self._about = about
 
     def perform(self, request: Request) -> Any:

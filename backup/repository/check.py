@@ -22,6 +22,7 @@ from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import annotation, keyfile, marker, recovery
 from backup.repository.actor import Actor
+from backup.repository.judging import JudgedStore
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
 from backup.repository.names import KEYS, PACKS, ChunkId, PackId, SnapshotId
 from backup.repository.packcheck import PackFaults, check_pack
@@ -90,8 +91,9 @@ EVERYTHING: Final = ReadData(share=1.0)
 
 
 def check(repository: Repository, on_event: OnEvent, read_data: ReadData = EVERYTHING) -> Checked:
-    """Check a repository. Raises TransportError where the store fails."""
-    return _Check(repository.afresh(), on_event).run(read_data)
+    """Check a repository. Raises TransportError where the store fails, not just one object."""
+    judged = repository.afresh(JudgedStore(repository.store))
+    return _Check(judged, on_event).run(read_data)
 
 
 class _Check:

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from backup.errors import IntegrityError, TooLate
-from backup.repository import sealed
+from backup.errors import IntegrityError
+from backup.repository import marker, sealed
 from backup.repository.actor import Actor
 from backup.repository.copying import copy
 from backup.repository.manifest import to_chunk
-from backup.repository.names import SNAPSHOTS, ChunkId, SnapshotId, object_name
-from backup.repository.protocol import Copy, Lacking, PutSnapshot, Request, View, commit
+from backup.repository.names import SNAPSHOTS, SnapshotId, object_name
+from backup.repository.protocol import PutMarker, PutSnapshot, Request, Supply, commit
 from backup.repository.reading import Reading
 from backup.repository.snapshot import Snapshot
 from backup.repository.usage import Walker
@@ -30,7 +30,7 @@ class Committer(Actor):
 
         Raises TooLate, TransportError.
         """
-        view = self.run(commit(relied_on.view))
+        view = self.run(commit(SnapshotId(self._id), relied_on.view))
         reading = relied_on if view is relied_on.view else self.repository.readings.current()
         return SnapshotId(self._id), reading
 
@@ -39,33 +39,22 @@ class Committer(Actor):
             case PutSnapshot():
                 self.store.put(object_name(SNAPSHOTS, self._id), self._data)
                 return self.in_time
-            case Lacking(seen):
-                return self._lacking(seen)
-            case Copy(chunks, seen):
-                manifests = {extent.chunk for extent in self._snapshot.manifest}
-                copy(self.repository, chunks, self.as_reading(seen), manifests)
+            case Supply(seen):
+                return self._supply(self.as_reading(seen))
+            case PutMarker(snapshot, time):
+                return marker.put(self.store, self.keys, snapshot, time)
             case _:
                 return super().perform(request)
-        return None
 
-    def _lacking(self, seen: View) -> set[ChunkId]:
-        """Return what the snapshot needs and no live pack holds any more."""
-        reading = self.as_reading(seen)
+    def _supply(self, reading: Reading) -> bool:
+        """Copy what the snapshot needs and no live pack holds; return whether it could."""
         self.repository.readings.replace(reading)
+        manifest = self._snapshot.manifest
         walker = Walker(self.repository.read)
         try:
-            needed = {to_chunk(chunk) for chunk in walker.chunks(self._snapshot.manifest)}
-            lacking = {chunk for chunk in needed if chunk not in reading}
-            gone = next((chunk for chunk in lacking if reading.find(chunk) is None), None)
-        except IntegrityError as error:
-            raise _too_late(self._snapshot) from error
-        if gone is not None:
-            raise _too_late(self._snapshot)
-        return lacking
-
-
-def _too_late(snapshot: Snapshot) -> TooLate:
-    return TooLate(
-        f"the backup of {snapshot.source} took so long that what it relied on is deleted",
-        hint="run it again: it finds what it has stored",
-    )
+            needed = {to_chunk(chunk) for chunk in walker.chunks(manifest)}
+            if lacking := {chunk for chunk in needed if chunk not in reading}:
+                copy(self.repository, lacking, reading, {extent.chunk for extent in manifest})
+        except IntegrityError:
+            return False  # prune has deleted a part of it
+        return True

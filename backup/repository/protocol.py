@@ -193,8 +193,9 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
-    """Find what of the backup's own chunks no pack that is live in `seen` holds; answers them."""
+class Supply:
+    """Put again what of the backup's own chunks no pack that is live in `seen` holds, then its
+    index; answers whether all of it was there to be read."""
 
     seen: View
 
@@ -215,7 +216,7 @@ Request = (
     | PutMarker
     | Merge
     | Delete
-    | Lacking
+    | Supply
 )
 
 
@@ -248,27 +249,37 @@ def read() -> Steps[View]:
     return view(time, condemned, listed, present)
 
 
-def commit(seen: View, spans: Spans = SPANS) -> Steps[View]:
+def commit(snapshot: SnapshotId, seen: View, spans: Spans = SPANS) -> Steps[View]:
     """Put the snapshot of a backup whose packs and index are there and that relied on `seen`.
 
     Returns the reading that it relied on in the end: where the deadline is over, what is not in a
     live pack of a new reading is put again (rules 4 and 5). A snapshot that got there too late is
-    treated as one that is still to be put. Raises TooLate.
+    treated as one that is still to be put, and where it cannot be put in time, it is forgotten: it
+    may lack what prune has deleted, and would stop every prune. Raises TooLate.
     """
+    is_there = False
+    error = TooLate(
+        "the snapshot was not stored: again and again, more time than prune waits went by",
+        hint="look whether this machine sleeps, or its clock jumps",
+    )
     for _ in range(_ATTEMPTS):
         now = yield Now()
         if now < seen.time + spans.grace - spans.margin:
             in_time = yield PutSnapshot()
             if in_time:
                 return seen
+            is_there = True
         seen = yield from read()
-        lacking = yield Lacking(seen)
-        if lacking:
-            yield Copy(lacking, seen)
-    raise TooLate(
-        "the snapshot was not stored: again and again, more time than prune waits went by",
-        hint="look whether this machine sleeps, or its clock jumps",
-    )
+        supplied = yield Supply(seen)
+        if not supplied:
+            error = TooLate(
+                "the backup took so long that what it relied on is deleted",
+                hint="run it again: it finds what it has stored",
+            )
+            break
+    if is_there:
+        yield from forget(snapshot)
+    raise error
 
 
 def forget(snapshot: SnapshotId) -> Steps[bool]:

@@ -107,8 +107,9 @@ def prune_repository(
     """Delete what nobody needs, and condemn what nobody needs any more.
 
     `exclusive`: nothing else writes to the repository meanwhile, so nothing is waited for, and what
-    is condemned is deleted at once. Raises IntegrityError, before anything is deleted, where
-    something that a snapshot needs cannot be read; TooLate, TransportError.
+    is condemned is deleted at once. Raises IntegrityError where something that a snapshot needs
+    cannot be read: by then forgotten snapshots may be deleted, and no pack is; TooLate,
+    TransportError.
     """
     spans = EXCLUSIVE if exclusive else SPANS
     first = _Pruner(repository, on_event, max_unused, spans, dry_run=dry_run)
@@ -186,7 +187,7 @@ class _Pruner(Actor):
         found = super().perform(ReadTables())
         if self.damaged:
             raise IntegrityError(
-                f"nothing was pruned: {self.damaged[0]}",
+                f"no pack was deleted: {self.damaged[0]}",
                 hint="`voltar repair index` makes indexes anew from the packs",
             )
         return found
@@ -221,7 +222,7 @@ class _Pruner(Actor):
                 continue  # another prune has deleted it
             except RepositoryError as error:
                 raise IntegrityError(
-                    f"nothing was pruned: snapshot {snapshot_id[:SHORT_ID]} is damaged: {error}",
+                    f"no pack was deleted: snapshot {snapshot_id[:SHORT_ID]} is damaged: {error}",
                     hint="`voltar check` says what can be read; `voltar forget` gives up the rest",
                 ) from error
             self._on_event(Advanced(0, 1))

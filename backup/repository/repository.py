@@ -79,9 +79,9 @@ class Repository:
         """Where chunks are, by the reading that is current."""
         return Readings(self.take_reading, self.tables)
 
-    def afresh(self) -> "Repository":
-        """Return the same repository, as if it had never been seen from here."""
-        other = Repository(self.store, self.descriptor, self.keys, self.opened_by)
+    def afresh(self, store: Store) -> "Repository":
+        """Return the same repository, on its store or a view of it, as if it was never seen."""
+        other = Repository(store, self.descriptor, self.keys, self.opened_by)
         other.clock = self.clock
         return other
 

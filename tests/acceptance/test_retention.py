@@ -15,6 +15,7 @@ import pytest
 
 from backup.repository import Repository, Snapshot, SnapshotId, catalog, open_repository
 from tests.acceptance.cli import COMMAND, PASSWORD, Voltar
+from tests.saved import at
 from transports.store import open_store
 
 TODAY = datetime.now(UTC).replace(hour=2, minute=30, second=0, microsecond=0)
@@ -202,8 +203,8 @@ def test_what_was_forgotten_too_long_ago_does_not_come_back(
 ) -> None:
     late, later = nightly(opened, 2)
     now = datetime.now(UTC)
-    catalog.forget(opened, [late], now - timedelta(hours=22, minutes=50))
-    catalog.forget(opened, [later], now - timedelta(hours=23))
+    catalog.forget(at(now - timedelta(hours=22, minutes=50), opened), [late])
+    catalog.forget(at(now - timedelta(hours=23), opened), [later])
 
     alone("unforget", late)
     refused = alone("unforget", later, code=1)

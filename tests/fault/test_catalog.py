@@ -17,7 +17,7 @@ from tests.faults import (
     dying,
     killed_at,
 )
-from tests.saved import NOW, checked, plain, reopened
+from tests.saved import NOW, at, checked, plain, reopened
 from transports.errors import TransportError
 from transports.store.file import FileStore
 
@@ -30,11 +30,11 @@ def ids(repository: Repository) -> list[SnapshotId]:
 
 
 def forgotten(repository: Repository) -> None:
-    forget(repository, ids(repository)[:LAST], LATER)
+    forget(at(LATER, repository), ids(repository)[:LAST])
 
 
 def brought_back(repository: Repository) -> None:
-    unforget(repository, ids(repository)[FIRST], LATER)
+    unforget(at(LATER, repository), ids(repository)[FIRST])
 
 
 def pinned(repository: Repository) -> None:
@@ -59,7 +59,7 @@ def three(store: FileStore, act: Callable[[Repository], None]) -> Repository:
         time = NOW + timedelta(minutes=number)
         repository.commit(Snapshot(time=time, host="here", source="volume:db", run="00"))
     if act is brought_back:
-        forget(repository, ids(repository)[:1], NOW)
+        forget(at(NOW, repository), ids(repository)[:1])
     return repository
 
 

@@ -296,7 +296,7 @@ def test_whoever_may_not_delete_backs_up_and_forgets(without_right, hours):
     saved_slowly = save(slow, [tar("aXYZ")], time=hours())
     saved_too_slowly = save(too_slow, [tar("aABC")], time=hours())
 
-    forget(opened_at(without_right, hours), [saved_slowly], hours())
+    forget(opened_at(without_right, hours), [saved_slowly])
     (newest,) = (each for each in history(without_right) if each.id == saved)
     annotate(without_right, newest, hours(), pinned=True)
 

@@ -65,7 +65,7 @@ class Victim:
         if self.password:
             put_key(self.store, cheap_key(repository, "second"))
         self._at(0, b"a")
-        forget(self.again(), self.again().snapshot_ids(), hours())
+        forget(self.again(), self.again().snapshot_ids())
         hours.hour = 25
         slow = self.again()
         slow.readings.current()
@@ -73,7 +73,7 @@ class Victim:
         prune_repository(self.again(), ignore)
         self.saved = save(slow, [tar(b"ab")], time=hours())
         annotate(self.again(), history(self.again())[0], hours(), tags=["t"], pinned=True)
-        forget(self.again(), [self._at(27, b"c")], hours())
+        forget(self.again(), [self._at(27, b"c")])
         with self.again().writer() as writer:
             writer.add(b"left by a run that was killed", Group.DATA)
             writer.flush()

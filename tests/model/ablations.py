@@ -17,7 +17,6 @@ from backup.repository.protocol import (
     CondemnedList,
     Copy,
     Delete,
-    Lacking,
     ListIndexes,
     ListMarkers,
     ListPacks,
@@ -28,6 +27,7 @@ from backup.repository.protocol import (
     PutSnapshot,
     ReadTables,
     Spans,
+    Supply,
     View,
     Walk,
 )
@@ -129,6 +129,11 @@ def postponed(first: Any, second: Any) -> Alteration:
 def _trusting(request: ReadTables) -> Steps:
     _, listed = yield request
     return (), listed
+
+
+def _in_time(request: PutSnapshot) -> Steps:
+    yield request
+    return True
 
 
 def _stamped_early(steps: Steps) -> Steps:
@@ -234,7 +239,11 @@ ABLATIONS: dict[str, Ablation] = {
     "a backup dates its reading late": Ablation(UNUSED, {"patched": {"read": _dated_late}}),
     "a late backup does not store again": Ablation(
         EXHAUSTIVE["a backup is late and reads again"],
-        _of("backup", without(Lacking, answer=())),
+        _of("backup", without(Supply, answer=True)),
+    ),
+    "a snapshot that gets there too late counts": Ablation(
+        EXHAUSTIVE["a snapshot gets there too late"],
+        _of("backup", otherwise({PutSnapshot: _in_time})),
     ),
     "a snapshot before its packs": Ablation(
         EXHAUSTIVE["a first backup"], _of("backup", postponed(Save, PutSnapshot))

@@ -21,7 +21,6 @@ from backup.repository.protocol import (
     CondemnedList,
     Copy,
     Delete,
-    Lacking,
     ListIndexes,
     ListMarkers,
     ListPacks,
@@ -33,18 +32,21 @@ from backup.repository.protocol import (
     PutSnapshot,
     ReadTables,
     Spans,
+    Supply,
     Walk,
 )
 from tests.model.replay import Life
 from tests.model.store import (
     AdoptPacks,
     CopyPack,
+    CountLate,
     DeleteOne,
     List,
     Look,
     Pick,
     Put,
     PutAbsent,
+    PutLate,
     Tables,
     holds,
     listed,
@@ -64,13 +66,19 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """Report a backup's success: now its snapshot must be whole, whenever it was put."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """The numbers that hold in an instance, in ticks, and what its actors may meet.
 
     `longest` is the time from a look at the clock to what follows at once. A backup dies after so
     many `readings`. `gaps`: time may pass between any look at the clock and the step after it.
     `copying`: prune may copy what is used of what it condemns. A reading may miss so many index
-    objects: `missing`. `torn`: condemned lists are listed first and read afterwards.
+    objects: `missing`. `torn`: condemned lists are listed first and read afterwards. `late`: a
+    snapshot may get there at any time after it was put, and whoever has put it is told.
 
     The rest is for ablations. `renamed`: ids can come again. `altered` are changes of the real
     generators, by kind of actor, and `spans` what such actors believe; `patched` are functions of
@@ -87,6 +95,7 @@ class Rules:
     copying: bool = False
     missing: int = 0
     torn: bool = False
+    late: bool = False
     renamed: bool = False
     altered: Mapping[str, Alteration] = field(default_factory=dict)
     spans: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -110,6 +119,11 @@ class Actor(NamedTuple):
     about: str = ""
     runs: int = 1
     fast: int = 0
+
+    @property
+    def snapshot(self) -> str:
+        """What a backup puts."""
+        return f"{self.name}.{self.about}"
 
 
 def backup(name: str, want: str, fast: int = 0) -> Actor:
@@ -143,7 +157,8 @@ def _back_up(actor: Actor, spans: Spans) -> Steps:
     new = "".join(chunk for chunk in actor.about if chunk not in have)
     if new:
         yield Save(new)  # type: ignore[misc]  # a backup's own data are nothing to the protocol
-    yield from protocol.commit(seen, spans)
+    yield from protocol.commit(actor.snapshot, seen, spans)  # type: ignore[arg-type]
+    yield Count()  # type: ignore[misc]
 
 
 KINDS: dict[str, Callable[[Actor, Spans], Steps]] = {
@@ -313,17 +328,30 @@ def _save(request: Save, hand: Hand) -> Life:
     yield Put(None, INDEX, (hand.new_id(), frozenset([name])))
 
 
-def _lacking(request: Lacking, hand: Hand) -> Life:
+def _supply(request: Supply, hand: Hand) -> Life:
     lacking = set(hand.actor.about) - holds(request.seen.live)
     if lacking - holds(request.seen.spare):
-        raise TooLate("what it relied on is deleted")
-    return lacking
-    yield  # it takes no step at the store
+        return False
+    if lacking:
+        try:
+            yield from _copy(Copy(lacking, request.seen), hand)  # type: ignore[arg-type]
+        except IntegrityError:
+            return False
+    return True
 
 
 def _put_snapshot(_: PutSnapshot, hand: Hand) -> Life:
-    yield Put(hand.by, SNAPSHOTS, f"{hand.actor.name}.{hand.actor.about}")
+    name = hand.actor.snapshot
+    if hand.rules.late and (yield Pick((False, True))):
+        yield PutLate(hand.rules.end, name)
+        return False
+    yield Put(hand.by, SNAPSHOTS, name)
     return True
+
+
+def _count(_: Count, hand: Hand) -> Life:
+    if hand.rules.late:
+        yield CountLate(None, hand.actor.snapshot)
 
 
 def _put_marker(request: PutMarker, hand: Hand) -> Life:
@@ -352,7 +380,8 @@ WAYS: dict[type, Callable[[Any, Hand], Life]] = {
     Adopt: _adopt,
     Copy: _copy,
     Save: _save,
-    Lacking: _lacking,
+    Supply: _supply,
+    Count: _count,
     PutSnapshot: _put_snapshot,
     PutMarker: _put_marker,
     PutCondemned: _put_condemned,

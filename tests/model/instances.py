@@ -66,6 +66,9 @@ EXHAUSTIVE: dict[str, Instance] = {
     "a backup is late and reads again": instance(
         "P.b", "", backup("B", "b"), prune("A", 3), readings=2
     ),
+    "a snapshot gets there too late": instance(
+        "P.b", "", backup("B", "b"), prune("A", 2), readings=2, late=True, end=3
+    ),
     "a pack that is used in part": instance(
         "P.ab", "X.a", backup("B", "b"), prune("A"), prune("Z"), end=4
     ),

@@ -64,7 +64,8 @@ class World:
         self._ready: dict[tuple[Local, int], tuple[Local, ...]] = {}
         self._constant: dict[str, frozenset[Any]] = {}
         kinds = {each.kind for each in instance.actors}
-        if "forget" not in kinds and not instance.store.forgotten:
+        forgetting = "forget" in kinds or instance.rules.late
+        if not forgetting and not instance.store.forgotten:
             self._constant[FORGOTTEN] = instance.store.forgotten
             if "backup" not in kinds:
                 self._constant[SNAPSHOTS] = instance.store.snapshots
@@ -164,7 +165,7 @@ class World:
             back = {snapshot for snapshot, _ in old.forgotten - new.forgotten}
             if lacking := back - new.snapshots:
                 return f"snapshots {sorted(lacking)} are brought back, but gone"
-        return lost(new.packs, new.indexes, new.snapshots)
+        return lost(new.packs, new.indexes, new.snapshots - new.late)
 
     def told(self, move: Move) -> str:
         """Return a line of a trace."""
@@ -265,7 +266,7 @@ def tidied(store: Store, rules: Rules, now: int) -> Store:
         now += max(rules.grace, rules.undelete) + 1
         store = _alone(store, prune(f"tidy{run}"), careful, now)
         store = _alone(store, compaction(f"compact{run}"), careful, now)
-    return store
+    return store._replace(late=store.late & store.snapshots)
 
 
 def _alone(store: Store, actor: Actor, rules: Rules, now: int) -> Store:

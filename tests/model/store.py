@@ -20,13 +20,15 @@ EMPTY: frozenset[Any] = frozenset()
 
 
 class Store(NamedTuple):
-    """The objects of a repository, by kind."""
+    """The objects of a repository, by kind. `late` are snapshots that were put too late: they are
+    there, and nobody has promised that they are whole."""
 
     packs: frozenset[str] = EMPTY
     indexes: frozenset[Index] = EMPTY
     snapshots: frozenset[str] = EMPTY
     forgotten: frozenset[Marker] = EMPTY
     condemned: frozenset[Condemned] = EMPTY
+    late: frozenset[str] = EMPTY
 
 
 PLACES = {PACKS: 0, INDEX: 1, SNAPSHOTS: 2, FORGOTTEN: 3, CONDEMNED: 4}
@@ -148,6 +150,27 @@ class PutAbsent(Put):
         if self.thing[0] in map(id_of, store[PLACES[self.kind]]):
             return ((False, store),)
         return [(True, after) for _, after in Put.outcomes(self, store)]
+
+
+@dataclass(frozen=True, slots=True)
+class PutLate(Step):
+    """Put a snapshot, too late."""
+
+    name: str
+
+    def outcomes(self, store: Store) -> Iterable[Outcome]:
+        late = store.late if self.name in store.snapshots else store.late | {self.name}
+        return ((None, store._replace(snapshots=store.snapshots | {self.name}, late=late)),)
+
+
+@dataclass(frozen=True, slots=True)
+class CountLate(Step):
+    """Take a snapshot for one that was put in time."""
+
+    name: str
+
+    def outcomes(self, store: Store) -> Iterable[Outcome]:
+        return ((None, store._replace(late=store.late - {self.name})),)
 
 
 @dataclass(frozen=True, slots=True)

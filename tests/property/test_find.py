@@ -63,7 +63,7 @@ def test_versions_are_what_a_plain_comparison_tells(data):
     order = data.draw(st.lists(st.sampled_from(drawn), min_size=1, max_size=6))
     snapshots = [captured(repository, tree) for tree in order]
 
-    found = versions(repository, snapshots, Patterns(["*"]), ignore)
+    found = versions(repository, snapshots, Patterns(["*"]), ignore).found
 
     seen = [(to_bytes(one.member.path), one.first, one.last) for one in found]
     assert set(seen) == model(order)

@@ -247,7 +247,7 @@ class Life(RuleBasedStateMachine):
         snapshot_id, kept = self._one(which)
         try:
             with self._failing(fails) as repository:
-                forget(repository, [snapshot_id], self.hours())
+                forget(repository, [snapshot_id])
                 assert not kept.pinned
         except Protected:
             assert kept.pinned
@@ -260,7 +260,7 @@ class Life(RuleBasedStateMachine):
         snapshot_id, kept = self._one(which)
         in_time = kept.forgotten and self.hours() < kept.forgotten + UNDELETE - MARGIN
         try:
-            done = unforget(self.process(), snapshot_id, self.hours())
+            done = unforget(self.process(), snapshot_id)
             assert done is bool(kept.forgotten and in_time)
             kept.forgotten = None
         except TooLate:

@@ -8,7 +8,7 @@ import pytest
 
 from backup.cli.app import run
 from backup.repository import Snapshot, catalog
-from tests.saved import plain
+from tests.saved import at, plain
 from transports.store import open_store
 
 NOW = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0) - timedelta(days=1)
@@ -204,7 +204,7 @@ def test_the_last_snapshot_can_be_forgotten_by_name(repository, asked, listed):
 def test_forgotten_snapshots_say_until_when_they_can_be_brought_back(repository, told, asked):
     ids = nightly(repository, 2)
     long_ago = datetime.now(UTC) - timedelta(days=2)
-    catalog.forget(repository, ids[:1], long_ago)
+    catalog.forget(at(long_ago, repository), ids[:1])
 
     (shown,) = asked("snapshots", "--forgotten")
 

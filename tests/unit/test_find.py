@@ -1,13 +1,19 @@
-"""What counts as one version of a file."""
+"""What counts as one version of a file, and what is found where something is damaged."""
+
+import json
 
 import pytest
 
+from backup.cli.app import run
 from backup.find import versions
 from backup.pattern import Patterns
-from backup.report import ignore
+from backup.report import Event, Noted, ignore
+from backup.repository import create
+from backup.repository.manifest import to_chunk
 from tests.memory_store import MemoryStore
-from tests.saved import plain
+from tests.saved import plain, reopened
 from tests.trees import Name, Thing, captured, imported
+from transports.store.file import FileStore
 
 
 @pytest.fixture
@@ -18,7 +24,7 @@ def repository():
 def found(repository, *history):
     return [
         (one.member.path, one.first, one.last)
-        for one in versions(repository, history, Patterns(["*"]), ignore)
+        for one in versions(repository, history, Patterns(["*"]), ignore).found
     ]
 
 
@@ -58,3 +64,53 @@ def test_the_last_of_a_name_in_an_archive_counts(repository):
     history = [imported(repository, twice), imported(repository, twice[1:])]
 
     assert found(repository, *history) == [("a", 0, 1)]
+
+
+def spoil(repository, extent):
+    """Delete the pack that has what an extent stands for."""
+    place = reopened(repository).readings.find(to_chunk(extent.chunk))
+    assert place
+    repository.store.delete(f"packs/{place[0].id}")
+
+
+def test_a_snapshot_that_cannot_be_read_is_passed_over(repository):
+    trees = [{b"a": Thing(content=b"1"), b"%d" % number: Thing()} for number in range(3)]
+    history = [captured(repository, tree) for tree in trees]
+    spoil(repository, history[1].manifest[0])
+
+    found = versions(reopened(repository), history, Patterns(["a", "1"]), ignore)
+
+    assert [(one.member.path, one.first, one.last) for one in found.found] == [("a", 0, 1)]
+    assert list(found.unread) == [1]
+
+
+def test_what_cannot_be_compared_is_told_as_two_versions(repository):
+    one, other = [(b"a", Thing(content=b"1" * 900)), (b"b", Thing())], (b"a", Thing(content=b"2"))
+    history = [imported(repository, one), imported(repository, [other, *one])]
+    (whole,) = versions(repository, history, Patterns(["a"]), ignore).found
+    assert (whole.first, whole.last) == (0, 1)
+    spoil(repository, whole.member.extents[0])
+    told: list[Event] = []
+
+    found = versions(reopened(repository), history, Patterns(["a"]), told.append)
+
+    assert [(version.first, version.last) for version in found.found] == [(1, 1), (0, 0)]
+    assert any(isinstance(event, Noted) for event in told)
+
+
+def test_find_names_the_snapshot_that_cannot_be_read_and_goes_on(tmp_path, capsys):
+    repository = create(FileStore(tmp_path), None)
+    for source in ("volume:a", "volume:b"):
+        tree = {b"here": Thing(), source.encode(): Thing()}
+        last = captured(repository, tree, source=source)
+    spoil(repository, last.manifest[0])
+    capsys.readouterr()
+
+    code = run(["-r", str(tmp_path), "--json", "find", "here"])
+
+    said = capsys.readouterr()
+    events = [json.loads(line) for line in said.out.splitlines()]
+    assert [one["source"] for one in events if one["type"] == "version"] == ["volume:a"]
+    assert events[-1] == {"type": "summary", "versions": 1, "snapshots": 1}
+    assert code == 4
+    assert "of volume:b: " in json.loads(said.err)["message"]

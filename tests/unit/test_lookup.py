@@ -8,7 +8,7 @@ from backup.lookup import find_id, find_snapshot
 from backup.repository import Snapshot
 from backup.repository.catalog import forget
 from tests.memory_store import MemoryStore
-from tests.saved import plain
+from tests.saved import at, plain
 
 TIMES = [datetime(2026, 11, day, 12, 0, tzinfo=UTC) for day in (20, 21, 22)]
 
@@ -151,7 +151,7 @@ def test_one_damaged_snapshot_does_not_hide_the_others(repository, ids):
 
 
 def test_a_forgotten_snapshot_is_found_by_no_name(repository, ids):
-    forget(repository, ids[2:], TIMES[2])
+    forget(at(TIMES[2], repository), ids[2:])
 
     assert find_snapshot(repository, "data")[0] == ids[1]
     with pytest.raises(NoSuchSnapshot, match=f"{ids[2][:10]} was forgotten") as refused:

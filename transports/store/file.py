@@ -15,7 +15,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from transports.errors import ObjectExists, ObjectNotFound, OutOfSpace, Refused, TransportError
+from transports.errors import (
+    ObjectExists,
+    ObjectNotFound,
+    OutOfSpace,
+    Refused,
+    TransportError,
+    Unreadable,
+)
 from transports.store.protocol import Buffer, ObjectInfo, check_name, is_name
 
 _TEMPORARY = "tmp"
@@ -24,6 +31,15 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.E
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# a directory, a socket, a circle of links; a disk that fails, a file system that is damaged
+_OF_ONE_FILE = {
+    errno.EISDIR,
+    errno.ENXIO,
+    errno.ELOOP,
+    errno.EIO,
+    errno.EBADMSG,
+    errno.EUCLEAN,
+}
 
 
 class FileStore:
@@ -59,14 +75,14 @@ class FileStore:
             sync_directory(path.parent)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        with _translated("read", f"{name} in {self._directory}"):
-            # whatever was put in an object's place must not block: a FIFO, say
-            descriptor = os.open(self._path(name), os.O_RDONLY | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise Refused(f"{self._path(name)} is not a file")
-                file.seek(offset)
-                return file.read(-1 if length is None else length)
+        what = f"{name} in {self._directory}"
+        with _translated("read", what):
+            try:
+                return _read(self._path(name), offset, length)
+            except OSError as error:
+                if error.errno in _OF_ONE_FILE:
+                    raise Unreadable(f"cannot read {what}: {os.strerror(error.errno)}") from error
+                raise
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:
         directory = self._directory / kind
@@ -130,6 +146,16 @@ class FileStore:
                 with contextlib.suppress(FileNotFoundError):
                     if path.stat().st_mtime < time.time() - _STALE_AFTER_S:
                         path.unlink()
+
+
+def _read(path: Path, offset: int, length: int | None) -> bytes:
+    # whatever was put in an object's place must not block: a FIFO, say
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unreadable(f"{path} is not a file")
+        file.seek(offset)
+        return file.read(-1 if length is None else length)
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -40,7 +40,7 @@ class Store(Protocol):
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return `length` bytes from `offset`, or all the rest; fewer where the object ends before.
 
-        Raises ObjectNotFound, Refused, ConnectionLost.
+        Raises ObjectNotFound, Unreadable, Refused, ConnectionLost.
         """
         ...
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Final
 
-from backup.errors import RepositoryExists
+from backup.errors import IntegrityError, RepositoryExists
 from backup.repository.crypto import digest
-from transports.errors import ObjectExists, ObjectNotFound, Refused
+from transports.errors import ObjectExists, ObjectNotFound
 from transports.store import Store
 
 NAMES: Final = ("recover.py", "recover.txt")
@@ -48,7 +48,7 @@ def notes(store: Store) -> Iterator[str]:
     for name in NAMES:
         try:
             known = _digest(store, name) in KNOWN
-        except Refused:
+        except IntegrityError:
             known = False  # a FIFO in its place, say
         except ObjectNotFound:
             yield (

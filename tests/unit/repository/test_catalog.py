@@ -1,6 +1,7 @@
 """What is said of snapshots after they were written."""
 
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -13,7 +14,7 @@ from backup.repository.catalog import RETURN, annotate, forget, history, unforge
 from backup.repository.crypto import digest
 from backup.repository.marker import Marker
 from tests.memory_store import MemoryStore
-from tests.saved import MAKERS, NOW, memory, plain, reopened, sealed
+from tests.saved import MAKERS, NOW, at, memory, plain, reopened, sealed
 
 SECOND = timedelta(seconds=1)
 
@@ -53,13 +54,13 @@ def only(repository: Repository, kind: str) -> tuple[str, bytes]:
 
 @pytest.fixture(params=MAKERS)
 def repository(request):
-    return MAKERS[request.param](MemoryStore())
+    return at(NOW, MAKERS[request.param](MemoryStore()))
 
 
 def test_a_forgotten_snapshot_is_hidden_and_its_record_stays(repository):
     old, middle, new = filled(repository)
 
-    assert forget(repository, [middle], NOW) == [middle]
+    assert forget(repository, [middle]) == [middle]
 
     assert visible(repository) == [old, new]
     assert [found for found, _ in reopened(repository).snapshots()] == [old, new]
@@ -74,11 +75,23 @@ def test_a_forgotten_snapshot_is_hidden_and_its_record_stays(repository):
 
 def test_to_forget_twice_is_to_forget_once(repository):
     ids = filled(repository)
-    forget(repository, ids[:1], NOW)
+    forget(repository, ids[:1])
 
-    assert forget(reopened(repository), ids[:2], NOW + SECOND) == [ids[1]]
+    assert forget(at(NOW + SECOND, reopened(repository)), ids[:2]) == [ids[1]]
 
     assert recorded(repository, ids[0]).forgotten == NOW
+
+
+def test_each_marker_has_the_time_at_which_it_was_put(repository):
+    """Many of them take long to put; what is left for a return is counted from there."""
+    ids = filled(repository)
+    hours = count()
+    repository.clock = lambda: NOW + timedelta(hours=next(hours))
+
+    forget(repository, ids)
+
+    times = [recorded(repository, each).forgotten for each in ids]
+    assert times == [NOW, NOW + timedelta(hours=1), NOW + timedelta(hours=2)]
 
 
 def test_of_two_that_forget_at_once_one_puts_the_marker(repository):
@@ -88,44 +101,44 @@ def test_of_two_that_forget_at_once_one_puts_the_marker(repository):
 
     class Late(MemoryStore):
         def put(self, name, data):
-            forget(other, ids, NOW)
+            forget(other, ids)
             other.store.put(name, data)
 
     late = Late()
     late.objects = memory(repository).objects
 
-    assert forget(reopened(repository, late), ids, NOW + SECOND) == []
+    assert forget(at(NOW + SECOND, reopened(repository, late)), ids) == []
 
     assert recorded(repository, ids[0]).forgotten == NOW
 
 
 def test_a_snapshot_is_brought_back_within_its_time(repository):
     ids = filled(repository)
-    forget(repository, ids[:1], NOW)
+    forget(repository, ids[:1])
 
-    assert unforget(reopened(repository), ids[0], NOW + RETURN - SECOND)
+    assert unforget(at(NOW + RETURN - SECOND, reopened(repository)), ids[0])
 
     assert visible(repository) == ids
-    assert not unforget(repository, ids[0], NOW)
+    assert not unforget(repository, ids[0])
 
 
 @pytest.mark.parametrize("late", [timedelta(0), SECOND, timedelta(days=400)], ids=str)
 def test_a_snapshot_is_not_brought_back_once_prune_may_delete_it(repository, late):
     ids = filled(repository)
-    forget(repository, ids[:1], NOW)
+    forget(repository, ids[:1])
 
     with pytest.raises(TooLate, match=rf"{ids[0][:10]} was forgotten more than 23 hours ago"):
-        unforget(repository, ids[0], NOW + RETURN + late)
+        unforget(at(NOW + RETURN + late, repository), ids[0])
 
     assert visible(repository) == ids[1:]
 
 
 def test_what_was_brought_back_can_be_forgotten_again(repository):
     ids = filled(repository)
-    forget(repository, ids[:1], NOW)
-    unforget(repository, ids[0], NOW)
+    forget(repository, ids[:1])
+    unforget(repository, ids[0])
 
-    assert forget(repository, ids[:1], NOW + SECOND) == ids[:1]
+    assert forget(at(NOW + SECOND, repository), ids[:1]) == ids[:1]
 
     assert recorded(repository, ids[0]).forgotten == NOW + SECOND
 
@@ -180,13 +193,13 @@ def test_a_pinned_snapshot_is_not_forgotten_and_neither_are_the_others(repositor
     annotate(repository, recorded(repository, ids[1]), NOW, pinned=True)
 
     with pytest.raises(Protected, match=f"1 of the snapshots are pinned: {ids[1][:10]}"):
-        forget(repository, ids, NOW)
+        forget(repository, ids)
     with pytest.raises(Protected, match=f"snapshot {ids[1][:10]} is pinned"):
-        forget(repository, ids[1:2], NOW)
+        forget(repository, ids[1:2])
 
     assert visible(repository) == ids
     annotate(repository, recorded(repository, ids[1]), NOW, pinned=False)
-    assert forget(repository, ids, NOW) == ids
+    assert forget(repository, ids) == ids
 
 
 def test_a_snapshot_that_is_pinned_while_it_is_forgotten_stays(repository):
@@ -205,7 +218,7 @@ def test_a_snapshot_that_is_pinned_while_it_is_forgotten_stays(repository):
     late.objects = memory(repository).objects
 
     with pytest.raises(Protected):
-        forget(reopened(repository, late), ids, NOW)
+        forget(reopened(repository, late), ids)
 
     assert visible(repository) == ids
     assert recorded(repository, ids[1]).pinned
@@ -214,7 +227,7 @@ def test_a_snapshot_that_is_pinned_while_it_is_forgotten_stays(repository):
 def test_who_pins_what_was_forgotten_meanwhile_is_told(repository):
     ids = filled(repository)
     seen = recorded(repository, ids[0])
-    forget(repository, ids[:1], NOW)
+    forget(repository, ids[:1])
 
     with pytest.raises(NoSuchSnapshot, match="was forgotten before it was pinned"):
         annotate(repository, seen, NOW, pinned=True)
@@ -223,7 +236,7 @@ def test_who_pins_what_was_forgotten_meanwhile_is_told(repository):
 def test_a_marker_of_another_snapshot_hides_nothing_and_is_told(repository):
     """Somebody who can write to the store copies a marker to hide a snapshot of his choice."""
     ids = filled(repository)
-    forget(repository, ids[:1], NOW)
+    forget(repository, ids[:1])
     memory(repository).objects[f"forgotten/{ids[1]}"] = only(repository, "forgotten")[1]
 
     assert visible(repository) == ids[1:]
@@ -231,9 +244,9 @@ def test_a_marker_of_another_snapshot_hides_nothing_and_is_told(repository):
         f"forgotten/{ids[1][:16]} is damaged: it is about another snapshot"
     ]
     with pytest.raises(IntegrityError, match="about another"):
-        unforget(repository, ids[1], NOW)
+        unforget(repository, ids[1])
     with pytest.raises(IntegrityError, match="about another"):
-        forget(repository, ids[1:2], NOW)
+        forget(repository, ids[1:2])
     with pytest.raises(IntegrityError, match="about another"):
         history(repository)
 
@@ -241,14 +254,14 @@ def test_a_marker_of_another_snapshot_hides_nothing_and_is_told(repository):
 def test_every_flipped_byte_of_a_marker_is_told_and_hides_nothing():
     repository = sealed(MemoryStore())
     ids = filled(repository, 1)
-    forget(repository, ids, NOW)
+    forget(repository, ids)
     name, data = only(repository, "forgotten")
 
-    for at in range(len(data)):
+    for byte in range(len(data)):
         memory(repository).objects[name] = (
-            data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
+            data[:byte] + bytes([data[byte] ^ 1 << byte % 8]) + data[byte + 1 :]
         )
-        assert (visible(repository), len(damages(repository))) == (ids, 1), at
+        assert (visible(repository), len(damages(repository))) == (ids, 1), byte
 
 
 @pytest.mark.parametrize("kind", ["forgotten", "annotations"])
@@ -256,7 +269,7 @@ def test_every_flipped_byte_of_a_marker_is_told_and_hides_nothing():
 def test_a_cut_off_object_is_told_and_changes_nothing(repository, kind, length):
     ids = filled(repository, 1)
     annotate(repository, recorded(repository, ids[0]), NOW, tags=["later"])
-    forget(repository, ids, NOW)
+    forget(repository, ids)
     name, data = only(repository, kind)
     memory(repository).objects[name] = data[:length]
 
@@ -270,12 +283,12 @@ def test_every_flipped_byte_of_an_annotation_is_told_and_changes_nothing(reposit
     annotate(repository, recorded(repository, ids[0]), NOW, tags=["later"])
     name, data = only(repository, "annotations")
 
-    for at in range(len(data)):
+    for byte in range(len(data)):
         memory(repository).objects[name] = (
-            data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
+            data[:byte] + bytes([data[byte] ^ 1 << byte % 8]) + data[byte + 1 :]
         )
         found, told = reopened(repository).readable()
-        assert ([each.tags for _, each in found], len(told)) == ([["first"]], 1), at
+        assert ([each.tags for _, each in found], len(told)) == ([["first"]], 1), byte
 
 
 def test_a_renamed_annotation_is_told(repository):
@@ -324,7 +337,7 @@ def test_a_marker_in_the_place_of_an_annotation_is_refused():
 def test_an_object_of_a_later_version_is_told_and_hides_no_other(repository, kind):
     ids = filled(repository)
     annotate(repository, recorded(repository, ids[0]), NOW, tags=["later"])
-    forget(repository, ids[:1], NOW)
+    forget(repository, ids[:1])
     name, data = only(repository, kind)
     later = data[:12] + b"\x02" + data[13:]
     del memory(repository).objects[name]
@@ -354,7 +367,7 @@ def test_an_annotation_that_may_be_a_pin_keeps_everything_from_being_forgotten(r
     memory(repository).objects[name] = data[:-1]
 
     with pytest.raises(IntegrityError, match="it may be a pin, so nothing was forgotten"):
-        forget(repository, ids[1:], NOW)
+        forget(repository, ids[1:])
 
     assert visible(repository) == ids
 
@@ -364,7 +377,7 @@ def test_a_damaged_snapshot_can_be_forgotten_and_is_not_told_of_any_more(reposit
     memory(repository).objects[f"snapshots/{ids[0]}"] = b""
     assert len(damages(repository)) == 1
 
-    assert forget(repository, ids[:1], NOW) == ids[:1]
+    assert forget(repository, ids[:1]) == ids[:1]
 
     assert damages(repository) == []
     assert visible(repository) == ids[1:]
@@ -373,7 +386,7 @@ def test_a_damaged_snapshot_can_be_forgotten_and_is_not_told_of_any_more(reposit
 def test_what_is_said_of_snapshots_that_are_gone_means_nothing(repository):
     ids = filled(repository)
     annotate(repository, recorded(repository, ids[0]), NOW, pinned=True)
-    forget(repository, ids[1:2], NOW)
+    forget(repository, ids[1:2])
     for each in ids[:2]:
         del memory(repository).objects[f"snapshots/{each}"]
 
@@ -383,7 +396,7 @@ def test_what_is_said_of_snapshots_that_are_gone_means_nothing(repository):
 def test_a_snapshot_that_is_deleted_while_it_is_listed_is_passed_over(repository):
     ids = filled(repository)
     annotate(repository, recorded(repository, ids[0]), NOW, tags=["a"])
-    forget(repository, ids[:1], NOW)
+    forget(repository, ids[:1])
 
     class Vanishing(MemoryStore):
         def list(self, kind):

@@ -4,20 +4,23 @@ import msgspec
 import pytest
 
 from backup.errors import IntegrityError, WrongKey
-from backup.repository import Member, Repository, SnapshotId, codec, open_repository
+from backup.repository import Member, Repository, SnapshotId, catalog, codec, open_repository
 from backup.repository import sealed as sealed_objects
+from backup.repository.actor import CondemnedRecord
 from backup.repository.check import Checked
 from backup.repository.crypto import Keys, digest
 from backup.repository.index import IndexObject
 from backup.repository.manifest import Extent, chunk_of
 from backup.repository.names import id_of
 from tests.memory_store import MemoryStore
-from tests.saved import MAKERS, PASSWORD, checked, content, memory, reopened, save, sealed
+from tests.saved import MAKERS, NOW, PASSWORD, checked, content, memory, reopened, save, sealed
 from tests.tars import END, header, padded
+from transports.errors import Refused, Unreadable
 
 TAR = header(b"d/", b"5") + header(b"d/file", size=700) + padded(bytes(range(175)) * 4) + END
 OTHER = header(b"other", size=5) + padded(b"other") + END
 KINDS = ("packs", "index", "snapshots")
+SAID = ("forgotten", "annotations", "condemned")
 
 
 def filled(kind: str, tar: bytes = TAR, number: int = 0) -> Repository:
@@ -311,6 +314,38 @@ def test_a_second_damaged_key_is_noticed_by_a_check():
     repository.store.put("keys/" + "0" * 64, b"damaged")
 
     assert "keys/" + "0" * 64 in {damage.object for damage in checked(repository).damages}
+
+
+@pytest.mark.parametrize("error", [Refused, Unreadable])
+def test_an_object_that_cannot_be_read_is_damage_and_ends_no_check(error):
+    """A disk fails in one place, or one file belongs to somebody else."""
+
+    class Failing(MemoryStore):
+        bad = ""
+
+        def get(self, name, offset=0, length=None):
+            if name == self.bad:
+                raise error(f"cannot read {name}: Input/output error")
+            return super().get(name, offset, length)
+
+    store = Failing()
+    repository = sealed(store)
+    first, second = save(repository, [TAR]), save(repository, [OTHER], number=1)
+    catalog.forget(repository, [first])
+    (recorded,) = [each for each in catalog.history(repository) if each.id == second]
+    catalog.annotate(repository, recorded, NOW, pinned=True)
+    list_id, data = sealed_objects.encode(repository.keys, "condemned", CondemnedRecord(NOW, []))
+    store.put(f"condemned/{list_id}", data)
+    names = [name for name in store.objects if "/" in name]
+
+    for name in names:
+        store.bad = name
+        found = checked(repository)
+
+        assert found.snapshots == 2
+        assert any(name.startswith(each.object) for each in found.damages), name
+        assert all("Input/output error" in each.text for each in found.damages[:1])
+    assert {name.partition("/")[0] for name in names} == {*KINDS, "keys", *SAID}
 
 
 def test_an_index_that_contradicts_a_pack_is_damage(repository):

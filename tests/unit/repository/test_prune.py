@@ -65,7 +65,7 @@ class Life:
         return save(self.again(), [tar(*numbers)], number=day)
 
     def forget(self, *ids):
-        catalog.forget(self.again(), ids, self.now)
+        catalog.forget(self.again(), ids)
 
     def forgotten(self, number):
         """Save a snapshot that was forgotten longer ago than it can be brought back."""
@@ -150,7 +150,7 @@ def test_a_pinned_snapshot_stays_though_it_was_forgotten(life):
     saved = life.save(1)
     life.forget(saved)
     marker = {n: d for n, d in life.repository.store.objects.items() if n.startswith("forgotten")}
-    catalog.unforget(life.again(), saved, life.now)
+    catalog.unforget(life.again(), saved)
     (recorded,) = catalog.history(life.again())
     catalog.annotate(life.again(), recorded, life.now, pinned=True)
     life.repository.store.objects |= marker
@@ -297,10 +297,73 @@ def test_a_backup_whose_packs_are_gone_is_not_committed(life):
         life.later()
         life.prune()
         snapshot = with_manifest_of(recorded, life.now)
-        with pytest.raises(TooLate, match="volume:data took so long"):
+        with pytest.raises(TooLate, match="took so long that what it relied on is deleted"):
             slow.commit(snapshot, writer)
 
     assert life.repository.snapshot_ids() == []
+
+
+def slow_to_put(life, monkeypatch, meanwhile):
+    """A repository where a snapshot gets to the store after something else has happened."""
+
+    class Slow(MemoryStore):
+        def put(self, name, data):
+            if name.startswith("snapshots/"):
+                meanwhile()
+            super().put(name, data)
+
+    def seconds():
+        return (life.now - NOW).total_seconds()
+
+    monkeypatch.setattr("backup.repository.actor.time.monotonic", seconds)
+    slow = life.again()
+    slow.store = Slow()
+    slow.store.create()
+    slow.store.objects = life.repository.store.objects
+    return slow
+
+
+def test_a_snapshot_that_got_there_too_late_stops_no_prune_for_good(life, monkeypatch):
+    """Its packs were deleted before it came, and it will never be whole."""
+
+    def pruned_twice():
+        life.prune()
+        life.later()
+        life.prune()
+
+    stays, gone = life.save(2), life.forgotten(1)
+    slow = slow_to_put(life, monkeypatch, pruned_twice)
+    snapshot = with_manifest_of(slow.snapshot(gone), life.now)
+
+    with pytest.raises(TooLate, match="what it relied on is deleted"):
+        slow.commit(snapshot)
+
+    assert [each for each, _ in life.again().snapshots()] == [stays]
+    life.later()
+    life.prune()
+    assert life.again().snapshot_ids() == [stays]
+    life.sound()
+
+
+def test_a_snapshot_that_gets_there_too_late_each_time_is_forgotten(life, monkeypatch):
+    slow = slow_to_put(life, monkeypatch, life.later)
+    snapshot = with_manifest_of(slow.snapshot(life.save(1)), life.now)
+
+    with pytest.raises(TooLate, match="again and again"):
+        slow.commit(snapshot)
+
+    assert len(life.again().snapshot_ids()) == 2
+    assert len(life.again().snapshots()) == 1
+
+
+def test_a_snapshot_that_got_there_too_late_once_is_put_in_time(life, monkeypatch):
+    late = iter([DAY])
+    slow = slow_to_put(life, monkeypatch, lambda: life.later(next(late, timedelta(0))))
+    saved = life.save(1)
+
+    again = slow.commit(with_manifest_of(slow.snapshot(saved), life.now))
+
+    assert {each for each, _ in life.again().snapshots()} == {saved, again}
 
 
 @pytest.mark.parametrize("span", [GRACE - MARGIN - timedelta(seconds=1), GRACE - MARGIN])
@@ -369,7 +432,7 @@ def test_a_condemned_list_that_cannot_be_read_stops_prune_and_no_backup(life):
     life.save(1)
     life.repository.store.put("condemned/" + "1" * 64, b"rubbish")
 
-    with pytest.raises(IntegrityError, match="nothing was pruned: condemned/1111111111111111"):
+    with pytest.raises(IntegrityError, match="no pack was deleted: condemned/1111111111111111"):
         life.prune()
     saved = life.save(1, day=1)
 
@@ -387,7 +450,7 @@ def test_a_damaged_index_stops_prune_and_no_backup(life):
     (name,) = [n for n in life.repository.store.objects if n.startswith("index/")]
     life.repository.store.objects[name] = life.repository.store.objects[name][:-1]
 
-    with pytest.raises(IntegrityError, match="nothing was pruned: index/"):
+    with pytest.raises(IntegrityError, match="no pack was deleted: index/"):
         life.prune()
     saved = life.save(2, day=1)
     repository = life.again()
@@ -416,6 +479,19 @@ def test_a_snapshot_that_lacks_something_stops_prune_before_anything_is_deleted(
         life.prune()
 
     assert life.repository.store.objects == objects
+
+
+def test_a_prune_that_stops_has_buried_what_was_forgotten_and_does_not_deny_it(life):
+    stays, gone = life.save(1), life.forgotten(2)
+    damaged = f"snapshots/{stays}"
+    life.repository.store.objects[damaged] = life.repository.store.objects[damaged][:-1]
+    packs = life.kinds()["packs"]
+
+    with pytest.raises(IntegrityError, match=f"no pack was deleted: snapshot {stays[:10]} is"):
+        life.prune()
+
+    assert gone not in life.repository.snapshot_ids()
+    assert life.kinds()["packs"] == packs
 
 
 def needed(life, snapshot_id, name):
@@ -534,7 +610,7 @@ def test_prune_beside_a_local_cache_sees_what_others_did(life, tmp_path):
 
     gone = save(cached(), [tar(1)], number=0)
     stays = save(life.again(), [tar(2)], number=1)
-    catalog.forget(cached(), [gone], life.now)
+    catalog.forget(cached(), [gone])
     for _ in range(3):
         life.later()
         prune_repository(cached(), ignore)

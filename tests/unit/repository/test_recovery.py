@@ -2,6 +2,7 @@
 
 import ast
 import os
+import socket
 from importlib.resources import files
 
 import pytest
@@ -18,6 +19,15 @@ from transports.store.file import FileStore
 HERE = {
     name: files("backup.repository.recovery").joinpath(name).read_bytes() for name in recovery.NAMES
 }
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+def link_in_a_circle(path):
+    path.symlink_to(path)
 
 
 def test_a_new_store_has_both():
@@ -72,14 +82,18 @@ def test_a_check_warns_of_one_that_was_changed(name):
     assert found.damages == []
 
 
-def test_a_check_warns_of_what_is_no_file(tmp_path):
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, make_socket, link_in_a_circle])
+def test_a_check_warns_of_what_is_no_file(tmp_path, make):
     repository = plain(FileStore(tmp_path))
+    save(repository, [END])
     (tmp_path / "recover.py").unlink()
-    os.mkfifo(tmp_path / "recover.py")
+    make(tmp_path / "recover.py")
 
-    (note,) = checked(repository).notes
+    found = checked(repository)
 
+    (note,) = found.notes
     assert note.startswith("recover.py is none that this voltar knows")
+    assert (found.snapshots, found.damages) == (1, [])
 
 
 def test_a_repository_is_not_made_around_the_script_of_somebody_else():

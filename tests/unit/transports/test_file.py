@@ -16,6 +16,7 @@ from transports.errors import (
     OutOfSpace,
     Refused,
     TransportError,
+    Unreadable,
 )
 from transports.store.file import FileStore
 
@@ -368,3 +369,12 @@ def test_an_object_is_on_the_disk_before_its_name_is(store, directory, tmp_path)
     lines = [line for line in log.read_text().splitlines() if str(directory) in line]
     acts = [line.split("(")[0].split()[-1] for line in lines if "O_DIRECTORY" not in line]
     assert acts == ["openat", "fsync", "linkat", "unlink", "fsync"]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_named_and_is_no_failure_of_the_store(store, directory, make):
+    store.put("packs/a", b"x")
+    make(directory / "packs" / "b")
+
+    with pytest.raises(Unreadable, match="packs/b"):
+        store.get("packs/b")
