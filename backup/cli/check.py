@@ -91,9 +91,8 @@ def _tell(context: Context, found: Checked) -> None:
     for damage in found.damages:
         context.voice.answer(f"damaged: {damage.object}: {damage.text}")
     if found.unlisted:
-        context.voice.say(
-            f"{found.unlisted} packs are in no index: left by a backup that was interrupted"
-        )
+        why = "no snapshot needs them" if found.hint else "left by a backup that was interrupted"
+        context.voice.say(f"{found.unlisted} packs are in no index: {why}")
     for note in found.notes:
         context.voice.answer(f"note: {note}")
     verdict = f"{len(found.damages)} damages" if found.damages else "everything is right"
@@ -102,6 +101,8 @@ def _tell(context: Context, found: Checked) -> None:
         f"{found.snapshots} snapshots, {found.packs} packs, {found.chunks} chunks, "
         f"{size_text(found.size)}, {read}: {verdict}"
     )
+    if found.hint:
+        context.voice.answer(f"hint: {found.hint}")
 
 
 def _as_json(found: Checked) -> dict[str, object]:
@@ -115,6 +116,7 @@ def _as_json(found: Checked) -> dict[str, object]:
         "unlisted_packs": found.unlisted,
         "condemned_packs": found.condemned,
         "notes": found.notes,
+        "hint": found.hint,
         "damages": [
             {"object": one.object, "text": one.text, "snapshot": one.snapshot}
             for one in found.damages

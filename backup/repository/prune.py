@@ -48,6 +48,7 @@ from backup.repository.protocol import (
     Walk,
     prune,
 )
+from backup.repository.reading import REPAIR
 from backup.repository.relist import relist
 from backup.repository.repack import MaxUnused, PackState, chosen
 from backup.repository.repository import SHORT_ID, Repository
@@ -192,7 +193,7 @@ class _Pruner(Actor):
         if self.damaged:
             raise IntegrityError(
                 f"no pack was deleted: {self.damaged[0]}",
-                hint="`voltar repair index` makes indexes anew from the packs",
+                hint=REPAIR,
             )
         return found
 
