@@ -88,6 +88,10 @@ def _tell(voice: Voice, done: Pruned, *, dry_run: bool) -> None:
     if done.adopted:
         voice.say(f"{done.adopted} packs were in no index: left by a backup that was interrupted")
     voice.answer(f"in use: {size_text(done.used)}; unused, and staying: {size_text(done.unused)}")
+    if done.held_until is not None:
+        when = f"{done.held_until.astimezone():%Y-%m-%d %H:%M}"
+        held = f"{done.held.number} forgotten snapshots hold {size_text(done.held.size)}"
+        voice.answer(f"{held} until {when}")
     if done.condemned.number and done.free_at is not None:
         when = f"{done.free_at.astimezone():%Y-%m-%d %H:%M}"
         voice.answer(f"{size_text(done.condemned.size)} come free by the first prune after {when}")
@@ -112,5 +116,8 @@ def _as_json(done: Pruned, *, dry_run: bool) -> dict[str, Any]:
         "bytes_waiting": done.waiting.size,
         "packs_adopted": done.adopted,
         "index_objects_saved": done.merged,
+        "snapshots_forgotten": done.held.number,
+        "bytes_forgotten": done.held.size,
+        "forgotten_until": done.held_until.isoformat() if done.held_until else None,
         "free_at": done.free_at.isoformat() if done.free_at else None,
     }

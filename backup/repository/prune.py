@@ -84,7 +84,8 @@ class Pruned:
     `packs` are all that were there; `used` bytes of them snapshots use, `unused` ones stay although
     none does: in packs that are used otherwise, or were put lately. `condemned` packs are deleted
     by a run after `free_at`; `waiting` ones were condemned by runs before. `adopted` packs were in
-    no index, `merged` is by how much there are fewer index objects.
+    no index, `merged` is by how much there are fewer index objects. `held` are forgotten snapshots
+    that can be brought back, and what only they use; the last is deleted after `held_until`.
     """
 
     snapshots: int = 0
@@ -98,6 +99,8 @@ class Pruned:
     adopted: int = 0
     merged: int = 0
     free_at: datetime | None = None
+    held: Amount = NONE
+    held_until: datetime | None = None
 
 
 def prune_repository(
@@ -159,13 +162,15 @@ class _Pruner(Actor):
         self._waiting: set[PackId] = set()
         self._waste: dict[PackId, int] = {}
         self._buried: set[str] = set()
+        self._forgotten: dict[SnapshotId, datetime] = {}
 
     def perform(self, request: Request) -> Any:  # noqa: PLR0911, C901  a case a request
         match request:
             case ReadTables():
                 return self._read_whole_tables()
             case ListMarkers():
-                return self._markers()
+                self._forgotten = self._markers()
+                return self._forgotten
             case ListSnapshots():
                 ids = self.repository.snapshot_ids()
                 return [each for each in ids if each not in self._buried]
@@ -209,15 +214,25 @@ class _Pruner(Actor):
         return {each: time for each, time in times.items() if not _is_pinned(said.get(each))}
 
     def _walk(self, snapshots: Collection[SnapshotId], seen: View) -> PackUsage:
-        repository = self.repository
         reading = self.as_reading(seen)
-        repository.readings.replace(reading)
-        usage = PackUsage(reading)
-        walker = Walker(repository.read)
+        self.repository.readings.replace(reading)
+        usage, walker = PackUsage(reading), Walker(self.repository.read)
+        forgotten = [each for each in snapshots if each in self._forgotten]
         self._on_event(Started("prune", "snapshots", 0, len(snapshots), unit="snapshots"))
+        self._mark([each for each in snapshots if each not in self._forgotten], usage, walker)
+        size = usage.total
+        self._mark(forgotten, usage, walker)
+        self._on_event(Finished("prune", "snapshots"))
+        if forgotten:
+            self.pruned.held = Amount(len(forgotten), usage.total - size)
+            last = max(self._forgotten[each] for each in forgotten)
+            self.pruned.held_until = last + self._spans.undelete
+        return usage
+
+    def _mark(self, snapshots: Collection[SnapshotId], usage: PackUsage, walker: Walker) -> None:
         for snapshot_id in snapshots:
             try:
-                manifest = repository.snapshot(snapshot_id).manifest
+                manifest = self.repository.snapshot(snapshot_id).manifest
                 for extent in manifest:
                     usage.mark(extent.chunk, manifest=True)
                     self._manifests.add(extent.chunk)
@@ -228,11 +243,10 @@ class _Pruner(Actor):
             except RepositoryError as error:
                 raise IntegrityError(
                     f"no pack was deleted: snapshot {snapshot_id[:SHORT_ID]} is damaged: {error}",
-                    hint="`voltar check` says what can be read; `voltar forget` gives up the rest",
+                    hint=error.hint
+                    or "`voltar check` says what can be read; `voltar forget` gives up the rest",
                 ) from error
             self._on_event(Advanced(0, 1))
-        self._on_event(Finished("prune", "snapshots"))
-        return usage
 
     def _choose(self, seen: View, usage: PackUsage) -> Choice:
         packs = list(self._states(seen, usage))

@@ -106,6 +106,11 @@ class PackUsage:
             self.lacking.add(chunk)
         self._lately.add(text)
 
+    @property
+    def total(self) -> int:
+        """How many bytes of all live packs are used."""
+        return sum(used.size for used in self._packs.values())
+
     def size(self, pack: PackId) -> int:
         """Return how many bytes of a pack are used."""
         used = self._packs.get(pack)
