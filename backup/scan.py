@@ -120,7 +120,7 @@ class Spool:
             if where.prefix:
                 found = (each._replace(path=where.prefix + each.path) for each in found)
             kept = _within(sieve.kept(found), scan)
-            self._write(delta.decide(kept) if delta else ((record, b"") for record in kept))
+            self._write(delta.decide(kept) if delta else map(Decided, kept))
         scan.notes |= complaints.of_find(stream, where.path)
         scan.excluded, scan.excluded_size = sieve.entries, sieve.size
         if delta:
@@ -204,7 +204,7 @@ def _items(decided: Iterable[Decided]) -> Iterator[_Item]:
     run: list[Decided] = []
     size = 0
     for each in decided:
-        record, lines = each
+        record, lines, _ = each
         sure = bool(lines) and alone(record)
         if sure:
             run.append(each)
@@ -219,8 +219,8 @@ def _items(decided: Iterable[Decided]) -> Iterator[_Item]:
 
 
 def _joined(run: Sequence[Decided]) -> Kept:
-    sizes = [record.size for record, _ in run if record.kind == "f"]
-    return Kept(len(run), len(sizes), sum(sizes), b"".join([lines for _, lines in run]))
+    sizes = [each.record.size for each in run if each.record.kind == "f" and not each.linked]
+    return Kept(len(run), len(sizes), sum(sizes), b"".join([each.lines for each in run]))
 
 
 def unfit(record: Listed) -> str | None:

@@ -55,10 +55,10 @@ def decided(now, before, *, noted=(), there=lambda _: True):
     """Return the paths that are read again, and the delta."""
     delta = Delta(Parent(before, BOUND, noted, there))
     pairs = list(delta.decide(now))
-    assert [record for record, _ in pairs] == list(now)
-    for record, lines in pairs:
+    assert [record for record, *_ in pairs] == list(now)
+    for record, lines, _ in pairs:
         assert lines in (b"", b"line of " + record.path)
-    again = [record.path for record, lines in pairs if not (lines and delta.stands(record))]
+    again = [record.path for record, lines, _ in pairs if not (lines and delta.stands(record))]
     return again, delta
 
 
