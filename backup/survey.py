@@ -17,6 +17,7 @@ from backup.errors import IntegrityError, UnsafeArchive, UsageError
 from backup.paths import ancestors, printable, relative, selected, unsafe
 from backup.repository import Extent, Member, Note, Repository, Snapshot
 from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_text
+from backup.repository.reading import REPAIR
 from backup.tarsplit import Entry, padding_of, split
 
 _SHOWN: Final = 5
@@ -87,7 +88,7 @@ class _View:
         self._matched: set[bytes] = set()
         self._entries = 0
         self._size = 0
-        self._lacking: dict[bytes, str] = {}
+        self._lacking: dict[bytes, IntegrityError] = {}
         self._links: dict[bytes, bytes] = {}
         self._moved: dict[bytes, bytes] = {}
         self._last: dict[bytes, int] = {}
@@ -122,12 +123,12 @@ class _View:
         if wanted and not self._selection.wants(target):
             self._moved.setdefault(target, path)
 
-    def lack(self, member: Member, chunk: str) -> None:
+    def lack(self, member: Member, error: IntegrityError) -> None:
         """Take note that a member's body cannot be read. Raises IntegrityError if it is wanted."""
         path = to_bytes(member.path)
         if member.kind != "z" and self._selection.wants(path):
-            raise _incomplete(path, chunk)
-        self._lacking.setdefault(path, chunk)
+            raise incomplete(path, error)
+        self._lacking.setdefault(path, error)
 
     def survey(self, repository: Repository, snapshot: Snapshot) -> Survey:
         unmatched = [p for p in self._selection.patterns if p not in self._matched]
@@ -138,7 +139,7 @@ class _View:
             )
         for target in self._moved:
             if target in self._lacking:
-                raise _incomplete(target, self._lacking[target])
+                raise incomplete(target, self._lacking[target])
         if self._shadowed and self._selection.patterns:
             raise UsageError(
                 "the archive that was imported holds a name twice, so no part of it can be chosen",
@@ -212,7 +213,7 @@ def _see_extents(
         if extent.length < 0:
             raise IntegrityError(f"a piece of {_shown(member)} has less than no bytes")
         if repository.readings.find(chunk_of(extent)) is None:
-            view.lack(member, extent.chunk)
+            view.lack(member, repository.readings.current().lacks(extent.chunk))
     return sum(extent.length for extent in extents)
 
 
@@ -268,8 +269,10 @@ def refuse_overriding(entry: Entry) -> None:
             raise UnsafeArchive(f"a global header of the archive sets {key!r} for all files")
 
 
-def _incomplete(path: bytes, chunk: str) -> IntegrityError:
+def incomplete(path: bytes, error: IntegrityError) -> IntegrityError:
+    """Return the error for a file that cannot be had, from the one for a chunk of it."""
+    hint = "`voltar check` says what else is damaged; what is not can be restored by naming it"
     return IntegrityError(
-        f"{printable(path)} needs chunk {chunk[:16]}, which no pack holds",
-        hint="`voltar check` says what else is damaged; what is not can be restored by naming it",
+        f"{printable(path) or 'the end of the archive'} cannot be read: {error}",
+        hint=error.hint if error.hint == REPAIR else hint,
     )

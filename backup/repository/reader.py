@@ -130,7 +130,8 @@ class Reader:
 
     def _opened(self, pack: IndexedPack, blob: Blob, sealed: memoryview) -> bytes:
         if len(sealed) != blob.length:
-            raise IntegrityError(f"pack {pack.id[:16]} is shorter than its table says")
+            message = f"pack {pack.id[:16]} is shorter than its table says"
+            raise IntegrityError(message, chunk=blob.chunk)
         reader = PackReader.of_envelope(self._keys, pack.id, pack.envelope, self._largest)
         return reader.open(blob, sealed)
 

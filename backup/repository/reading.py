@@ -65,12 +65,14 @@ class Reading:
         """Return the error for a chunk (hex) that this reading finds nowhere."""
         lost = f"chunk {chunk[:16]} is in no pack"
         if self.damaged:
-            return IntegrityError(f"{self.damaged[0]}, and {lost} that is listed", hint=REPAIR)
+            return IntegrityError(
+                f"{self.damaged[0]}, and {lost} that is listed", hint=REPAIR, chunk=chunk
+            )
         if self.view.unlisted:
             packs = f"{len(self.view.unlisted)} packs are in no index"
-            return IntegrityError(f"{packs}, and {lost} that is listed", hint=REPAIR)
-        hint = "`voltar check` says what is lost, and what can be read"
-        return IntegrityError(f"{lost} of the repository", hint=hint)
+            return IntegrityError(f"{packs}, and {lost} that is listed", hint=REPAIR, chunk=chunk)
+        hint = "`voltar check` says what else is damaged"
+        return IntegrityError(f"{lost} of the repository", hint=hint, chunk=chunk)
 
     def add(self, object_id: str, read: IndexObject) -> None:
         """Take in what this run has just put: the index object, and the packs that it lists."""
