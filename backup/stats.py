@@ -48,8 +48,9 @@ class Usage:
 class PackUsage:
     """All packs of a repository: their number, and bytes.
 
-    `unused` bytes are no chunk that a snapshot needs: chunks of snapshots that were forgotten or
-    never completed, second copies, and the tables of packs, which are less than 1 % mostly.
+    `unused` bytes are no chunk that a snapshot needs which was taken in: chunks of snapshots that
+    are forgotten (prune keeps them until these are deleted) or were never completed, second copies,
+    and the tables of packs, which are less than 1 % mostly.
     Of `idle` packs, which have `idle_size` bytes, nothing is needed.
     """
 

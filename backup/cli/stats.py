@@ -37,12 +37,13 @@ def stats(
     Examples: voltar stats · voltar stats volume:pgdata · voltar stats 3fa9c1 8bd2e1
 
     Deduplication says how many bytes refer to one that is stored, compression how much smaller it
-    is there. Of a whole repository, it is also told how much no snapshot needs that is not
-    forgotten. What sources share counts for each of them in the table.
+    is there. Of a whole repository, it is also told how much is unused: no snapshot needs it that
+    is not forgotten. Snapshots that were forgotten keep some of it until prune deletes them. What
+    sources share counts for each of them in the table.
     """
     context: Context = ctx.obj
     repository = context.open()
-    found, damaged = _chosen(repository, snapshot)
+    found, forgotten, damaged = _chosen(repository, snapshot)
     statistician = Statistician(repository)
     sources = []
     with listening(context.voice) as listener:
@@ -54,26 +55,36 @@ def stats(
         listener(Finished("read", "manifests"))
     packs = None if snapshot else statistician.packs()
     if context.voice.as_json:
-        _tell_json(context.voice, sources, statistician.total, packs)
+        _tell_json(context.voice, sources, statistician.total, packs, forgotten)
     else:
-        _tell(context.voice, sources, statistician.total, packs)
+        _tell(context.voice, sources, statistician.total, packs, forgotten)
     end_by(context.voice, damaged)
 
 
 def _chosen(
     repository: Repository, names: Sequence[str] | None
-) -> tuple[list[Found], list[RepositoryError]]:
+) -> tuple[list[Found], int, list[RepositoryError]]:
+    """Return the snapshots that are asked for, how many were left out as they are forgotten, and
+    what cannot be read."""
     if not names:
-        return repository.readable()
-    found = dict(find_snapshot(repository, name) for name in names)
-    return sorted(found.items(), key=lambda item: item[1].time), []
+        every, damaged = repository.recorded()
+        found = [(each.id, each.snapshot) for each in every if each.forgotten is None]
+        return found, len(every) - len(found), damaged
+    named = dict(find_snapshot(repository, name) for name in names)
+    return sorted(named.items(), key=lambda item: item[1].time), 0, []
 
 
 def _of_source(item: Found) -> tuple[str, str]:
     return item[1].source, item[1].host
 
 
-def _tell(voice: Voice, sources: Sequence[_Source], total: Usage, packs: PackUsage | None) -> None:
+def _tell(
+    voice: Voice,
+    sources: Sequence[_Source],
+    total: Usage,
+    packs: PackUsage | None,
+    forgotten: int,
+) -> None:
     lines = [
         ("snapshots", str(total.snapshots)),
         ("entries", str(total.entries)),
@@ -89,6 +100,8 @@ def _tell(voice: Voice, sources: Sequence[_Source], total: Usage, packs: PackUsa
             ("packs", f"{packs.packs}, {size_text(packs.size)}"),
             ("unused", f"{size_text(packs.unused)}{idle if packs.idle else ''}"),
         ]
+        if forgotten:
+            lines.append(("forgotten", f"{forgotten} snapshots, which keep some of what is unused"))
     for name, value in lines:
         voice.answer(f"{name:<13}  {value}")
     if sources:
@@ -122,7 +135,11 @@ def _row(source: _Source) -> tuple[str, ...]:
 
 
 def _tell_json(
-    voice: Voice, sources: Sequence[_Source], total: Usage, packs: PackUsage | None
+    voice: Voice,
+    sources: Sequence[_Source],
+    total: Usage,
+    packs: PackUsage | None,
+    forgotten: int,
 ) -> None:
     for source in sources:
         told = {"type": "source", "source": source.name, "host": source.host}
@@ -135,6 +152,7 @@ def _tell_json(
             "bytes_unused": packs.unused,
             "idle_packs": packs.idle,
             "bytes_idle": packs.idle_size,
+            "forgotten": forgotten,
         }
     voice.event(summary)
 

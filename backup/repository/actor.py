@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -54,6 +54,7 @@ class Actor:
         self.sizes: dict[PackId, int] = {}
         self.damaged: list[RepositoryError] = []
         self._looked = 0.0
+        self._time = datetime.min.replace(tzinfo=UTC)
 
     def run(self, steps: Steps[_T]) -> _T:
         """Perform all that is asked for; return what the actor returns."""
@@ -70,8 +71,8 @@ class Actor:
         """Do one thing, and return the answer."""
         match request:
             case Now():
-                self._looked = time.monotonic()
-                return self.clock()
+                self._looked, self._time = time.monotonic(), self.clock()
+                return self._time
             case ReadTables():
                 return self._read_tables()
             case ListPacks():
@@ -100,8 +101,15 @@ class Actor:
 
     @property
     def in_time(self) -> bool:
-        """Whether what was done since the last look at the clock can count as done at once."""
-        return time.monotonic() - self._looked <= LONGEST_WRITE.total_seconds()
+        """Whether what was done since the last look at the clock can count as done at once.
+
+        Neither of two clocks may say otherwise: one stands while the machine sleeps, the other may
+        be set back.
+        """
+        passed = time.monotonic() - self._looked
+        return (
+            passed <= LONGEST_WRITE.total_seconds() and self.clock() - self._time <= LONGEST_WRITE
+        )
 
     def demand_in_time(self, what: str, undo: Callable[[], None] | None = None) -> None:
         """Raise TooLate where an effect came too long after the look at the clock before it."""

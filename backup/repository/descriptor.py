@@ -81,7 +81,16 @@ def decode(data: bytes) -> Descriptor:
         raise IntegrityError(f"voltar.json is damaged: {error}") from error
     if encode(descriptor) != data:
         raise IntegrityError("voltar.json is damaged: it is not written as voltar writes it")
+    if not _makes_sense(descriptor.data_chunks, descriptor.manifest_chunks):
+        raise IntegrityError("voltar.json is damaged: it asks for chunks that cannot be")
     return descriptor
+
+
+def _makes_sense(data: ChunkerParameters, manifest: ChunkerParameters) -> bool:
+    """Tell whether all chunks that are cut by these bounds can be read: no reader takes one that
+    is larger than those of data may be."""
+    ordered = all(0 < each.minimum <= each.average <= each.maximum for each in (data, manifest))
+    return ordered and manifest.maximum <= data.maximum
 
 
 class _Version(msgspec.Struct):

@@ -21,7 +21,7 @@ from backup.capture import TAR_CREATE
 from backup.repository import Member, Repository, create, open_repository
 from backup.repository.crypto import digest
 from backup.repository.descriptor import ChunkerParameters, encode
-from backup.repository.manifest import chunk_of
+from backup.repository.manifest import chunk_of, head_to_text
 from tests.acceptance import zoo
 from tests.golden.make import EXPECTED, PASSWORDS, PLACE
 from tests.memory_store import MemoryStore
@@ -30,6 +30,7 @@ from tests.tars import END, header, padded
 from tests.testbed.command import located, run
 from tests.testbed.walk import diff, snapshot
 from tests.unit.repository.test_chunker import noise
+from tests.unit.test_survey import LIES, rewritten
 from transports.store.file import FileStore
 
 NEEDED = ("zstandard", "cryptography", "cffi", "pycparser")
@@ -381,6 +382,33 @@ def test_a_hole_in_the_list_of_files_takes_only_what_was_there(python, tmp_path)
     assert rest[-1024:] == END
     assert found == [file for file in files if file in found]
     assert 250 < len(found) < 500
+
+
+@pytest.mark.parametrize("lie", [each for each in LIES if each != "absolute"])
+def test_a_header_that_contradicts_the_list_reaches_no_tar(bare, lie, tmp_path):
+    repository, record = rewritten(lambda _: {"head": head_to_text(LIES[lie])})
+    repository.commit(record)
+    place = kept(memory(repository), tmp_path / "copy")
+
+    _, said = recover(bare, place, "tar", "volume:v", code=4)
+    tar, named = recover(bare, place, "tar", "volume:v", "--keep-going", code=4)
+
+    assert "d/a: its tar header contradicts" in said or "d/a: another tar header hides" in said
+    assert "LOST: d/a: " in named
+    assert LIES[lie] not in tar
+    assert run(["tar", "-t"], stdin=tar).decode().split() == ["./", "./d/"]
+
+
+@pytest.mark.parametrize("change", [{"kind": "z"}, {"kind": "z", "head": ""}], ids=str)
+def test_what_is_called_the_end_of_the_archive_must_be_it(bare, change, tmp_path):
+    repository, record = rewritten(lambda _: change)
+    repository.commit(record)
+    place = kept(memory(repository), tmp_path / "copy")
+
+    tar, named = recover(bare, place, "tar", "volume:v", "--keep-going", code=4)
+
+    assert "LOST: d/a: it is " in named
+    assert b"hello" not in tar
 
 
 def test_another_copy_of_a_chunk_will_do(python, tools, tmp_path):

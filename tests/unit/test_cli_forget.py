@@ -439,3 +439,14 @@ def test_a_simulation_of_nothing_says_what_to_do(repository, told):
 
     assert code == 0
     assert "--imagined needs none" in err
+
+
+def test_stats_tell_that_forgotten_snapshots_keep_what_is_called_unused(repository, told, asked):
+    ids = nightly(repository, 2)
+    assert asked("stats")["forgotten"] == 0
+    assert "forgotten" not in told("stats")[1]
+
+    told("forget", ids[0])
+
+    assert asked("stats")["forgotten"] == 1
+    assert "forgotten      1 snapshots, which keep some of what is unused" in told("stats")[1]

@@ -327,13 +327,106 @@ class Contents:
         out.flush()
 
     def look(self, member: list[Any], extents: list[Any], lost: set[str]) -> None:
-        """See that a member is whole, for what was written of a tar cannot be taken back."""
-        if sum(extent[2] for extent in extents) != member[10]:
+        """See that a member is whole, for what was written of a tar cannot be taken back.
+
+        And that tar will take it for what the list says: nothing hides in headers or in the end.
+        """
+        _, path, kind, *_, link, head, body_size = member[:11]
+        if sum(extent[2] for extent in extents) != body_size:
             raise Damaged("some of its pieces are not listed")
+        listed = kind, names(expanded(path)), expanded(link), body_size
+        if kind == "z":
+            if head or any(self.beginning(extents, 512)):
+                raise Damaged("it is called the end of the archive and is not")
+        elif header_says(expanded(head)) != listed:
+            raise Damaged("its tar header contradicts the list of files")
         if member[2] == "h" and re.sub("^(\\./)+|/+$", "", member[8]) in lost:
             raise Damaged("it is another name of a file that is lost")
         for extent in extents if self.keep_going else ():
             self.chunks.piece(extent)
+
+    def beginning(self, extents: list[Any], size: int) -> bytes:
+        """Return the first bytes of a body, which has at least so many."""
+        begun = b""
+        for extent in extents:
+            begun += self.chunks.piece(extent)
+            if len(begun) >= size:
+                return begun[:size]
+        raise Damaged("it is too short")
+
+
+KINDS = {b"1": "h", b"2": "l", b"3": "c", b"4": "b", b"5": "d", b"6": "p", b"D": "d", b"V": "g"}
+LONG = {b"L": b"path", b"K": b"linkpath"}  # GNU tar's headers for long names
+
+
+def header_says(head: bytes) -> tuple[str, list[bytes], bytes, int]:
+    """Return the kind, path, link and body size that tar reads in the headers of one member.
+
+    Whatever is there beside extended headers, one header and the map of a sparse file is refused.
+    """
+    said, at = extended(head)
+    if head[:512][156:157] == b"g":  # about all of an archive: it must not say what files are
+        if at != len(head) or re.search(rb"^((link)?path|size|GNU\.)", b"\n".join(said), re.M):
+            raise Damaged("its tar header is about other files")
+        return "g", [], b"", 0
+    block = checked(head, at)
+    name, length, code, link, magic, prefix = struct.unpack("100s24x12s20xc100s6s82x155s12x", block)
+    at, more = at + 512, code == b"S" and block[482]
+    while more:
+        more, at = head[at + 504], at + 512
+    if at != len(head):
+        raise Damaged("another tar header hides behind its own")
+    name, link, prefix = (field.partition(b"\0")[0] for field in (name, link, prefix))
+    if magic == b"ustar\0" and prefix:
+        name = prefix + b"/" + name
+    path = said.get(b"GNU.sparse.name", said.get(b"path", name))
+    kind = KINDS.get(code, "f")
+    if code in b"0\x007" and path.endswith(b"/") and b"GNU.sparse." not in b"".join(said):
+        kind = "d"
+    size = int(said.get(b"size", 0 if code in b"15" else number(length)))
+    if kind == "g":
+        path = link = b""
+    return kind, names(path), said.get(b"linkpath", link), size
+
+
+def extended(head: bytes) -> tuple[dict[bytes, bytes], int]:
+    """Return what extended headers say, and where they end."""
+    said: dict[bytes, bytes] = {}
+    at = 0
+    while head[at + 156 : at + 157] in (b"x", b"X", b"g", *LONG):
+        kind, size = head[at + 156 : at + 157], number(checked(head, at)[124:136])
+        text = head[at + 512 : at + 512 + size]
+        at += 512 + size + -size % 512
+        if kind in LONG:
+            said.setdefault(LONG[kind], text.partition(b"\0")[0])
+        while kind not in LONG and text.strip(b"\0"):  # "LENGTH KEY=VALUE" and a line's end
+            length = int(text.partition(b" ")[0])
+            key, _, value = text[: length - 1].partition(b" ")[2].partition(b"=")
+            said[key], text = value, text[length:]
+            if length < 5:
+                raise Damaged("its tar header has a wrong length")
+    return said, at
+
+
+def checked(head: bytes, at: int) -> bytes:
+    """Return a header block, whose checksum is right; tar would look for another one behind it."""
+    block = head[at : at + 512]
+    total, signed = sum(block) - sum(block[148:156]) + 256, sum(256 for byte in block if byte > 127)
+    if len(block) != 512 or number(block[148:156]) not in (total, total - signed):
+        raise Damaged("its tar header is damaged")
+    return block
+
+
+def number(field: bytes) -> int:
+    """Return a number of a tar header: octal digits, or bytes where the first one says so."""
+    if field[0] & 0x80:
+        return int.from_bytes(field[1:], "big") if field[0] == 0x80 else -1
+    return int(re.match(rb"\0?\s*([0-7]*)", field)[1] or b"0", 8)  # type: ignore[index]
+
+
+def names(path: bytes) -> list[bytes]:
+    """Return the names in a path; archives spell one path in several ways."""
+    return [name for name in path.split(b"/") if name not in (b"", b".")]
 
 
 def expanded(text: str) -> bytes:

@@ -51,7 +51,7 @@ def test_the_format_has_the_parameters_that_deduplication_depends_on():
         {"id": "2f" * 32},
         {"created": datetime(2020, 1, 1, tzinfo=UTC)},
         {"cipher": "none"},
-        {"data_chunks": ChunkerParameters(1, 2, 3)},
+        {"data_chunks": ChunkerParameters(256 << 10, 1 << 20, 8 << 20)},
         {"manifest_chunks": DATA_CHUNKS},
         {"mac": ""},
         {"mac": "00" * 32},
@@ -63,6 +63,25 @@ def test_every_field_is_authenticated(change):
 
     with pytest.raises(IntegrityError):
         decode(encode(forged)).verify(KEY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"manifest_chunks": ChunkerParameters(64 << 10, 256 << 10, DATA_CHUNKS.maximum + 1)},
+        {"data_chunks": ChunkerParameters(0, 1 << 20, 4 << 20)},
+        {"data_chunks": ChunkerParameters(2 << 20, 1 << 20, 4 << 20)},
+        {"data_chunks": ChunkerParameters(256 << 10, 8 << 20, 4 << 20)},
+        {"manifest_chunks": ChunkerParameters(-1, 256 << 10, 1 << 20)},
+    ],
+    ids=str,
+)
+def test_bounds_by_which_nothing_readable_can_be_written_are_refused(change):
+    """A chunk of a manifest may not be larger than the largest that a reader takes."""
+    made = msgspec.structs.replace(GOOD, **change).signed(KEY)
+
+    with pytest.raises(IntegrityError, match="asks for chunks that cannot be"):
+        decode(encode(made))
 
 
 def test_another_key_does_not_fit():

@@ -320,8 +320,11 @@ def test_a_backup_whose_packs_are_gone_is_not_committed(life):
     assert life.repository.snapshot_ids() == []
 
 
-def slow_to_put(life, monkeypatch, meanwhile):
-    """A repository where a snapshot gets to the store after something else has happened."""
+def slow_to_put(life, meanwhile):
+    """A repository where a snapshot gets to the store after something else has happened.
+
+    The machine sleeps meanwhile: no time passes by its monotonic clock.
+    """
 
     class Slow(MemoryStore):
         def put(self, name, data):
@@ -329,10 +332,6 @@ def slow_to_put(life, monkeypatch, meanwhile):
                 meanwhile()
             super().put(name, data)
 
-    def seconds():
-        return (life.now - NOW).total_seconds()
-
-    monkeypatch.setattr("backup.repository.actor.time.monotonic", seconds)
     slow = life.again()
     slow.store = Slow()
     slow.store.create()
@@ -340,7 +339,7 @@ def slow_to_put(life, monkeypatch, meanwhile):
     return slow
 
 
-def test_a_snapshot_that_got_there_too_late_stops_no_prune_for_good(life, monkeypatch):
+def test_a_snapshot_that_got_there_too_late_stops_no_prune_for_good(life):
     """Its packs were deleted before it came, and it will never be whole."""
 
     def pruned_twice():
@@ -349,7 +348,7 @@ def test_a_snapshot_that_got_there_too_late_stops_no_prune_for_good(life, monkey
         life.prune()
 
     stays, gone = life.save(2), life.forgotten(1)
-    slow = slow_to_put(life, monkeypatch, pruned_twice)
+    slow = slow_to_put(life, pruned_twice)
     snapshot = with_manifest_of(slow.snapshot(gone), life.now)
 
     with pytest.raises(TooLate, match="what it relied on is deleted"):
@@ -362,8 +361,8 @@ def test_a_snapshot_that_got_there_too_late_stops_no_prune_for_good(life, monkey
     life.sound()
 
 
-def test_a_snapshot_that_gets_there_too_late_each_time_is_forgotten(life, monkeypatch):
-    slow = slow_to_put(life, monkeypatch, life.later)
+def test_a_snapshot_that_gets_there_too_late_each_time_is_forgotten(life):
+    slow = slow_to_put(life, life.later)
     snapshot = with_manifest_of(slow.snapshot(life.save(1)), life.now)
 
     with pytest.raises(TooLate, match="again and again"):
@@ -373,9 +372,9 @@ def test_a_snapshot_that_gets_there_too_late_each_time_is_forgotten(life, monkey
     assert len(life.again().snapshots()) == 1
 
 
-def test_a_snapshot_that_got_there_too_late_once_is_put_in_time(life, monkeypatch):
+def test_a_snapshot_that_got_there_too_late_once_is_put_in_time(life):
     late = iter([DAY])
-    slow = slow_to_put(life, monkeypatch, lambda: life.later(next(late, timedelta(0))))
+    slow = slow_to_put(life, lambda: life.later(next(late, timedelta(0))))
     saved = life.save(1)
 
     again = slow.commit(with_manifest_of(slow.snapshot(saved), life.now))
