@@ -3,7 +3,8 @@
 `find` lists everything first. From the list, in our order, tar gets the names that it can carry,
 and its stream is paired again with the list: so every entry has the facts that tar does not tell
 (inode, ctime), and an entry that is in the list and not in the stream is known to be missing and is
-noted. What tar cannot carry is noted as well: sockets, and paths too long to be opened in one call.
+noted. What tar cannot carry is noted as well: sockets, and paths too long to be opened in one call;
+and what find could not look at, which is in neither.
 
 With a parent, only what changed since is named to tar (`delta` decides); the parent's lines for the
 rest go into the new manifest as they are. Where nothing changed, tar does not run at all.
@@ -54,6 +55,7 @@ _TAR_ENDED_WELL: Final = (0, 1)
 _TELL_SIZE: Final = 1 << 20
 _TELL_ENTRIES: Final = 50
 _GONE: Final = "it vanished, or could not be read, while it was captured"
+_ANOTHER: Final = "it became something else while it was captured, and what is in it may be missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +182,12 @@ def _read(
     on_event: OnEvent,
 ) -> None:
     spool, scan, where = scanned
-    left_out: list[Listed] = []
-    said: dict[bytes, str] = {}
+    reasons = dict(scan.notes)
     records = _keeping(spool.entries(), recorder)
     if scan.to_read:
-        said = _read_changed(helper, (spool, where), records, left_out, recorder, on_event)
-    left_out.extend(records)
-    missing = {record.path: unfit(record) or _GONE for record in left_out}
-    for path, text in sorted((scan.notes | missing | said).items()):
+        reasons |= _read_changed(helper, (spool, where), records, recorder, on_event)
+    reasons |= {record.path: _missing(record) for record in records}
+    for path, text in sorted(reasons.items()):
         recorder.note(path, text)
         on_event(Noted(subject, path, text))
     recorder.add(end_of_archive())
@@ -206,25 +206,25 @@ def _read_changed(
     helper: Helper,
     scanned: tuple[Spool, Place],
     records: Iterator[Listed],
-    left_out: list[Listed],
     recorder: Recorder,
     on_event: OnEvent,
 ) -> dict[bytes, str]:
-    """Read what changed; return what tar complained of."""
+    """Read what changed; return, by path, what is not as it should be."""
     spool, where = scanned
     specials = _Specials()
     told = (0, 0)
+    reasons: dict[bytes, str] = {}
     with archived(helper, spool.names(), within=where.directory, ok=_TAR_ENDED_WELL) as stream:
         for entry in split(stream):
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own
-            record = _match(entry, records, left_out)
+            record = _match(entry, records, reasons)
             entry.head = impersonal(entry.head)
             recorder.add(specials.linked(entry, record), record)
             if recorder.read - told[0] >= _TELL_SIZE or recorder.entries - told[1] >= _TELL_ENTRIES:
                 told = _advanced(recorder, told, on_event)
         _advanced(recorder, told, on_event)
-    return complaints.of_tar(stream)
+    return reasons | complaints.of_tar(stream)
 
 
 def _advanced(recorder: Recorder, told: tuple[int, int], on_event: OnEvent) -> tuple[int, int]:
@@ -234,13 +234,15 @@ def _advanced(recorder: Recorder, told: tuple[int, int], on_event: OnEvent) -> t
     return recorder.read, recorder.entries
 
 
-def _match(entry: Entry, records: Iterator[Listed], left_out: list[Listed]) -> Listed:
+def _match(entry: Entry, records: Iterator[Listed], reasons: dict[bytes, str]) -> Listed:
     """Return the record of an entry; what comes before it in the list is not in the stream."""
     path = relative(entry.path)
     for record in records:
         if record.path == path:
+            if entry.kind not in (record.kind, "h"):
+                reasons[path] = _ANOTHER
             return record
-        left_out.append(record)
+        reasons[record.path] = _missing(record)
     raise HelperFailed(f"tar sent {printable(path)}, which it was not asked for")
 
 
@@ -258,3 +260,7 @@ class _Specials:
         if first is entry.path:
             return entry
         return next(split((linked(entry.head, first),)))
+
+
+def _missing(record: Listed) -> str:
+    return unfit(record) or _GONE

@@ -18,7 +18,8 @@ from backup.engine import Access, Engine, Helper, VolumesFrom, helper
 from backup.errors import BackupError, IntegrityError
 from backup.exclusion import NOTHING, Exclusion
 from backup.report import Noted, OnEvent
-from backup.repository import Repository, Snapshot, SnapshotId, Statistics, Writer
+from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId, Statistics, Writer
+from backup.repository.timing import is_future
 from backup.targets import Group, Plan, Source, alone
 from transports.errors import TransportError
 
@@ -98,7 +99,15 @@ def _newest(
     found, damaged = repository.readable()
     for error in damaged:
         on_event(Noted("repository", b"", str(error)))
-    return {each[1].source: each for each in found if each[1].host == host and not each[1].imported}
+    now = repository.clock()
+    newest = {}
+    for snapshot_id, snapshot in found:
+        if is_future(snapshot.time, now):
+            text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
+            on_event(Noted(snapshot.source, b"", text))
+        elif snapshot.host == host and not snapshot.imported:
+            newest[snapshot.source] = snapshot_id, snapshot
+    return newest
 
 
 @dataclass(frozen=True, slots=True)

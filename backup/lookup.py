@@ -1,7 +1,7 @@
 """From what the operator names to a snapshot.
 
 3fa9c1…              an id, or a prefix of at least four characters
-volume:NAME          the newest snapshot of a source
+volume:NAME          the newest snapshot of a source, but for what is dated in the future
 volume:NAME@TIME     the newest up to then; a time without a zone is local, and a date
                      without a time is the end of that day
 
@@ -16,6 +16,7 @@ from typing import Final
 from backup.errors import NoSuchSnapshot, RepositoryError, UsageError
 from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
 from backup.repository.marker import forgotten
+from backup.repository.timing import is_future
 
 Found = tuple[SnapshotId, Snapshot]
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
@@ -32,6 +33,7 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
     if _ID.fullmatch(text):
         found = _beginning(repository.snapshot_ids(), text)
         if found is not None and not _is_hidden(repository, found):
+            _demand_one_meaning(repository, text, found)
             return found, repository.snapshot(found)
         hidden = found
     every, damaged = repository.readable()
@@ -56,11 +58,7 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
             f"no snapshot is called {text!r}", hint="`voltar snapshots` shows what there is"
         )
     matches = _of_one_host(matches, text, host)
-    before = [item for item in matches if limit is None or item[1].time <= limit]
-    if not before:
-        oldest = matches[0][1].time.astimezone().isoformat(timespec="seconds")
-        raise NoSuchSnapshot(f"{source} has no snapshot so old; the oldest is of {oldest}")
-    return before[-1]
+    return _newest(matches, repository.clock()) if limit is None else _up_to(limit, matches, source)
 
 
 def find_id(snapshot_ids: Sequence[SnapshotId], text: str) -> SnapshotId:
@@ -75,6 +73,31 @@ def find_id(snapshot_ids: Sequence[SnapshotId], text: str) -> SnapshotId:
             f"no snapshot's id begins with {text!r}", hint="`voltar snapshots` shows what there is"
         )
     return found
+
+
+def _newest(matches: list[Found], now: datetime) -> Found:
+    past = [item for item in matches if not is_future(item[1].time, now)]
+    return (past or matches)[-1]
+
+
+def _up_to(limit: datetime, matches: list[Found], source: str) -> Found:
+    before = [item for item in matches if item[1].time <= limit]
+    if not before:
+        oldest = matches[0][1].time.astimezone().isoformat(timespec="seconds")
+        raise NoSuchSnapshot(f"{source} has no snapshot so old; the oldest is of {oldest}")
+    return before[-1]
+
+
+def _demand_one_meaning(repository: Repository, text: str, snapshot_id: SnapshotId) -> None:
+    """Raise UsageError where a few characters of an id are the name of another volume, too."""
+    if len(text) >= SHORT_ID:
+        return
+    every, _ = repository.readable()
+    if any(found != snapshot_id for found, _ in _of_source(every, text)):
+        raise UsageError(
+            f"{text!r} is the name of a volume, and how the id of another one's snapshot begins",
+            hint=f"write volume:{text}, or more of the id: {snapshot_id[:SHORT_ID]}",
+        )
 
 
 def _of_source(every: list[Found], source: str) -> list[Found]:

@@ -24,7 +24,7 @@ _LITERAL: Final = 64 << 10
 def chosen(found: Survey) -> Iterator[Member | More]:
     """Yield the records of a selection, links to unselected files made into the files."""
     taken = False
-    for line in found.repository.manifest(found.snapshot):
+    for line in found.records():
         if isinstance(line, More):
             if taken:
                 yield line

@@ -81,7 +81,7 @@ def place(helper: Helper, path: str) -> Place:
 class Scan:
     """What was found. `size` is in bytes, and that of the files to read; `entries` are all.
 
-    `notes` say of paths why what is below them is not among the entries.
+    `notes` say of paths why they, or what is below them, are not among the entries.
     """
 
     size: int = 0
@@ -121,7 +121,7 @@ class Spool:
                 found = (each._replace(path=where.prefix + each.path) for each in found)
             kept = _within(sieve.kept(found), scan)
             self._write(delta.decide(kept) if delta else map(Decided, kept))
-        scan.notes |= complaints.of_find(stream, where.path)
+        scan.notes |= complaints.of_find(stream, where.directory)
         scan.excluded, scan.excluded_size = sieve.entries, sieve.size
         if delta:
             self._stands = delta.stands

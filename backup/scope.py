@@ -7,10 +7,13 @@ snapshots of one volume do not use up the places of another's.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from backup.repository import Recorded, SnapshotId
+from backup.repository.timing import is_future
 from backup.retention import Decision, Moment, Policy, decide
+
+_FUTURE: Final = "dated in the future"
 
 
 class Group(NamedTuple):
@@ -74,13 +77,20 @@ Verdicts = dict[Group, list[Verdict]]
 def judge(history: Iterable[Recorded], scope: Scope, policy: Policy, *, now: datetime) -> Verdicts:
     """Return what becomes of each snapshot that is meant, by group, the newest first.
 
-    Raises UsageError for an empty policy, Protected for one that keeps nothing of a group.
+    What a wrong clock has dated in the future is kept, and takes no other's place: as the newest of
+    all, it would have a policy keep it and forget what is newer. Raises UsageError for an empty
+    policy, Protected for one that keeps nothing of a group.
     """
     policy.demand_rules()
-    return {
-        group: _verdicts(members, decide(map(moment, members), policy, now=now, of=str(group)))
-        for group, members in scope.groups(history).items()
-    }
+    judged = {}
+    for group, members in scope.groups(history).items():
+        future = [each for each in members if is_future(each.snapshot.time, now)]
+        rest = [each for each in members if each not in future]
+        judged[group] = [Verdict(each, (_FUTURE,)) for each in reversed(future)]
+        if rest:
+            decisions = decide(map(moment, rest), policy, now=now, of=str(group))
+            judged[group] += _verdicts(rest, decisions)
+    return judged
 
 
 def to_forget(judged: Verdicts) -> list[SnapshotId]:

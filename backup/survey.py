@@ -3,24 +3,30 @@
 The manifest is read through once: is every entry one that stays within the target, is every chunk
 there, what does the selection come to, and which hard links lose the entry that they point to?
 
+Of a capture of which some paths are chosen, only the records of these are looked at: nothing else
+will be written. Where one is a hard link to something else, that is needed too, and so is a look at
+everything.
+
 The records of a capture are believed here; that a header says the same is seen when it is about to
 be written (`demand_agreement`). Those of an imported archive are not: how it spells a name is in
 its headers alone, and that is looked at before anything is written.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from backup.errors import IntegrityError, UnsafeArchive, UsageError
 from backup.paths import ancestors, printable, relative, selected, unsafe
-from backup.repository import Extent, Member, Note, Repository, Snapshot
+from backup.repository import Extent, Line, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_text
 from backup.repository.reading import REPAIR
 from backup.tarsplit import Entry, padding_of, split
 
 _SHOWN: Final = 5
+_FEW: Final = 10_000
+"""Records and extents that are kept in memory: some megabytes."""
 _OVERRIDING: Final = {"path", "linkpath", "size"}
 
 
@@ -58,7 +64,7 @@ class Survey:
     `size` is what its files will have, in bytes. `links` are all hard links and what they lead to.
     `moved` gives, for each target of a link that is not selected itself, the first selected link:
     it becomes the file. `shadowed` holds the ordinals of members that a later member of the same
-    name replaces.
+    name replaces. `few` are all records that are needed, where they are few.
     """
 
     repository: Repository
@@ -69,6 +75,7 @@ class Survey:
     links: Mapping[bytes, bytes]
     moved: Mapping[bytes, bytes]
     shadowed: frozenset[int]
+    few: Sequence[Member | More] | None
 
     @property
     def ordered(self) -> bool:
@@ -77,6 +84,13 @@ class Survey:
         A capture is so; a file that takes the place of a link of its comes where it was itself.
         """
         return not self.snapshot.imported and not self.moved
+
+    def records(self) -> Iterator[Line]:
+        """Return the records of the manifest, but for most of those that were not chosen."""
+        if self.few is not None:
+            return iter(self.few)
+        paths = () if self.moved else _narrowed(self.snapshot, self.selection)
+        return self.repository.manifest(self.snapshot, paths)
 
 
 class _View:
@@ -90,10 +104,21 @@ class _View:
         self._size = 0
         self._lacking: dict[bytes, IntegrityError] = {}
         self._links: dict[bytes, bytes] = {}
-        self._moved: dict[bytes, bytes] = {}
+        self.moved: dict[bytes, bytes] = {}
         self._last: dict[bytes, int] = {}
         self._shadowed: set[int] = set()
         self._ordinal = -1
+        self._few: list[Member | More] | None = []
+        self._pieces = 0
+
+    def remember(self, record: Member | More) -> None:
+        """Keep a record, so that the manifest need not be read again where there are few."""
+        if self._few is None:
+            return
+        self._few.append(record)
+        self._pieces += 1 + len(record.extents)
+        if self._pieces > _FEW:
+            self._few = None
 
     def take(self, member: Member) -> None:
         if member.kind in "gz":
@@ -121,7 +146,7 @@ class _View:
         target = self._links.get(target, target)  # what a link to a link links to
         self._links[path] = target
         if wanted and not self._selection.wants(target):
-            self._moved.setdefault(target, path)
+            self.moved.setdefault(target, path)
 
     def lack(self, member: Member, error: IntegrityError) -> None:
         """Take note that a member's body cannot be read. Raises IntegrityError if it is wanted."""
@@ -137,7 +162,7 @@ class _View:
                 f"the snapshot holds no {printable(unmatched[0])}",
                 hint="`voltar ls SNAPSHOT` shows what it holds",
             )
-        for target in self._moved:
+        for target in self.moved:
             if target in self._lacking:
                 raise incomplete(target, self._lacking[target])
         if self._shadowed and self._selection.patterns:
@@ -152,8 +177,9 @@ class _View:
             self._entries,
             self._size,
             self._links,
-            self._moved,
+            self.moved,
             frozenset(self._shadowed),
+            self._few,
         )
 
 
@@ -162,9 +188,10 @@ def survey(repository: Repository, snapshot: Snapshot, selection: Selection) -> 
 
     Raises UnsafeArchive, IntegrityError (chunks or packs are missing), UsageError (nothing chosen).
     """
-    view = _View(selection, snapshot)
-    watched = _watched(repository, snapshot, view)
-    refused = list(islice(unsafe(watched), _SHOWN + 1))
+    paths = _narrowed(snapshot, selection)
+    view, refused = _looked(repository, snapshot, selection, paths)
+    if paths and view.moved:
+        view, refused = _looked(repository, snapshot, selection, ())
     if refused:
         shown = "; ".join(f"{printable(name)}: {why}" for name, why in refused[:_SHOWN])
         more = "; and more" if len(refused) > _SHOWN else ""
@@ -174,21 +201,41 @@ def survey(repository: Repository, snapshot: Snapshot, selection: Selection) -> 
     return view.survey(repository, snapshot)
 
 
+def _narrowed(snapshot: Snapshot, selection: Selection) -> tuple[bytes, ...]:
+    """Return the paths whose records are enough, or nothing where all records are needed.
+
+    An archive that was imported may tell of a path in any order, twice, and by other names.
+    """
+    return () if snapshot.imported else selection.patterns
+
+
+def _looked(
+    repository: Repository, snapshot: Snapshot, selection: Selection, paths: Sequence[bytes]
+) -> tuple[_View, list[tuple[bytes, str]]]:
+    """Read a manifest, or what it tells of some paths; return also what is to be refused."""
+    view = _View(selection, snapshot)
+    watched = _watched(
+        repository, repository.manifest(snapshot, paths), view, imported=snapshot.imported
+    )
+    return view, list(islice(unsafe(watched), _SHOWN + 1))
+
+
 def _watched(
-    repository: Repository, snapshot: Snapshot, view: _View
+    repository: Repository, records: Iterable[Line], view: _View, *, imported: bool
 ) -> Iterator[tuple[bytes, str, bytes]]:
     """Yield every member for the safety check, and see on the way that it is all there."""
     member: Member | None = None
     missing = 0
-    for line in repository.manifest(snapshot):
+    for line in records:
         if isinstance(line, Note):
             continue
+        view.remember(line)
         if isinstance(line, Member):
             _demand_whole(member, missing)
             member, missing = line, line.body_size
             view.take(line)
             if line.kind != "z":
-                yield _acting(line, imported=snapshot.imported)
+                yield _acting(line, imported=imported)
         if member is None:
             raise IntegrityError("a manifest begins in the middle of a member")
         missing -= _see_extents(repository, line.extents, member, view)

@@ -93,10 +93,10 @@ class _Planner:
 
     def add_volume(self, found: Volume) -> None:
         name = f"volume:{found.name}"
-        if name not in self.seen:
-            self.seen.add(name)
-            source = Source(name, found.name, _SOURCE, volume=volume_facts(found))
-            self.groups.append(alone(source))
+        if not self._is_new(name, found.places):
+            return
+        source = Source(name, found.name, _SOURCE, volume=volume_facts(found))
+        self.groups.append(alone(source))
 
     def add_container(self, found: Container) -> None:
         together: list[Source] = []
@@ -116,12 +116,7 @@ class _Planner:
 
     def _source(self, found: Container, mount: Mount) -> Source | None:
         name = f"volume:{mount.source}" if mount.kind == "volume" else f"path:{mount.source}"
-        if name in self.seen:
-            return None
-        self.seen.add(name)
-        refused = self._keep_out(mount) if mount.kind == "bind" else None
-        if refused:
-            self.skipped.append((name, refused))
+        if not self._is_new(name, mount.volume.places if mount.volume else [mount.source]):
             return None
         return Source(
             name,
@@ -134,12 +129,22 @@ class _Planner:
             definition=found.definition,
         )
 
-    def _keep_out(self, mount: Mount) -> str | None:
-        """Return why a directory of the host is not for a backup of a container, or None."""
-        path = PurePosixPath(mount.source)
+    def _is_new(self, name: str, places: Iterable[str]) -> bool:
+        """Tell whether a source in these directories of the host is to be saved, and is not yet."""
+        if name in self.seen:
+            return False
+        self.seen.add(name)
+        refused = next(filter(None, map(self._keep_out, places)), None)
+        if refused:
+            self.skipped.append((name, refused))
+        return not refused
+
+    def _keep_out(self, directory: str) -> str | None:
+        """Return why a directory of the host is not for a backup, or None."""
+        path = PurePosixPath(directory)
         if any(path.is_relative_to(kernel) for kernel in _KERNEL):
             return "belongs to the running system of the host"
-        for place in (path, PurePosixPath(Path(mount.source).resolve())):
+        for place in (path, PurePosixPath(Path(directory).resolve())):
             for own in map(PurePosixPath, self.keep_out):
                 if own.is_relative_to(place):
                     return f"holds {own}, which is the engine's or the repository's own"

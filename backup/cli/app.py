@@ -189,7 +189,8 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
             print("voltar: this is a bug; please report what stands above", file=sys.stderr)
     if code == INTERRUPTED:  # the parser turns some interrupts into exits of its own
-        Voice(as_json=as_json).interrupted()
+        with contextlib.suppress(KeyboardInterrupt):
+            Voice(as_json=as_json).interrupted()
     return code
 
 

@@ -59,7 +59,7 @@ def check(
 
 @repair.command("index")
 def index(ctx: typer.Context) -> None:
-    """Make all indexes anew, from the packs alone.
+    """Make all indexes anew from the packs; only of a pack that cannot be read, an index is asked.
 
     Example: voltar repair index
 

@@ -18,13 +18,20 @@ _GENERATED = re.compile(r"[0-9a-f]{64}")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """One volume. `options` are the driver's: with some, its data live elsewhere (NFS, a
-    device)."""
+    device). `mountpoint` is where the engine's host has it, "" where it does not tell."""
 
     name: str
     driver: str
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     scope: str = "local"
+    mountpoint: str = ""
+
+    @property
+    def places(self) -> list[str]:
+        """Directories of the engine's host that have the volume's data."""
+        device = self.options.get("device", "")
+        return [place for place in (self.mountpoint, device) if place.startswith("/")]
 
     @property
     def anonymous(self) -> bool:
@@ -118,4 +125,5 @@ def _volume(found: Mapping[str, Any]) -> Volume:
         options=dict(found.get("Options") or {}),
         labels=dict(found.get("Labels") or {}),
         scope=str(found.get("Scope") or "local"),
+        mountpoint=str(found.get("Mountpoint") or ""),
     )

@@ -8,8 +8,8 @@ run of n ≥ 4 zeros is the character U+E000+n: raw headers are kept whole, and 
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from backup.repository.names import CHUNK_ID_SIZE, ChunkId
 from backup.repository.record import NOT_JSON
 
 _P = TypeVar("_P")
+_Pick: TypeAlias = Callable[[list[bytes]], list[bytes]]
 
 EXTENTS_PER_RECORD: Final = 4096
 """A body with more extents goes on in More records, so that a line has a bounded length."""
@@ -100,9 +101,12 @@ class Stored(NamedTuple):
         return to_bytes(self.member.path)
 
 
-def decode_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[Line]:
-    """Yield the records of a manifest. Raises IntegrityError."""
-    return (line for line, _ in _decoded(blocks))
+def decode_lines(blocks: Iterable[bytes | memoryview], pick: _Pick = list) -> Iterator[Line]:
+    """Yield the records of a manifest; only those whose lines are picked.
+
+    Raises IntegrityError.
+    """
+    return (line for line, _ in _decoded(blocks, pick))
 
 
 def decode_stored(blocks: Iterable[bytes | memoryview]) -> Iterator[Stored]:
@@ -122,7 +126,9 @@ def decode_stored(blocks: Iterable[bytes | memoryview]) -> Iterator[Stored]:
         yield Stored(member, extents, b"".join(lines))
 
 
-def _decoded(blocks: Iterable[bytes | memoryview]) -> Iterator[tuple[Line, bytes]]:
+def _decoded(
+    blocks: Iterable[bytes | memoryview], pick: _Pick = list
+) -> Iterator[tuple[Line, bytes]]:
     rest = b""
     try:
         for block in blocks:
@@ -130,7 +136,8 @@ def _decoded(blocks: Iterable[bytes | memoryview]) -> Iterator[tuple[Line, bytes
             end = text.rfind(b"\n") + 1
             lines = text[:end].split(b"\n")
             rest = lines.pop() + text[end:]
-            records = _decoder.decode_lines(text[:end])
+            lines = pick(lines)
+            records = _decoder.decode_lines(b"\n".join(lines))
             if len(records) != len(lines):
                 raise IntegrityError("a manifest is damaged: its lines are not a record each")
             yield from zip(records, lines, strict=True)

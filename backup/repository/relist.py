@@ -1,6 +1,6 @@
 """Tables from the packs themselves, for packs that no index lists."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from backup.errors import RepositoryError
@@ -47,13 +47,15 @@ def relist(
             yield pack, error
             continue
         if len(tables) == index.PACKS_PER_OBJECT:
-            _put(repository, tables)
+            put_tables(repository, tables)
+            tables.clear()
         yield pack, None
-    _put(repository, tables)
+    put_tables(repository, tables)
 
 
-def _put(repository: "Repository", tables: list[PackTable]) -> None:
-    if tables:
-        now = repository.clock()
-        repository.tables.add(*index.save(repository.store, repository.keys, tables, now))
-        tables.clear()
+def put_tables(repository: "Repository", tables: Sequence[PackTable]) -> None:
+    """Put index objects with tables of packs that are on the store."""
+    for first in range(0, len(tables), index.PACKS_PER_OBJECT):
+        some = tables[first : first + index.PACKS_PER_OBJECT]
+        made = index.save(repository.store, repository.keys, some, repository.clock())
+        repository.tables.add(*made)

@@ -1,19 +1,26 @@
 """Repair: what can be made again from what is there."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backup.errors import RepositoryError
 from backup.report import Advanced, Finished, OnEvent, Started
+from backup.repository import sealed
 from backup.repository.actor import condemned_lists
+from backup.repository.index import IndexObject
 from backup.repository.names import CONDEMNED, INDEX, PACKS, PackId, id_of, object_name
-from backup.repository.relist import relist
+from backup.repository.pack import PackTable
+from backup.repository.relist import put_tables, relist
 from backup.repository.repository import Repository
+from transports.errors import ObjectNotFound
 
 
 @dataclass(slots=True)
 class Relisted:
     """How many packs are listed now, and how many index objects are gone for it.
 
-    `lost` are packs that cannot be listed, each with what is wrong; `uncondemned` is the number of
+    `lost` are packs whose own tables cannot be read, each with what is wrong; those that an old
+    index lists stay listed, and are among `packs`. `uncondemned` is the number of
     condemned lists that could not be read, and are gone.
     """
 
@@ -24,7 +31,7 @@ class Relisted:
 
 
 def repair_index(repository: Repository, on_event: OnEvent) -> Relisted:
-    """Make all indexes anew, from nothing but the packs.
+    """Make all indexes anew, from nothing but the packs where these can tell what they hold.
 
     Backups may go on meanwhile, prunes may not. The order is that of compaction (docs/format.md,
     section 12, rule 12). Raises TransportError.
@@ -41,6 +48,9 @@ def repair_index(repository: Repository, on_event: OnEvent) -> Relisted:
             done.lost[pack] = str(error)
         on_event(Advanced(sizes[pack], 1))
     on_event(Finished("repair", "index"))
+    rescued = _listed(repository, old, {pack: sizes[pack] for pack in done.lost})
+    put_tables(repository, rescued)
+    done.packs += len(rescued)
     for object_id in old:
         store.delete(object_name(INDEX, object_id))
     done.replaced = len(old)
@@ -49,3 +59,21 @@ def repair_index(repository: Repository, on_event: OnEvent) -> Relisted:
         store.delete(object_name(CONDEMNED, list_id))
         done.uncondemned += 1
     return done
+
+
+def _listed(
+    repository: Repository, indexes: Sequence[str], lost: Mapping[PackId, int]
+) -> list[PackTable]:
+    """Return what indexes say of packs, given with their sizes, that cannot tell it themselves.
+
+    A pack may be damaged in its table alone, and then every chunk in it is there to be read.
+    """
+    found: dict[PackId, PackTable] = {}
+    for object_id in indexes if lost else ():
+        try:
+            data = repository.store.get(object_name(INDEX, object_id))
+            read = sealed.decode(repository.keys, INDEX, object_id, data, IndexObject)
+        except (ObjectNotFound, RepositoryError):
+            continue
+        found |= {each.pack: each for each in read.tables if lost.get(each.pack) == each.size}
+    return list(found.values())

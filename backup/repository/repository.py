@@ -1,7 +1,7 @@
 """A repository: one store, opened with its keys."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -35,6 +35,7 @@ from backup.repository.names import (
 )
 from backup.repository.reader import Item, Reader
 from backup.repository.reading import Reading, Readings
+from backup.repository.relevance import Relevant
 from backup.repository.snapshot import Recorded, Snapshot
 from backup.repository.tables import Tables
 from backup.repository.timing import Clock
@@ -104,9 +105,13 @@ class Repository:
         largest = self.descriptor.data_chunks.maximum
         return Reader(self.store, self.keys, self.readings, largest).read(items)
 
-    def manifest(self, snapshot: Snapshot) -> Iterator[Line]:
-        """Yield the records of a snapshot's manifest."""
-        return decode_lines(self.read(snapshot.manifest))
+    def manifest(self, snapshot: Snapshot, paths: Sequence[bytes] = ()) -> Iterator[Line]:
+        """Yield the records of a snapshot's manifest.
+
+        With `paths`, most members are left out that are neither one of them, nor below one, nor
+        lead to one.
+        """
+        return decode_lines(self.read(snapshot.manifest), Relevant(paths) if paths else list)
 
     def stored(self, snapshot: Snapshot) -> Iterator[Stored]:
         """Yield the members of a snapshot's manifest together with their lines."""

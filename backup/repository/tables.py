@@ -18,7 +18,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from operator import index
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -117,14 +116,19 @@ class Tables:
 
     def _listed(self) -> list[Listed]:
         rows = self._database.execute(
-            "SELECT packs.id, packs.size, length(packs.data), min(objects.time) FROM packs"
-            " JOIN listing ON listing.pack = packs.number"
-            " JOIN objects ON objects.id = listing.object GROUP BY packs.number"
+            "SELECT packs.id, packs.size, substr(packs.data, 1, ?), length(packs.data),"
+            " min(objects.time) FROM packs JOIN listing ON listing.pack = packs.number"
+            " JOIN objects ON objects.id = listing.object GROUP BY packs.number",
+            (_HEAD.size,),
         )
-        return [
-            Listed(PackId(pack), index(size), (length - _HEAD.size) // _RECORD.size, _time(since))
-            for pack, size, length, since in rows
-        ]
+        found = []
+        for pack, size, head, length, since in rows:
+            named, _, sized = _HEAD.unpack(head)
+            if (named.hex(), sized) != (pack, size):
+                raise ValueError(f"the row of pack {pack!r} is that of another one")
+            blobs = (length - _HEAD.size) // _RECORD.size
+            found.append(Listed(PackId(pack), size, blobs, _time(since)))
+        return found
 
     def objects(self) -> dict[str, tuple[float, set[PackId]]]:
         """Return, by the id of an index object, its time (see Listed) and what it lists."""

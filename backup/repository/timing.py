@@ -27,3 +27,8 @@ SKEW: Final = timedelta(minutes=15)
 
 LONGEST_WRITE: Final = timedelta(minutes=10)
 """From a look at the clock to the effect of the put or delete that it allowed, at most."""
+
+
+def is_future(time: datetime, now: datetime) -> bool:
+    """Tell whether a time was told by a clock that was wrong: no skew explains it."""
+    return time > now + SKEW

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum
 from typing import Final
 
@@ -24,6 +25,7 @@ from backup.repository.names import PACKS, ChunkId, object_name
 from backup.repository.pack import TARGET_SIZE, PackBuilder, PackTable
 from backup.repository.reading import Reading
 from backup.repository.timing import Clock
+from transports.errors import TransportError
 from transports.store import Store
 
 _INDEX_EVERY_S: Final = 300.0
@@ -87,8 +89,9 @@ class Pending:
 
 
 class Writer:
-    """Stores the chunks of one run. A context manager; leaving it by an exception stores no index
-    for what is still open, and what was stored before is found again by the next run."""
+    """Stores the chunks of one run. A context manager; leaving it by an exception stores nothing
+    that is still open, and lists what is stored: the next run finds it again. Only where the store
+    itself failed, what it got since the last index was put is stored anew."""
 
     def __init__(self, store: Store, keys: Keys, reading: Reading, clock: Clock) -> None:
         """Chunks that are in a live pack of `reading` are not stored again."""
@@ -118,9 +121,13 @@ class Writer:
         gc.set_threshold(*_COLLECT)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._uploader.shutdown(cancel_futures=True)
+        if kind is not None and not issubclass(kind, TransportError):
+            with suppress(TransportError):
+                self._unlisted += [each.result() for each in self._uploads if not each.cancelled()]
+                self._save_index()
         switch_s, collect = self._process
         sys.setswitchinterval(switch_s)
         gc.set_threshold(*collect)

@@ -816,7 +816,7 @@ def test_a_damaged_pack_is_found_and_named_with_the_snapshots_it_hurts(
     good = filled({"small": b"1"})
     voltar("backup", good)
     sound = set((voltar.repository / "packs").iterdir())
-    hurt = filled({"large": os.urandom(3 << 20)})
+    hurt = filled({"d/large": os.urandom(3 << 20), "small": b"1"})
     (snapshot,) = voltar.summary("backup", hurt)["snapshots"]
     new = set((voltar.repository / "packs").rglob("*")) - sound
     pack = max((path for path in new if path.is_file()), key=lambda path: path.stat().st_size)
@@ -827,8 +827,11 @@ def test_a_damaged_pack_is_found_and_named_with_the_snapshots_it_hurts(
     target = fresh()
     voltar("restore", f"volume:{hurt}", "--to", target, code=(1, 4))
     voltar("restore", f"volume:{good}", "--to", fresh())
+    voltar("restore", snapshot, "small", "--to", fresh())
 
     assert pack.name[:8] in told.said
+    assert "d/large" in told.said
+    assert "small cannot" not in told.said
     assert snapshot[:8] in told.said or hurt in told.said
     assert pack.name[:8] in as_json.said
     assert target not in bed.docker("volume", "ls", "--quiet").split()

@@ -686,6 +686,110 @@ def test_files_that_vanish_or_grow_during_the_backup_end_with_3_and_all_others_a
     assert lines == []
 
 
+def test_what_becomes_something_else_during_the_backup_is_told_and_all_others_are_right(
+    scene: Scene,
+) -> None:
+    """Shorter, another file, a directory, a link: while it is read, and before."""
+    volume, target = scene.scratch.volume(), scene.name()
+    root = scene.engine.volume_directory(volume)
+    for name in ("a-shrinks", "b-large"):
+        (root / name).write_bytes(os.urandom(160 * MIB))
+    small = {f"z/{name}": name.encode() * 9 for name in ("directory", "link", "other", "same")}
+    fill(root, small | {"y/inside": b"y", "y/more": b"z", "z/tree/inside": b"t"})
+    before = scene.content(volume)
+    packs = scene.stored()
+    running = scene.start("backup", volume)
+    await_while(running, lambda: scene.stored() > packs + 4 * MIB)
+
+    os.truncate(root / "a-shrinks", 1000)
+    become(root / "y", lambda path: path.write_bytes(b"a file now"))
+    become(root / "z/directory", lambda path: fill(path, {"never": b"seen"}))
+    become(root / "z/link", lambda path: path.symlink_to("same"))
+    become(root / "z/other", lambda path: path.write_bytes(b"whole"))
+    result = running.end(within_s=120)
+    notes = {note["path"] for note in scene.voltar.ask("ls", "--notes", f"volume:{volume}")}
+    scene.voltar("restore", f"volume:{volume}", "--to", target, "--verify=full")
+    after = scene.content(target)
+
+    assert result.code == 3, result
+    assert {"a-shrinks", "y", "y/inside", "y/more", "z/directory", "z/link"} <= notes
+    assert notes <= {*map(os.fsdecode, before), "z/directory"} - {"b-large", "z/same"}
+    assert (scene.engine.volume_directory(target) / "z/other").read_bytes() == b"whole"
+    right = {b"b-large", b"z/same", b"z/tree", b"z/tree/inside"}
+    assert {path: after.get(path) for path in right} == {path: before[path] for path in right}
+
+
+def become(path: Path, make: Callable[[Path], Any]) -> None:
+    """Let a name mean something else."""
+    aside = path.with_name(f"{path.name}-aside")
+    path.rename(aside)
+    make(path)
+    run(["rm", "-r", aside])
+
+
+def test_what_the_disk_does_not_give_is_told_each_time_and_all_others_are_right(
+    scene: Scene, bad_disk: "BadDisk"
+) -> None:
+    volume, target = bound(scene, bad_disk.directory), scene.scratch.volume()
+    good = scene.voltar.summary("backup", volume)
+    bad_disk.break_files()
+
+    told = [scene.voltar("--json", "backup", volume, code=3) for _ in range(2)]
+
+    assert good["code"] == 0
+    for each in told:
+        (snapshot,) = (event for event in each.events if event["type"] == "snapshot")
+        assert snapshot["warnings"] == 2
+        notes = {note["path"] for note in scene.voltar.ask("ls", "--notes", snapshot["id"])}
+        assert notes == {bad_disk.lost.replace("\n", "\\n"), "unreadable"}
+    scene.voltar("restore", f"volume:{volume}", "--to", target, "--verify=full")
+    assert {"good", "unreadable"} <= {os.fsdecode(path) for path in scene.content(target)}
+    assert (scene.engine.volume_directory(target) / "good").read_bytes() == b"good"
+
+
+@dataclass(frozen=True, slots=True)
+class BadDisk:
+    """A file system with files of which one will not be found, and one not be read to its end."""
+
+    image: Path
+    directory: Path
+    lost: str = "it's lost\nfor ever"
+
+    def make(self) -> None:
+        features = "^has_journal,^metadata_csum,^extent,^64bit"
+        with self.image.open("wb") as file:
+            file.truncate(8 * MIB)
+        run(["mkfs.ext4", "-q", "-b", "1024", "-O", features, self.image])
+        self.mount()
+        (self.directory / "lost+found").rmdir()
+        fill(self.directory, {"good": b"good", self.lost: b"x", "unreadable": os.urandom(60_000)})
+
+    def mount(self) -> None:
+        run(["mount", "-o", "loop,errors=continue", self.image, self.directory])
+
+    def break_files(self) -> None:
+        """Spoil the inode of one file, and of the other where its blocks are."""
+        inode = (self.directory / self.lost).stat().st_ino
+        run(["umount", self.directory])
+        blocks = run(["debugfs", "-R", "stat /unreadable", self.image]).decode()
+        (at,) = re.findall(r"\(IND\):(\d+)", blocks)
+        with self.image.open("r+b") as file:
+            file.seek(int(at) * 1024)
+            file.write(b"\xff" * 1024)
+        run(["debugfs", "-w", "-R", f"set_inode_field <{inode}> mode 0", self.image])
+        self.mount()
+
+
+@pytest.fixture
+def bad_disk(tmp_path: Path) -> Iterator[BadDisk]:
+    """One that is good until it is broken."""
+    disk = BadDisk(tmp_path / "bad-image", tmp_path / "bad")
+    disk.directory.mkdir()
+    disk.make()
+    yield disk
+    run(["umount", "--lazy", disk.directory])
+
+
 def grow(path: Path, ended: threading.Event) -> None:
     """Append to a file until told to stop."""
     with path.open("ab") as file:

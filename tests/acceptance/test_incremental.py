@@ -1,9 +1,11 @@
 """A backup reads what changed, stores what is new, and restores as if it had read everything."""
 
+import mmap
 import os
 import random
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from tests.acceptance.cli import Voltar, until
 from tests.acceptance.conftest import fill
+from tests.testbed.command import run
 from tests.testbed.scratch import Scratch
 
 Filled = Callable[..., str]
@@ -40,6 +43,10 @@ def settled(voltar: Voltar, volume: str) -> dict[str, Any]:
     return found
 
 
+def size_of(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
 def test_what_did_not_change_is_not_read_and_yet_recorded(
     voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
 ):
@@ -48,8 +55,13 @@ def test_what_did_not_change_is_not_read_and_yet_recorded(
     first = saved(voltar, volume)
 
     last = settled(voltar, volume)
+    assert voltar.repository is not None
+    before = size_of(voltar.repository)
+    again = saved(voltar, volume)
 
     assert first["parent"] is None
+    assert again["parent"] == last["id"]
+    assert 0 < size_of(voltar.repository) - before < 3000
     assert first["bytes_read"] == first["bytes"] > 0
     assert last["parent"] != last["id"]
     assert (last["bytes_read"], last["bytes_added"], last["bytes_stored"]) == (0, 0, 0)
@@ -58,6 +70,34 @@ def test_what_did_not_change_is_not_read_and_yet_recorded(
     copy = fresh()
     voltar("restore", last["id"], "--to", copy, "--verify=full")
     assert content(copy) == content(volume)
+
+
+def peak(voltar: Voltar, volume: str) -> int:
+    """Back a volume up; return the most memory that it took, in bytes."""
+    running = voltar.start("backup", volume, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(running.process.pid, 0)
+    running.process.returncode = os.waitstatus_to_exitcode(status)
+    assert running.process.returncode == 0
+    return used.ru_maxrss * 1024
+
+
+def test_memory_does_not_grow_with_the_number_of_files(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], tmp_path: Path
+):
+    """docs/benchmarks.md has what a million take, with Argon2's memory."""
+    bare = voltar.changed(repository=tmp_path / "bare", password=None)
+    bare("init", "--no-encryption")
+    few, many = filled({f"{n}": b"%d" % n for n in range(100)}), filled()
+    for number in range(100):
+        directory = place(many) / f"{number}"
+        fill(directory, {f"{n}": b"%d" % n for n in range(1000)})
+    least = peak(bare, few)
+
+    first = peak(bare, many)
+    (place(many) / "0/0").unlink()
+    second = peak(bare, many)
+
+    assert max(first, second) < least + 55e6 < 170e6
 
 
 def test_only_what_changed_is_read(
@@ -94,6 +134,40 @@ def test_full_reads_everything_and_parent_names_what_to_compare_with(
     assert (against_old["parent"], against_old["bytes_read"]) == (old["id"], 100)
 
 
+def test_a_parent_may_be_of_another_source_and_harms_nothing(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
+):
+    one, other = filled({"a": b"1", "same": b"s"}), filled({"a": b"2", "same": b"s"})
+    for volume in (one, other):
+        os.utime(place(volume) / "a", ns=(0, 0))
+    parent = settled(voltar, one)
+
+    told = saved(voltar, other, "--parent", parent["id"])
+
+    assert (told["parent"], told["unchanged"]) == (parent["id"], 0)
+    copy = fresh()
+    voltar("restore", told["id"], "--to", copy, "--verify=full")
+    assert content(copy) == content(other)
+    assert saved(voltar, other)["parent"] == told["id"]
+
+
+def test_a_parent_is_for_one_source_and_must_be_a_capture(
+    voltar: Voltar, filled: Filled, tmp_path: Path
+):
+    volume, other = filled(), filled()
+    parent = saved(voltar, volume)["id"]
+
+    assert "one source" in voltar("backup", volume, other, "--parent", parent, code=2).err
+    assert voltar("backup", volume, "--parent", "ffffffff", code=1).err
+    voltar("export", parent, "-o", tmp_path / "a.tar")
+    voltar("import", tmp_path / "a.tar", "--as", "volume:imported")
+    imported = voltar("backup", volume, "--parent", "volume:imported", code=2)
+    assert "was imported" in imported.err
+    voltar("forget", parent, voltar.ask("snapshots")[-1]["id"])
+    assert "was forgotten" in voltar("backup", volume, "--parent", parent, code=1).err
+    assert voltar.ask("snapshots") == []
+
+
 def test_a_change_that_keeps_size_and_mtime_is_seen(
     voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
 ):
@@ -124,6 +198,42 @@ def test_a_change_right_after_a_backup_is_seen(
     copy = fresh()
     voltar("restore", told["id"], "--to", copy)
     assert content(copy) == content(volume)
+
+
+@pytest.fixture
+def own_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, which nobody else has synced."""
+    directory, image = tmp_path / "disk", tmp_path / "image"
+    directory.mkdir()
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    run(["mkfs.ext4", "-q", image])
+    run(["mount", "-o", "loop", image, directory])
+    yield directory
+    run(["umount", "--lazy", directory])
+
+
+def test_a_store_through_a_mapping_is_seen(
+    voltar: Voltar, scratch: Scratch, own_disk: Path, place: Callable[[str], Path]
+):
+    """A page that is dirty takes it without any new time stamp, until it was synced."""
+    options = ("type=none", "o=bind", f"device={own_disk}")
+    volume = scratch.volume(*(word for each in options for word in ("--opt", each)))
+    fill(own_disk, {"database": bytes(4096)})
+    with (
+        (own_disk / "database").open("r+b") as file,
+        mmap.mmap(file.fileno(), 4096) as mapping,
+    ):
+        os.fsync(file.fileno())  # or it would get its block, and be written, with the next commit
+        mapping[:3] = b"old"
+        settled(voltar, volume)
+        mapping[:3] = b"new"
+
+        told = saved(voltar, volume)
+
+    copy = scratch.volume()
+    voltar("restore", told["id"], "--to", copy)
+    assert (place(copy) / "database").read_bytes()[:3] == b"new"
 
 
 def _churn(root: Path, chance: random.Random) -> None:
@@ -184,6 +294,38 @@ def test_a_volume_that_changes_for_weeks_restores_as_it_is(
     voltar("restore", last["id"], "--to", copy, "--verify=full")
     assert content(copy) == content(volume)
     assert told["parent"] != last["parent"]
+
+
+def test_a_name_may_come_to_mean_anything_else(
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
+):
+    volume = filled({"linked": b"two names"})
+    root = place(volume)
+    pairs = [(before, after) for before in KINDS for after in KINDS if before != after]
+    for before, after in pairs:
+        KINDS[before](root / f"{before}-{after}")
+    settled(voltar, volume)
+    for before, after in pairs:
+        name = root / f"{before}-{after}"
+        _remove(name)
+        KINDS[after](name)
+
+    told = saved(voltar, volume)
+
+    assert len(pairs) == 20
+    assert told["deleted"] == 4 * 3  # what was in a directory
+    copy = fresh()
+    voltar("restore", told["id"], "--to", copy, "--verify=full")
+    assert content(copy) == content(volume)
+
+
+KINDS: dict[str, Callable[[Path], Any]] = {
+    "file": lambda name: name.write_bytes(b"content"),
+    "directory": _directory,
+    "symlink": lambda name: name.symlink_to("linked"),
+    "fifo": os.mkfifo,
+    "link": lambda name: os.link(name.parent / "linked", name),
+}
 
 
 def test_hard_links_survive_changes_of_their_group(

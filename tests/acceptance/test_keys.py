@@ -40,6 +40,15 @@ def test_passwords_are_added_listed_changed_and_removed(alone: Voltar, tmp_path:
     assert third.summary("check")["damages"] == []
 
 
+def test_the_last_password_cannot_be_removed(alone: Voltar):
+    (only,) = alone.ask("key", "list")
+
+    refused = alone("key", "remove", only["id"], code=5)
+
+    assert "in use" in refused.err
+    assert alone.ask("key", "list") == [only]
+
+
 def test_what_is_wrong_with_a_new_password_changes_nothing(alone: Voltar, tmp_path: Path):
     before = alone.ask("key", "list")
 

@@ -133,6 +133,25 @@ def test_max_unused_is_a_share_a_size_or_unlimited(alone: Voltar, text: str) -> 
     assert alone.summary("prune", "--max-unused", text)["packs_deleted"] == 0
 
 
+def test_max_unused_says_what_is_worth_copying(alone: Voltar, opened: Opened) -> None:
+    """Half of a pack is unused: what is used is copied out only where that is too much."""
+    repository = opened(timedelta(days=3))
+    files = [os.urandom(SIZE) for _ in range(2)]
+    both = header(b"gone", size=SIZE) + padded(files[0]) + tar(b"stays", files[1])[0]
+    gone = save(repository, [both], number=0)
+    stays = save(repository, tar(b"stays", files[1]), number=1)
+    catalog.forget(repository, [gone])
+
+    kept = [alone.summary("prune", "-n", "--max-unused", text) for text in ("unlimited", "90%")]
+    copied = [alone.summary("prune", "-n", "--max-unused", text) for text in ("5%", "0", "100K")]
+    alone.summary("prune", "--exclusive", "--max-unused", "0")
+
+    assert [each["bytes_copied"] < SIZE for each in kept] == [True] * 2
+    assert [each["bytes_copied"] > SIZE for each in copied] == [True] * 3
+    assert size_of(alone) < 1.5 * SIZE
+    assert content(opened()) == {stays: tar(b"stays", files[1])[0]}
+
+
 @pytest.mark.parametrize("text", ["-1", "101%", "many", "", "5%%", "nan"])
 def test_amounts_that_are_none_are_refused(alone: Voltar, text: str) -> None:
     alone("prune", "--max-unused", text, code=2)
@@ -165,7 +184,9 @@ def test_a_sample_of_the_data_is_read_unless_all_is_asked_for(
         (["--read-data", "100%"], whole, whole),
         (["--read-data=0"], 0, 0),
         (["--read-data=0%"], 0, 0),
+        (["--read-data=1G"], whole, whole),
         (["--read-data=10K"], 1, whole - 1),
+        (["--read-data=5%"], 1, whole - 1),
         (["--read-data=1%"], 1, whole - 1),
     ):
         told = alone.summary("check", *words)
@@ -211,6 +232,23 @@ def test_indexes_are_made_anew_from_the_packs(
     alone("prune")
 
 
+def test_packs_alone_are_enough_to_make_indexes(
+    alone: Voltar, opened: Opened, two: tuple[SnapshotId, SnapshotId]
+) -> None:
+    assert alone.repository is not None
+    good = content(opened())
+    shutil.rmtree(alone.repository / "index")
+    for cache in alone.home.rglob("tables.sqlite3*"):
+        cache.unlink()
+
+    assert alone.summary("check", code=4)["damages"]
+    told = alone.summary("repair", "index")
+
+    assert (told["packs"], told["damages"]) == (4, [])
+    assert alone.summary("check", "--read-data")["damages"] == []
+    assert content(opened()) == good
+
+
 def test_a_cache_that_is_spoilt_or_of_another_does_no_harm(
     alone: Voltar, opened: Opened, two: tuple[SnapshotId, SnapshotId], tmp_path: Path
 ) -> None:
@@ -223,6 +261,29 @@ def test_a_cache_that_is_spoilt_or_of_another_does_no_harm(
     shutil.rmtree(tmp_path / "cache")
     (tmp_path / "cache").write_text("a file where a directory should be")
     assert voltar.summary("prune", "--dry-run")["packs_condemned"] == 2
+
+
+def test_a_prune_that_is_killed_is_done_again(
+    alone: Voltar, opened: Opened, two: tuple[SnapshotId, SnapshotId]
+) -> None:
+    assert alone.repository is not None
+    repository = opened(timedelta(days=3))
+    doomed = [save(repository, tar(b"%d" % n, os.urandom(2000)), number=n) for n in range(2, 200)]
+    catalog.forget(repository, doomed)
+    good = content(opened())
+    snapshots = alone.repository / "snapshots"
+    there = len(list(snapshots.iterdir()))
+    with alone.start("prune", "--exclusive") as running:
+        while len(list(snapshots.iterdir())) == there:
+            assert running.process.poll() is None
+        running.kill()
+
+    assert len(list(snapshots.iterdir())) > 1
+    assert alone.summary("check", "--read-data")["damages"] == []
+    assert content(opened()) == good
+    alone("prune", "--exclusive")
+    assert content(opened()) == good
+    assert size_of(alone) < 1.5 * SIZE
 
 
 def test_the_main_way(

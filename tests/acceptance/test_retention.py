@@ -289,3 +289,16 @@ def test_a_simulation_needs_no_repository(tmp_path: Path) -> None:
     assert len(found["left"]) == 4
     assert found["added"] == 8 * 7 * 2 + 1
     assert json.dumps(found["left"][0]["reasons"]) == '["weekly"]'
+
+
+def test_a_simulation_goes_on_for_the_coming_year(tmp_path: Path) -> None:
+    bare = Voltar(url="unix:///nowhere", repository=None, home=tmp_path, password=None)
+    policy = ("--keep-daily", "7", "--keep-monthly", "12", "--keep-yearly", "unlimited")
+
+    (found,) = bare.ask("retention", "simulate", "--imagined", *policy)
+
+    newest, *_, oldest = (datetime.fromisoformat(each["time"]) for each in found["left"])
+    assert (found["snapshots"], found["added"]) in ((0, 366), (0, 367))
+    assert timedelta(days=364) < newest - datetime.now(UTC) < timedelta(days=367)
+    assert 7 + 10 <= len(found["left"]) <= 7 + 12 + 1
+    assert newest - oldest > timedelta(days=300)

@@ -397,3 +397,22 @@ def test_a_container_that_is_gone_has_its_snapshots_restored(
     voltar("restore", f"volume:{volume}", "--to", f"volume:{volume}", "--verify=full")
 
     assert content(volume) == before
+
+
+@pytest.mark.parametrize("how", ["all of it", "a part of it"])
+def test_a_volume_that_leads_to_the_repository_is_not_saved_into_it(
+    voltar: Voltar, scratch: Scratch, how: str
+) -> None:
+    assert voltar.repository is not None
+    other = scratch.volume()
+    device = voltar.repository if how == "all of it" else voltar.repository / "keys"
+    options = {"type": "none", "o": "bind", "device": str(device)}
+    itself = scratch.volume(
+        *(word for item in options.items() for word in ("--opt", "=".join(item)))
+    )
+
+    result = voltar("backup", f"volume:{itself}", f"volume:{other}")
+
+    assert f"skipped volume:{itself}" in result.err
+    kept = json.loads(voltar("--json", "snapshots").out)
+    assert [each["source"] for each in kept] == [f"volume:{other}"]

@@ -1,4 +1,8 @@
-"""The store fails at every single call of what is said of snapshots: it is said, or it is not."""
+"""The store fails at every single call of what is said of snapshots: it is said, or it is not.
+
+Whichever it is, a check finds no damage, the snapshots that are shown read back bit for bit, the
+same again succeeds, and no temporary file stays.
+"""
 
 import sys
 from collections.abc import Callable
@@ -8,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from backup.repository import Repository, Snapshot, SnapshotId, open_repository
+from backup.repository import Repository, SnapshotId, open_repository
 from backup.repository.catalog import annotate, forget, history, unforget
 from tests.faults import (
     Fault,
@@ -17,7 +21,8 @@ from tests.faults import (
     dying,
     killed_at,
 )
-from tests.saved import NOW, at, checked, plain, reopened
+from tests.saved import NOW, at, checked, content, plain, reopened, save
+from tests.tars import END, header, padded
 from transports.errors import TransportError
 from transports.store.file import FileStore
 
@@ -52,12 +57,22 @@ def said(repository: Repository) -> list[tuple[object, ...]]:
     ]
 
 
+def tar(number: int) -> bytes:
+    return header(b"a", size=1) + padded(b"%d" % number) + END
+
+
+def assert_unharmed(repository: Repository) -> None:
+    assert checked(repository).damages == []
+    every = [each.id for each in history(reopened(repository))]
+    for found, read in content(reopened(repository)).items():
+        assert read == tar(every.index(found))
+
+
 def three(store: FileStore, act: Callable[[Repository], None]) -> Repository:
     """Three snapshots, of which one may be brought back."""
     repository = plain(store)
     for number in range(3):
-        time = NOW + timedelta(minutes=number)
-        repository.commit(Snapshot(time=time, host="here", source="volume:db", run="00"))
+        save(reopened(repository), [tar(number)], time=NOW + timedelta(minutes=number))
     if act is brought_back:
         forget(at(NOW, repository), ids(repository)[:1])
     return repository
@@ -80,12 +95,14 @@ def test_wherever_the_store_fails_each_snapshot_is_as_before_or_after(act, fault
             act(reopened(repository, faulty))
         except TransportError:
             interrupted = said(repository)
+            assert_unharmed(repository)
             act(reopened(repository))
         after = said(repository)
         assert after != before
         for was, now, then in zip(before, interrupted or before, after, strict=True):
             assert now in (was, then)
-        assert checked(repository).damages == []
+        assert_unharmed(repository)
+        assert_no_temporary_file_stays(directory)
         if not faulty.failed:
             break
     assert fail_at > 4
@@ -99,12 +116,13 @@ def test_wherever_the_process_is_killed_each_snapshot_is_as_before_or_after(act,
         before = said(repository)
         killed = killed_at(fail_at, directory, "tests.fault.test_catalog", act.__name__)
         interrupted = said(repository)
+        assert_unharmed(repository)
         act(reopened(repository))
         after = said(repository)
         for was, now, then in zip(before, interrupted, after, strict=True):
             assert now in (was, then)
         assert after != before
-        assert checked(repository).damages == []
+        assert_unharmed(repository)
         assert_no_temporary_file_stays(directory)
         if not killed:
             break

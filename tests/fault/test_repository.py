@@ -37,7 +37,11 @@ TAR = b"".join(header(b"%d" % n, size=len(b)) + padded(b) for n, b in enumerate(
 
 
 @pytest.fixture(autouse=True)
-def small_packs(monkeypatch):
+def small(monkeypatch):
+    small_packs(monkeypatch)
+
+
+def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packs and indexes so small that one snapshot needs several."""
     monkeypatch.setattr("backup.repository.writer.TARGET_SIZE", 100_000)
     monkeypatch.setattr("backup.repository.index.PACKS_PER_OBJECT", 2)
@@ -176,7 +180,23 @@ def test_the_process_is_killed_while_it_saves(tmp_path):
         assert_unharmed(reopened(repository, FileStore(directory)), earlier)
         assert_no_temporary_file_stays(directory)
 
-    assert fail_at > 3
+    assert fail_at > 9
+
+
+def test_what_was_stored_before_a_kill_is_not_stored_again(tmp_path):
+    store = FileStore(tmp_path)
+    repository = MAKERS["plain"](store)
+    assert killed_at(7, tmp_path, MODULE, "save")
+    indexes = len(list(store.list("index")))
+    found = len(chunks_of(reopened(repository)))
+    stored = sum(info.size for info in store.list("packs"))
+
+    save(reopened(repository), [TAR])
+
+    assert indexes > 0
+    assert found > 1
+    added = sum(info.size for info in store.list("packs")) - stored
+    assert added < len(TAR) - 200_000 * indexes
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -192,6 +212,7 @@ def test_the_process_is_killed_while_it_makes_a_repository(tmp_path, kind):
 
 
 if __name__ == "__main__":
+    small_packs(pytest.MonkeyPatch())
     doomed, (act,) = dying(sys.argv)
     if act == "save":
         save(open_repository(doomed, None), [TAR], number=1)

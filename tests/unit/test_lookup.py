@@ -1,5 +1,5 @@
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -24,7 +24,9 @@ def berlin(monkeypatch):
 
 @pytest.fixture
 def repository():
-    return plain(MemoryStore())
+    repository = plain(MemoryStore())
+    repository.clock = lambda: TIMES[2]
+    return repository
 
 
 def commit(repository, source="volume:data", moment=TIMES[0], host="here"):
@@ -45,6 +47,30 @@ def test_a_prefix_of_an_id_finds_it(repository, ids, length):
 @pytest.mark.parametrize("name", ["volume:data", "data"])
 def test_a_source_means_its_newest(repository, ids, name):
     assert find_snapshot(repository, name)[0] == ids[2]
+
+
+def test_what_is_dated_in_the_future_is_not_the_newest_unless_nothing_else_is(repository):
+    future = commit(repository, moment=TIMES[2] + timedelta(days=400))
+    assert find_snapshot(repository, "data")[0] == future
+
+    right = commit(repository, moment=TIMES[2] + timedelta(minutes=14))
+
+    assert find_snapshot(repository, "data")[0] == right
+    assert find_snapshot(repository, "data@2028-01-01")[0] == future
+    assert find_snapshot(repository, future[:10])[0] == future
+
+
+def test_the_name_of_a_volume_that_looks_like_an_id_is_not_taken_for_one(repository):
+    ids = [commit(repository, f"volume:{number}") for number in range(3)]
+    name = ids[0][:4]
+    commit(repository, f"volume:{name}")
+
+    with pytest.raises(UsageError, match="is the name of a volume") as caught:
+        find_snapshot(repository, name)
+
+    assert caught.value.hint is not None
+    assert f"volume:{name}" in caught.value.hint
+    assert find_snapshot(repository, ids[0][:10])[0] == ids[0]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,21 @@ def test_each_source_of_each_host_is_a_group():
     assert to_forget(judged) == ["a-web-old", "a-db-old", "b-db-old"]
 
 
+def test_what_is_dated_in_the_future_is_kept_and_takes_no_place():
+    history = [
+        *HISTORY,
+        recorded("a-db-future", days=-400),
+        recorded("only-future", source="volume:x", days=-1),
+    ]
+
+    judged = judge(history, Scope(), LAST, now=NOW)
+
+    assert to_forget(judged) == ["a-web-old", "a-db-old", "b-db-old"]
+    newest = judged[Group("a", "volume:db")][0]
+    assert (newest.recorded.id, newest.reasons) == ("a-db-future", ("dated in the future",))
+    assert judged[Group("a", "volume:x")][0].kept
+
+
 @pytest.mark.parametrize(
     ("by", "expected"),
     [

@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from backup import survey as surveys
 from backup.errors import IntegrityError, UnsafeArchive, UsageError
 from backup.members import selection
 from backup.recorder import Recorder
 from backup.repository import Group, Repository, Snapshot
-from backup.repository.manifest import Extent, encode_line, head_to_text
+from backup.repository.manifest import Extent, Member, encode_line, head_to_text
 from backup.survey import Selection, survey
 from backup.tarsplit import split
 from tests.memory_store import MemoryStore
@@ -47,6 +48,71 @@ def test_only_what_is_selected_is_counted():
     assert (found.entries, found.moved) == (1, {b"d/a": b"l"})
 
 
+LINKED = (
+    header(b"./", b"5")
+    + header(b"./a", size=5) + padded(b"hello")
+    + header(b"./b", b"5")
+    + header(b"./b/c", b"1", link=b"./a")
+    + header(b"./b/d", b"1", link=b"./a")
+    + header(b"./e", size=5) + padded(b"other")
+    + END
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("imported", [False, True])
+@pytest.mark.parametrize("few", [0, 10_000])
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        (b"a", [b"./", b"./a"]),
+        (b"b", [b"./", b"b/c", b"./b", b"./b/d"]),
+        (b"b/d", [b"./", b"b/d", b"./b"]),
+        (b"e", [b"./", b"./e"]),
+    ],
+)
+def test_a_selection_is_the_same_whether_its_records_are_kept_or_read_again(
+    path, names, few, imported, monkeypatch
+):
+    monkeypatch.setattr(surveys, "_FEW", few)
+
+    found = look(LINKED, path, imported=imported)
+
+    assert (found.few is None) == (few == 0)
+    entries = list(split(selection(found)))
+    assert sorted(e.path.rstrip(b"/") for e in entries if e.kind != "z") == sorted(
+        name.rstrip(b"/") for name in names
+    )
+    assert found.size == (0 if found.moved else 5)
+
+
+def test_of_a_link_without_its_file_all_is_looked_at():
+    """What it links to stands before it, and was passed over."""
+    found = look(LINKED, b"b/d", imported=False)
+
+    bodies = [b"".join(map(bytes, entry.body)) for entry in split(selection(found))]
+    assert b"hello" in bodies
+    assert dict(found.links) == {b"b/c": b"a", b"b/d": b"a"}
+
+
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_of_what_was_not_chosen_nothing_is_decoded(few, monkeypatch):
+    monkeypatch.setattr(surveys, "_FEW", few)
+
+    found = look(LINKED, b"e", imported=False)
+
+    records = [record for record in found.records() if isinstance(record, Member)]
+    assert [record.path for record in records] == ["", "e", ""]
+    assert records[-1].kind == "z"
+
+
+def test_of_an_import_all_is_looked_at():
+    """What comes later may have the same name."""
+    twice = LINKED[: -len(END)] + header(b"./a") + END
+
+    with pytest.raises(UsageError, match="holds a name twice"):
+        look(twice, b"e", imported=True)
+
+
 @pytest.mark.parametrize("path", [b"x", b"d/b", b"d/a/b", b"../d", b"d\x1b[2J"])
 def test_a_path_that_is_not_there_is_told_in_a_printable_way(path):
     with pytest.raises(UsageError, match="the snapshot holds no ") as missing:
@@ -79,9 +145,10 @@ def test_what_would_leave_the_target_is_refused(tar, why):
         look(tar + END)
 
 
-def test_it_is_refused_though_it_is_not_selected():
+@pytest.mark.parametrize("imported", [False, True])
+def test_it_is_refused_though_it_is_not_selected(imported):
     with pytest.raises(UnsafeArchive):
-        look(GOOD[: -len(END)] + header(b"../x") + END, b"d")
+        look(GOOD[: -len(END)] + header(b"../x") + END, b"d", imported=imported)
 
 
 def test_a_few_are_named_and_never_raw():

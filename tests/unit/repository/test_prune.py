@@ -478,6 +478,31 @@ def test_a_damaged_index_stops_prune_and_no_backup(life):
     life.sound()
 
 
+def test_a_pack_whose_table_is_damaged_stays_listed_by_what_an_index_says(life):
+    life.save(1)
+    whole = content(life.again())
+    objects = life.repository.store.objects
+    for name in [name for name in objects if name.startswith("packs/")]:
+        objects[name] = objects[name][:-9] + bytes(9)
+
+    done = repair_index(life.again(), ignore)
+
+    assert (done.packs, done.replaced, len(done.lost)) == (2, 1, 2)
+    assert content(life.again()) == whole
+
+
+def test_a_pack_of_another_size_than_its_index_says_is_not_listed(life):
+    life.save(1)
+    objects = life.repository.store.objects
+    for name in [name for name in objects if name.startswith("packs/")]:
+        objects[name] = objects[name][:-1]
+
+    done = repair_index(life.again(), ignore)
+
+    assert (done.packs, len(done.lost)) == (0, 2)
+    assert life.kinds().get("index", 0) == 0
+
+
 def test_a_snapshot_that_lacks_something_stops_prune_before_anything_is_deleted(life):
     broken, gone = life.save(1), life.save(2)
     life.forget(gone)

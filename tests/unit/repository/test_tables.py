@@ -187,10 +187,11 @@ def test_rows_that_lie_are_not_believed(repository, tmp_path, lie):
         lambda file: told(file, "UPDATE objects SET time = 'soon'"),
         lambda file: told(file, "UPDATE objects SET time = 1e300"),
         lambda file: told(file, "UPDATE packs SET size = 'large'"),
+        lambda file: told(file, "UPDATE packs SET size = size + 1"),
         lambda file: told(file, "UPDATE packs SET checksum = 'no'"),
         lambda file: told(file, "UPDATE packs SET data = 7"),
     ],
-    ids=["schema", "time", "late", "size", "checksum", "data"],
+    ids=["schema", "time", "late", "size", "larger", "checksum", "data"],
 )
 def test_prune_decides_the_same_whatever_the_file_says(repository, tmp_path, spoil):
     mine = cached(repository, tmp_path)

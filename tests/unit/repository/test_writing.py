@@ -199,15 +199,19 @@ def test_an_error_of_the_store_ends_the_run_soon(repository, store, monkeypatch)
     assert added < 100
 
 
-def test_leaving_by_an_error_stores_no_index_and_leaves_no_thread(repository, store):
-    def fail():
-        raise KeyError("x")
+@pytest.mark.parametrize("error", [KeyError("x"), KeyboardInterrupt()], ids=repr)
+def test_leaving_by_an_error_lists_what_is_stored_and_leaves_no_thread(
+    repository, store, monkeypatch, error
+):
+    monkeypatch.setattr("backup.repository.writer.TARGET_SIZE", 1)
+    with pytest.raises(type(error)), repository.writer() as writer:
+        for number in range(40):
+            writer.add(noise(number), Group.DATA)
+        raise error
 
-    with pytest.raises(KeyError), repository.writer() as writer:
-        writer.add(noise(1), Group.DATA)
-        fail()
-
-    assert "index" not in store.kinds()
+    stored = store.kinds().count("packs")
+    assert 0 < stored < 40
+    assert len(reopened(repository).readings.current().view.live) == stored
     assert [t.name for t in threading.enumerate() if t.name.startswith("voltar")] == []
 
 
