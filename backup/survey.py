@@ -21,7 +21,7 @@ from backup.errors import IntegrityError, UnsafeArchive, UsageError
 from backup.paths import ancestors, printable, relative, selected, unsafe
 from backup.repository import Extent, Line, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_text
-from backup.repository.reading import REPAIR
+from backup.repository.reading import REPAIR, Reading
 from backup.tarsplit import Entry, padding_of, split
 
 _SHOWN: Final = 5
@@ -102,7 +102,7 @@ class _View:
         self._matched: set[bytes] = set()
         self._entries = 0
         self._size = 0
-        self._lacking: dict[bytes, IntegrityError] = {}
+        self._lacking: dict[bytes, str] = {}
         self._links: dict[bytes, bytes] = {}
         self.moved: dict[bytes, bytes] = {}
         self._last: dict[bytes, int] = {}
@@ -148,12 +148,12 @@ class _View:
         if wanted and not self._selection.wants(target):
             self.moved.setdefault(target, path)
 
-    def lack(self, member: Member, error: IntegrityError) -> None:
+    def lack(self, member: Member, chunk: str, reading: Reading) -> None:
         """Take note that a member's body cannot be read. Raises IntegrityError if it is wanted."""
         path = to_bytes(member.path)
         if member.kind != "z" and self._selection.wants(path):
-            raise incomplete(path, error)
-        self._lacking.setdefault(path, error)
+            raise incomplete(path, reading.lacks(chunk))
+        self._lacking.setdefault(path, chunk)
 
     def survey(self, repository: Repository, snapshot: Snapshot) -> Survey:
         unmatched = [p for p in self._selection.patterns if p not in self._matched]
@@ -164,7 +164,7 @@ class _View:
             )
         for target in self.moved:
             if target in self._lacking:
-                raise incomplete(target, self._lacking[target])
+                raise incomplete(target, repository.readings.current().lacks(self._lacking[target]))
         if self._shadowed and self._selection.patterns:
             raise UsageError(
                 "the archive that was imported holds a name twice, so no part of it can be chosen",
@@ -260,7 +260,7 @@ def _see_extents(
         if extent.length < 0:
             raise IntegrityError(f"a piece of {_shown(member)} has less than no bytes")
         if repository.readings.find(chunk_of(extent)) is None:
-            view.lack(member, repository.readings.current().lacks(extent.chunk))
+            view.lack(member, extent.chunk, repository.readings.current())
     return sum(extent.length for extent in extents)
 
 

@@ -176,6 +176,19 @@ def test_of_a_damaged_index_nothing_else_is_said_than_how_to_mend_it(harm):
     assert content(reopened(repository)) == before
 
 
+def test_for_a_pack_that_is_cut_off_no_index_is_blamed():
+    repository = plain(MemoryStore())
+    save(repository, [TAR])
+    objects = memory(repository).objects
+    for name in [name for name in objects if name.startswith("packs/")]:
+        objects[name] = objects[name][:-1]
+
+    assert checked(repository).hint is None
+    with pytest.raises(IntegrityError, match="in no pack of the repository") as raised:
+        content(reopened(repository))
+    assert "voltar check" in (raised.value.hint or "")
+
+
 def test_beside_a_lost_index_real_damage_is_told():
     """Of the packs that it listed, and with what killed backups have left told apart."""
     repository = plain(MemoryStore())
