@@ -15,14 +15,23 @@ stored; every other one is read again. Three rules keep that honest:
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from backup.listing import Listed, paired
 from backup.repository import Extent, Note, Repository, Snapshot, Stored
 from backup.repository.manifest import chunk_of, to_bytes
 
-Decided: TypeAlias = tuple[Listed, bytes]
-"""An entry, and the parent's lines for it, or b"" where it must be read."""
+
+class Decided(NamedTuple):
+    """An entry, and the parent's lines for it, or b"" where it must be read.
+
+    `linked`: these lines point to another name, which has the contents.
+    """
+
+    record: Listed
+    lines: bytes = b""
+    linked: bool = False
+
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,7 +39,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Kept(NamedTuple):
     """Successive entries that are taken over from the parent, with its lines for them.
 
-    `files` of the `entries` are files, and have `size` bytes.
+    `files` of the `entries` are files, and have `size` bytes. Of a file's names the first counts.
     """
 
     entries: int
@@ -93,9 +102,8 @@ class Delta:
     """Decides for each record of a listing whether the parent has it, unchanged.
 
     `deleted` counts the parent's entries that are gone; those that are left out now do not count.
-    `_broken` are the inodes whose names must
-    all be read again, whatever was decided for some of them; a listing is of one file system, so
-    their numbers are enough.
+    `_broken` are the inodes whose names must all be read again, whatever was decided for some of
+    them; a listing is of one file system, so their numbers are enough.
     """
 
     parent: Parent
@@ -117,7 +125,7 @@ class Delta:
             if not lines:
                 self._break(known, record)
             if record:
-                yield record, lines
+                yield Decided(record, lines, bool(known and known.member.kind == "h"))
             else:
                 self.deleted += 1
 

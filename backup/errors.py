@@ -117,7 +117,14 @@ class NoSuchSnapshot(RepositoryError):
 
 
 class IntegrityError(RepositoryError):
-    """Stored bytes are not what their id or their seal says they are."""
+    """Stored bytes are not what their id or their seal says they are.
+
+    `chunk` is the one (hex) that cannot be had for it, where it is known.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, chunk: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.chunk = chunk
 
 
 class UnsafeArchive(BackupError):

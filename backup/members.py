@@ -9,9 +9,10 @@ from typing import Final
 
 import msgspec
 
+from backup.errors import IntegrityError
 from backup.repository import Extent, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import head_to_bytes, head_to_text, to_bytes, to_text
-from backup.survey import Survey, demand_agreement
+from backup.survey import Survey, demand_agreement, incomplete
 from backup.tarbuild import END_SIZE, renamed
 from backup.tarsplit import padding_of
 
@@ -61,8 +62,8 @@ def items(
 
 def archive(repository: Repository, snapshot: Snapshot) -> Iterator[memoryview]:
     """Yield a snapshot as a tar stream, byte for byte as it was captured or imported."""
-    lines = repository.manifest(snapshot)
-    return repository.read(items(line for line in lines if not isinstance(line, Note)))
+    lines = (line for line in repository.manifest(snapshot) if not isinstance(line, Note))
+    return _naming(repository, snapshot, repository.read(items(lines)))
 
 
 def selection(found: Survey) -> Iterator[memoryview]:
@@ -71,7 +72,25 @@ def selection(found: Survey) -> Iterator[memoryview]:
     Raises IntegrityError where a header would have tar do what was not surveyed, before that.
     """
     look = None if found.snapshot.imported else demand_agreement
-    return found.repository.read(_closed(items(chosen(found), look)))
+    blocks = found.repository.read(_closed(items(chosen(found), look)))
+    return _naming(found.repository, found.snapshot, blocks)
+
+
+def _naming(
+    repository: Repository, snapshot: Snapshot, blocks: Iterator[memoryview]
+) -> Iterator[memoryview]:
+    """Pass blocks on; where a chunk is damaged, say which file needs it."""
+    try:
+        yield from blocks
+    except IntegrityError as error:
+        path = b""
+        for line in repository.manifest(snapshot) if error.chunk else ():
+            if isinstance(line, Note):
+                continue
+            path = to_bytes(line.path) if isinstance(line, Member) else path
+            if any(extent.chunk == error.chunk for extent in line.extents):
+                raise incomplete(path, error) from error
+        raise
 
 
 def _closed(parts: Iterable[bytes | Extent]) -> Iterator[bytes | Extent]:

@@ -125,7 +125,7 @@ class Spool:
             if delta:
                 decided = delta.decide(found, sieve.excludes if sieve.exclusion else None)
             else:
-                decided = ((record, b"") for record in sieve.kept(found))
+                decided = map(Decided, sieve.kept(found))
             self._write(_within(decided, scan))
         scan.notes |= complaints.of_find(stream, where.directory)
         scan.excluded, scan.excluded_size = sieve.entries, sieve.size
@@ -194,7 +194,7 @@ def _within(decided: Iterable[Decided], scan: Scan) -> Iterator[Decided]:
     """Note where another file system begins, for find lists nothing below."""
     device = None
     for each in decided:
-        record, _ = each
+        record = each.record
         if record.dev != device:
             if device is None:
                 device = record.dev
@@ -211,7 +211,7 @@ def _items(decided: Iterable[Decided]) -> Iterator[_Item]:
     run: list[Decided] = []
     size = 0
     for each in decided:
-        record, lines = each
+        record, lines, _ = each
         sure = bool(lines) and alone(record)
         if sure:
             run.append(each)
@@ -226,8 +226,8 @@ def _items(decided: Iterable[Decided]) -> Iterator[_Item]:
 
 
 def _joined(run: Sequence[Decided]) -> Kept:
-    sizes = [record.size for record, _ in run if record.kind == "f"]
-    return Kept(len(run), len(sizes), sum(sizes), b"".join([lines for _, lines in run]))
+    sizes = [each.record.size for each in run if each.record.kind == "f" and not each.linked]
+    return Kept(len(run), len(sizes), sum(sizes), b"".join([each.lines for each in run]))
 
 
 def unfit(record: Listed) -> str | None:

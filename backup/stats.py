@@ -13,7 +13,6 @@ from backup.report import Advanced, OnEvent
 from backup.repository import Extent, Line, Member, More, Repository, Snapshot
 from backup.repository.manifest import chunk_of
 from backup.repository.names import PACKS, ChunkId, id_of
-from backup.repository.reading import nowhere
 
 
 @dataclass(slots=True)
@@ -116,7 +115,7 @@ class Statistician:
         for chunk in chunks:
             place = self._repository.readings.find(chunk)
             if place is None:
-                raise nowhere(chunk.hex(), hint="`voltar check` says which snapshots suffer")
+                raise self._repository.readings.current().lacks(chunk.hex())
             pack, blob = place
             shares = (usage,) if chunk in self._chunks else (usage, self.total)
             for share in shares:

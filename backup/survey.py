@@ -21,6 +21,7 @@ from backup.errors import IntegrityError, UnsafeArchive, UsageError
 from backup.paths import ancestors, printable, relative, selected, unsafe
 from backup.repository import Extent, Line, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_text
+from backup.repository.reading import REPAIR, Reading
 from backup.tarsplit import Entry, padding_of, split
 
 _SHOWN: Final = 5
@@ -147,11 +148,11 @@ class _View:
         if wanted and not self._selection.wants(target):
             self.moved.setdefault(target, path)
 
-    def lack(self, member: Member, chunk: str) -> None:
+    def lack(self, member: Member, chunk: str, reading: Reading) -> None:
         """Take note that a member's body cannot be read. Raises IntegrityError if it is wanted."""
         path = to_bytes(member.path)
         if member.kind != "z" and self._selection.wants(path):
-            raise _incomplete(path, chunk)
+            raise incomplete(path, reading.lacks(chunk))
         self._lacking.setdefault(path, chunk)
 
     def survey(self, repository: Repository, snapshot: Snapshot) -> Survey:
@@ -163,7 +164,7 @@ class _View:
             )
         for target in self.moved:
             if target in self._lacking:
-                raise _incomplete(target, self._lacking[target])
+                raise incomplete(target, repository.readings.current().lacks(self._lacking[target]))
         if self._shadowed and self._selection.patterns:
             raise UsageError(
                 "the archive that was imported holds a name twice, so no part of it can be chosen",
@@ -259,7 +260,7 @@ def _see_extents(
         if extent.length < 0:
             raise IntegrityError(f"a piece of {_shown(member)} has less than no bytes")
         if repository.readings.find(chunk_of(extent)) is None:
-            view.lack(member, extent.chunk)
+            view.lack(member, extent.chunk, repository.readings.current())
     return sum(extent.length for extent in extents)
 
 
@@ -315,8 +316,10 @@ def refuse_overriding(entry: Entry) -> None:
             raise UnsafeArchive(f"a global header of the archive sets {key!r} for all files")
 
 
-def _incomplete(path: bytes, chunk: str) -> IntegrityError:
+def incomplete(path: bytes, error: IntegrityError) -> IntegrityError:
+    """Return the error for a file that cannot be had, from the one for a chunk of it."""
+    hint = "`voltar check` says what else is damaged; what is not can be restored by naming it"
     return IntegrityError(
-        f"{printable(path)} needs chunk {chunk[:16]}, which no pack holds",
-        hint="`voltar check` says what else is damaged; what is not can be restored by naming it",
+        f"{printable(path) or 'the end of the archive'} cannot be read: {error}",
+        hint=error.hint if error.hint == REPAIR else hint,
     )

@@ -95,7 +95,7 @@ def _tell(voice: Voice, found: Checked, forgotten: int) -> None:
         about = "" if damage.text.startswith(damage.object[:20]) else f"{damage.object}: "
         voice.answer(f"damaged: {about}{damage.text}")
     if found.unlisted:
-        voice.say(unlisted_text(found.unlisted))
+        voice.say(unlisted_text(found.unlisted, interrupted=not found.hint))
     for note in found.notes:
         voice.answer(f"note: {note}")
     damages = counted(len(found.damages), "damage")
@@ -107,12 +107,15 @@ def _tell(voice: Voice, found: Checked, forgotten: int) -> None:
         f"{counted(found.chunks, 'chunk')}, {size_text(found.size)}, {read}: "
         f"{damages if found.damages else 'everything is right'}"
     )
+    if found.hint:
+        voice.answer(f"hint: {found.hint}")
 
 
-def unlisted_text(packs: int) -> str:
+def unlisted_text(packs: int, *, interrupted: bool = True) -> str:
     """Return what packs without an index mean."""
     are = "is" if packs == 1 else "are"
-    return f"{counted(packs, 'pack')} {are} in no index: left by a backup that was interrupted"
+    why = "left by a backup that was interrupted" if interrupted else "no snapshot needs them"
+    return f"{counted(packs, 'pack')} {are} in no index: {why}"
 
 
 def _as_json(found: Checked, forgotten: int) -> dict[str, object]:
@@ -127,6 +130,7 @@ def _as_json(found: Checked, forgotten: int) -> dict[str, object]:
         "unlisted_packs": found.unlisted,
         "condemned_packs": found.condemned,
         "notes": found.notes,
+        "hint": found.hint,
         "damages": [
             {"object": one.object, "text": one.text, "snapshot": one.snapshot}
             for one in found.damages

@@ -102,6 +102,10 @@ def _tell(voice: Voice, done: Pruned, in_use: str, *, dry_run: bool) -> None:
     if done.adopted:
         voice.say(unlisted_text(done.adopted))
     tell(f"{in_use}; unused, and staying: {size_text(done.unused)}")
+    if done.held_until is not None:
+        when = f"{done.held_until.astimezone():%Y-%m-%d %H:%M}"
+        held = f"{counted(done.held.number, 'forgotten snapshot')}: {size_text(done.held.size)}"
+        tell(f"held by {held}, until {when}")
     if done.condemned.number and done.free_at is not None:
         when = f"{done.free_at.astimezone():%Y-%m-%d %H:%M}"
         tell(f"{size_text(done.condemned.size)} come free by the first prune after {when}")
@@ -126,5 +130,8 @@ def _as_json(done: Pruned, *, dry_run: bool) -> dict[str, Any]:
         "bytes_waiting": done.waiting.size,
         "packs_adopted": done.adopted,
         "index_objects_saved": done.merged,
+        "snapshots_forgotten": done.held.number,
+        "bytes_forgotten": done.held.size,
+        "forgotten_until": done.held_until.isoformat() if done.held_until else None,
         "free_at": done.free_at.isoformat() if done.free_at else None,
     }

@@ -9,8 +9,8 @@ import typer
 from backup.cli.console import Voice, local_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
-from backup.errors import UsageError
-from backup.lookup import find_snapshot
+from backup.errors import NoSuchSnapshot, UsageError
+from backup.lookup import find_id, find_snapshot
 from backup.repository import SHORT_ID, Recorded, Repository, catalog
 
 _Snapshots = Annotated[
@@ -80,6 +80,7 @@ def _tell_tags(voice: Voice, changed: Sequence[tuple[Recorded, list[str]]]) -> N
 
 def _pin(context: Context, texts: Sequence[str], *, pinned: bool) -> None:
     repository, voice = context.open(), context.voice
+    texts = texts if pinned else _unpin_damaged(voice, repository, texts)
     found = list(_found(repository, texts))
     changed = [each for each in found if each.pinned != pinned]
     for each in changed:
@@ -105,6 +106,27 @@ def _tell_pinned(voice: Voice, repository: Repository, sources: set[str]) -> Non
             if each.pinned and each.snapshot.source == source
         ]
         voice.say(f"pinned of {source}: {', '.join(pinned) or 'none'}")
+
+
+def _unpin_damaged(voice: Voice, repository: Repository, texts: Sequence[str]) -> list[str]:
+    """Unpin those named by their ids whose records cannot be read; return the other names."""
+    readable = {each.id for each in repository.recorded()[0]}
+    others = []
+    for text in texts:
+        try:
+            snapshot_id = find_id(repository.snapshot_ids(), text)
+        except (NoSuchSnapshot, UsageError):
+            snapshot_id = None
+        if snapshot_id is None or snapshot_id in readable:
+            others.append(text)
+            continue
+        was = catalog.unpin(repository, snapshot_id)
+        if voice.as_json:
+            voice.event({"type": "damaged", "snapshot": snapshot_id, "unpinned": was})
+        else:
+            done = "unpinned" if was else "was not pinned:"
+            voice.answer(f"{done} {snapshot_id[:SHORT_ID]}, which is damaged")
+    return others
 
 
 def _found(repository: Repository, texts: Sequence[str]) -> Iterator[Recorded]:

@@ -19,8 +19,16 @@ from backup.repository.snapshot import Recorded
 from backup.repository.timing import MARGIN, UNDELETE
 
 __all__ = [
-    "RETURN", "Recorded", "annotate", "demand_unpinned", "forget", "hidden", "history", "unforget",
-]  # fmt: skip
+    "RETURN",
+    "Recorded",
+    "annotate",
+    "demand_unpinned",
+    "forget",
+    "hidden",
+    "history",
+    "unforget",
+    "unpin",
+]
 
 RETURN: Final = UNDELETE - MARGIN
 """How long after it was forgotten a snapshot can be brought back."""
@@ -129,6 +137,21 @@ def annotate(
             f"snapshot {recorded.id[:SHORT_ID]} was forgotten before it was pinned",
             hint=f"`voltar unforget {recorded.id[:SHORT_ID]}` brings it back",
         )
+
+
+def unpin(repository: Repository, snapshot_id: SnapshotId) -> bool:
+    """Take a snapshot's pin away; return whether there was one.
+
+    Its record is not read: else one that is damaged could never be forgotten.
+    """
+    annotations, _ = annotation.load(repository.store, repository.keys)
+    said = annotation.effective(annotations).get(snapshot_id)
+    if said is None or not said.pinned:
+        return False
+    time = max(repository.clock(), said.time + _TICK)
+    unpinned = Annotation(snapshot=snapshot_id, time=time, pinned=False)
+    annotation.put(repository.store, repository.keys, unpinned)
+    return True
 
 
 def demand_unpinned(repository: Repository, snapshot_ids: Collection[SnapshotId]) -> None:

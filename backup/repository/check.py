@@ -22,11 +22,12 @@ from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import annotation, keyfile, marker, recovery
 from backup.repository.actor import Actor
+from backup.repository.finder import Finder
 from backup.repository.judging import JudgedStore
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
-from backup.repository.names import KEYS, PACKS, ChunkId, PackId, SnapshotId
+from backup.repository.names import INDEX, KEYS, PACKS, ChunkId, PackId, SnapshotId
 from backup.repository.packcheck import PackFaults, check_pack
-from backup.repository.reading import Reading
+from backup.repository.reading import REPAIR, Reading, Readings
 from backup.repository.repository import SHORT_ID, Repository, intact
 from backup.repository.usage import Walker
 from transports.errors import ObjectNotFound
@@ -49,8 +50,9 @@ class Damage:
 @dataclass(slots=True)
 class Checked:
     """What a check saw; sizes in bytes. `size` is that of all packs, `read` of those that were
-    read. `unlisted` packs are in no index, `condemned` ones wait for prune to delete
-    them. `notes` are sentences about what is no damage."""
+    read. `unlisted` packs are in no index, and no snapshot needs them; `condemned` ones wait for
+    prune to delete them. `notes` are sentences about what is no damage; `hint` is what mends the
+    damage that can be mended."""
 
     packs: int = 0
     chunks: int = 0
@@ -61,6 +63,7 @@ class Checked:
     condemned: int = 0
     damages: list[Damage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +108,42 @@ class _Check:
         self._found = Checked()
         self._bad: set[tuple[PackId, str]] = set()
         self._missed: set[PackId] = set()
+        self._unlisted: set[PackId] = set()
+        self._needed: set[PackId] = set()
 
     def run(self, read_data: ReadData) -> Checked:
         repository, found = self._repository, self._found
         found.notes.extend(recovery.notes(repository.store))
         ids = repository.snapshot_ids()
-        self._check_small_objects()
         actor = Actor(repository)
         reading = actor.reading()
-        repository.readings.replace(reading)
         found.damages += [_of_error(error) for error in reading.damaged]
+        self._check_small_objects()
         self._count(reading, actor.sizes)
+        self._unlisted = reading.view.unlisted
+        finder = Finder(repository)
+        repository.readings = Readings(finder.take, repository.tables)
+        repository.readings.replace(finder.widened(reading, actor.sizes))
         self._read_packs(read_data.sample(actor.sizes), actor.sizes, reading)
         self._check_snapshots(ids)
         for pack in sorted(self._missed):
             text = "it is missing, or cut off, and a snapshot needs it"
             found.damages.append(Damage(f"{PACKS}/{pack}", text))
+        self._judge_indexes(len(reading.damaged))
         return found
+
+    def _judge_indexes(self, first: int) -> None:
+        """Say first, at that place, what makes whole packs look as if they were lost."""
+        found = self._found
+        again = self._repository.afresh(self._repository.store)
+        unlisted = again.take_reading().view.unlisted if self._needed else set()
+        needed = self._needed & unlisted
+        found.unlisted -= len(needed)
+        if needed:
+            text = f"{len(needed)} packs that snapshots need are in no index"
+            found.damages.insert(first, Damage(INDEX, text))
+        if any(each.object.partition("/")[0] == INDEX for each in found.damages):
+            found.hint = REPAIR
 
     def _check_small_objects(self) -> None:
         store, keys, damages = self._repository.store, self._repository.keys, self._found.damages
@@ -146,7 +168,8 @@ class _Check:
             elif listed.id in sizes and sizes[listed.id] != listed.size:
                 text = f"it has {sizes[listed.id]} bytes, and its table says {listed.size}"
                 found.damages.append(Damage(f"{PACKS}/{listed.id}", text))
-        found.unlisted = len(view.unlisted)
+                found.unlisted -= 1
+        found.unlisted += len(view.unlisted)
 
     def _read_packs(
         self, packs: Sequence[PackId], sizes: dict[PackId, int], reading: Reading
@@ -224,6 +247,8 @@ class _Check:
         text = chunk.hex()
         found = self._repository.readings.find(chunk)
         if found is not None and (found[0].id, text) not in self._bad:
+            if found[0].id in self._unlisted and self._is_listed_nowhere(chunk):
+                self._needed.add(found[0].id)
             return found[1].size
         reading = self._repository.readings.current()
         there = reading.view.live | reading.view.spare
@@ -233,6 +258,10 @@ class _Check:
             elif (place.pack.id, text) not in self._bad:
                 return place.blob.size
         return -1
+
+    def _is_listed_nowhere(self, chunk: ChunkId) -> bool:
+        places = self._repository.readings.current().places(chunk)
+        return all(place.pack.id in self._unlisted for place in places)
 
 
 def _shown(suffering: list[bytes]) -> Iterator[str]:

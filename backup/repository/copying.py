@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from backup.repository.manifest import Extent
 from backup.repository.names import ChunkId
-from backup.repository.reading import Reading, nowhere
+from backup.repository.reading import Reading
 from backup.repository.writer import Group
 
 if TYPE_CHECKING:
@@ -45,6 +45,6 @@ def _extents(repository: "Repository", chunks: Iterable[ChunkId]) -> list[Extent
     for chunk in chunks:
         found = repository.readings.find(chunk)
         if found is None:
-            raise nowhere(chunk.hex())
+            raise repository.readings.current().lacks(chunk.hex())
         places.append((found[0].id, found[1].offset, found[1]))
     return [Extent(blob.chunk, 0, blob.size) for _, _, blob in sorted(places)]

@@ -108,9 +108,9 @@ class PackReader:
             frame = self._seal.open(sealed, nonce=blob.offset)
             chunk = codec.decompress(frame, limit=self._largest)
         except IntegrityError as error:
-            raise IntegrityError(f"{where}: {error}") from error
+            raise IntegrityError(f"{where}: {error}", chunk=blob.chunk) from error
         if self._keys.chunk_id(chunk).hex() != blob.chunk:
-            raise IntegrityError(f"{where}: its content is not what its id says")
+            raise IntegrityError(f"{where}: its content is not what its id says", chunk=blob.chunk)
         return chunk
 
     def table(self, data: bytes | memoryview, *, first: int = 0) -> PackTable:

@@ -45,6 +45,11 @@ class Spans:
     undelete: timedelta = UNDELETE
     margin: timedelta = MARGIN
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether nobody else is there who may have seen a pack that is live."""
+        return not self.grace
+
 
 SPANS: Final = Spans()
 EXCLUSIVE: Final = Spans(timedelta(0), timedelta(0))
@@ -133,7 +138,8 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Choose:
-    """Choose what is to be condemned; answers a Choice. Any choice is safe."""
+    """Choose what is to go; answers a Choice. Any packs may be condemned; those that go at once,
+    where spans are EXCLUSIVE, must hold nothing that is used."""
 
     seen: View
     usage: "Usage"
@@ -141,7 +147,7 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Put an index of packs that have none."""
+    """Put an index of packs that have none, if there is room for it."""
 
     packs: Collection[PackId]
 
@@ -150,6 +156,14 @@ class Adopt:
 class Copy:
     """Put packs with these chunks, then their index. Raises IntegrityError where one cannot be
     read."""
+
+    chunks: Collection[ChunkId]
+    seen: View
+
+
+@dataclass(frozen=True, slots=True)
+class Repack:
+    """As Copy, of what is in live packs; answers whether there was room."""
 
     chunks: Collection[ChunkId]
     seen: View
@@ -211,6 +225,7 @@ Request = (
     | Choose
     | Adopt
     | Copy
+    | Repack
     | PutCondemned
     | PutSnapshot
     | PutMarker
@@ -231,10 +246,11 @@ class Usage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What prune condemns, and which used chunks it copies before, since they are in what is
-    condemned: so that no backup has to store them again."""
+    """Which packs go: `unused` ones as they are, `repacked` ones after the used chunks in them are
+    `copied`, so that no backup has to store these again."""
 
-    condemned: frozenset[PackId] = frozenset()
+    unused: frozenset[PackId] = frozenset()
+    repacked: frozenset[PackId] = frozenset()
     copied: Collection[ChunkId] = ()
 
 
@@ -305,7 +321,10 @@ def unforget(snapshot: SnapshotId, spans: Spans = SPANS) -> Steps[bool | None]:
 
 
 def prune(spans: Spans = SPANS) -> Steps[None]:
-    """Delete what is over, save what is used, condemn what is not (rules 7 to 11)."""
+    """Delete what is over, save what is used, condemn what is not (rules 7 to 11).
+
+    Where the store is full, all goes on that can: what frees space comes before what takes it.
+    """
     yield from _bury(spans)
     began = yield Now()
     snapshots = yield ListSnapshots()
@@ -314,12 +333,26 @@ def prune(spans: Spans = SPANS) -> Steps[None]:
         yield Adopt(seen.unlisted)
     usage = yield Walk(snapshots, seen)
     choice: Choice = yield Choose(seen, usage)
-    if usage.lacking or choice.copied:
-        yield Copy([*usage.lacking, *choice.copied], seen)
+    if usage.lacking:
+        yield Copy(usage.lacking, seen)
     yield from _delete_condemned(seen, began, spans)
-    if choice.condemned:
-        now = yield Now()
-        yield PutCondemned(now, choice.condemned)
+    yield from _drop(choice.unused, spans)
+    if choice.repacked:
+        copied = yield Repack(choice.copied, seen)
+        if copied:
+            yield from _drop(choice.repacked, spans)
+
+
+def _drop(packs: Collection[PackId], spans: Spans) -> Steps[None]:
+    """Condemn packs (rule 11). Where nobody else is there to refer to them, they go at once: that
+    needs no room for a list."""
+    if not packs:
+        return
+    if spans.exclusive:
+        yield Delete(PACKS, sorted(packs))
+        return
+    now = yield Now()
+    yield PutCondemned(now, frozenset(packs))
 
 
 def _bury(spans: Spans) -> Steps[None]:

@@ -5,6 +5,7 @@ What is condemned now is deleted by a run that begins after the grace period.
 """
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -40,16 +41,19 @@ from backup.repository.protocol import (
     ListSnapshots,
     PutCondemned,
     ReadTables,
+    Repack,
     Request,
     Spans,
     View,
     Walk,
     prune,
 )
+from backup.repository.reading import REPAIR
 from backup.repository.relist import relist
 from backup.repository.repack import MaxUnused, PackState, chosen
 from backup.repository.repository import SHORT_ID, Repository
 from backup.repository.usage import PackUsage, Walker
+from transports.errors import OutOfSpace
 
 DEFAULT_UNUSED: Final = MaxUnused(share=0.05)
 
@@ -80,7 +84,8 @@ class Pruned:
     `packs` are all that were there; `used` bytes of them snapshots use, `unused` ones stay although
     none does: in packs that are used otherwise, or were put lately. `condemned` packs are deleted
     by a run after `free_at`; `waiting` ones were condemned by runs before. `adopted` packs were in
-    no index, `merged` is by how much there are fewer index objects.
+    no index, `merged` is by how much there are fewer index objects. `held` are forgotten snapshots
+    that can be brought back, and what only they use; the last is deleted after `held_until`.
     """
 
     snapshots: int = 0
@@ -94,6 +99,8 @@ class Pruned:
     adopted: int = 0
     merged: int = 0
     free_at: datetime | None = None
+    held: Amount = NONE
+    held_until: datetime | None = None
 
 
 def prune_repository(
@@ -107,9 +114,9 @@ def prune_repository(
     """Delete what nobody needs, and condemn what nobody needs any more.
 
     `exclusive`: nothing else writes to the repository meanwhile, so nothing is waited for, and what
-    is condemned is deleted at once. Raises IntegrityError where something that a snapshot needs
-    cannot be read: by then forgotten snapshots may be deleted, and no pack is; TooLate,
-    TransportError.
+    would be condemned is deleted at once. Where the store is full, what needs room is left to the
+    next run. Raises IntegrityError where something that a snapshot needs cannot be read: by then
+    nothing is deleted that it may need; TooLate, TransportError.
     """
     spans = EXCLUSIVE if exclusive else SPANS
     first = _Pruner(repository, on_event, max_unused, spans, dry_run=dry_run)
@@ -119,18 +126,15 @@ def prune_repository(
         # before that is believed: another prune may have moved things while this one looked, or
         # what this machine keeps of the indexes may be what is damaged
         repository.tables.discard()
-        buried = 0 if dry_run else first.pruned.snapshots
+        before = Pruned() if dry_run else first.pruned
         first = _Pruner(repository, on_event, max_unused, spans, dry_run=dry_run)
         first.run(prune(spans))
-        first.pruned.snapshots += buried
+        first.pruned.snapshots += before.snapshots
+        first.pruned.deleted = first.pruned.deleted.plus(before.deleted)
     done = first.pruned
-    if exclusive and done.condemned.number and not dry_run:
-        second = _Pruner(repository, on_event, max_unused, spans, dry_run=False)
-        second.run(prune(spans))
-        done.deleted = done.deleted.plus(second.pruned.deleted)
-        done.condemned, done.waiting = second.pruned.condemned, second.pruned.waiting
     if not dry_run:
-        done.merged = compact_indexes(repository, before=repository.clock() - spans.grace)
+        with suppress(OutOfSpace):
+            done.merged = compact_indexes(repository, before=repository.clock() - spans.grace)
     return done
 
 
@@ -154,15 +158,19 @@ class _Pruner(Actor):
         self._dry_run = dry_run
         self._manifests: set[str] = set()
         self._unreadable: set[PackId] = set()
-        self._condemned: frozenset[PackId] = frozenset()
+        self._going: frozenset[PackId] = frozenset()
+        self._waiting: set[PackId] = set()
+        self._waste: dict[PackId, int] = {}
         self._buried: set[str] = set()
+        self._forgotten: dict[SnapshotId, datetime] = {}
 
     def perform(self, request: Request) -> Any:  # noqa: PLR0911, C901  a case a request
         match request:
             case ReadTables():
                 return self._read_whole_tables()
             case ListMarkers():
-                return self._markers()
+                self._forgotten = self._markers()
+                return self._forgotten
             case ListSnapshots():
                 ids = self.repository.snapshot_ids()
                 return [each for each in ids if each not in self._buried]
@@ -175,6 +183,8 @@ class _Pruner(Actor):
                 self._adopt(packs)
             case Copy(chunks, seen):
                 self._copy(chunks, seen)
+            case Repack(chunks, seen):
+                return self._repack(chunks, seen)
             case PutCondemned(time, packs):
                 self._condemn(time, packs)
             case Delete(kind, ids):
@@ -188,7 +198,7 @@ class _Pruner(Actor):
         if self.damaged:
             raise IntegrityError(
                 f"no pack was deleted: {self.damaged[0]}",
-                hint="`voltar repair index` makes indexes anew from the packs",
+                hint=REPAIR,
             )
         return found
 
@@ -197,22 +207,32 @@ class _Pruner(Actor):
         store, keys = self.store, self.keys
         annotations, damaged = annotation.load(store, keys)
         if damaged:
-            self._on_event(Noted("repository", b"", f"{damaged[0]}: no snapshot is deleted"))
+            self._note(f"{damaged[0]}: no snapshot is deleted")
             return {}
         times, _ = marker.load(store, keys)
         said = annotation.effective(annotations)
         return {each: time for each, time in times.items() if not _is_pinned(said.get(each))}
 
     def _walk(self, snapshots: Collection[SnapshotId], seen: View) -> PackUsage:
-        repository = self.repository
         reading = self.as_reading(seen)
-        repository.readings.replace(reading)
-        usage = PackUsage(reading)
-        walker = Walker(repository.read)
+        self.repository.readings.replace(reading)
+        usage, walker = PackUsage(reading), Walker(self.repository.read)
+        forgotten = [each for each in snapshots if each in self._forgotten]
         self._on_event(Started("prune", "snapshots", 0, len(snapshots), unit="snapshots"))
+        self._mark([each for each in snapshots if each not in self._forgotten], usage, walker)
+        size = usage.total
+        self._mark(forgotten, usage, walker)
+        self._on_event(Finished("prune", "snapshots"))
+        if forgotten:
+            self.pruned.held = Amount(len(forgotten), usage.total - size)
+            last = max(self._forgotten[each] for each in forgotten)
+            self.pruned.held_until = last + self._spans.undelete
+        return usage
+
+    def _mark(self, snapshots: Collection[SnapshotId], usage: PackUsage, walker: Walker) -> None:
         for snapshot_id in snapshots:
             try:
-                manifest = repository.snapshot(snapshot_id).manifest
+                manifest = self.repository.snapshot(snapshot_id).manifest
                 for extent in manifest:
                     usage.mark(extent.chunk, manifest=True)
                     self._manifests.add(extent.chunk)
@@ -223,26 +243,26 @@ class _Pruner(Actor):
             except RepositoryError as error:
                 raise IntegrityError(
                     f"no pack was deleted: snapshot {snapshot_id[:SHORT_ID]} is damaged: {error}",
-                    hint="`voltar check` says what can be read; `voltar forget` gives up the rest",
+                    hint=error.hint
+                    or "`voltar check` says what can be read; `voltar forget` gives up the rest",
                 ) from error
             self._on_event(Advanced(0, 1))
-        self._on_event(Finished("prune", "snapshots"))
-        return usage
 
     def _choose(self, seen: View, usage: PackUsage) -> Choice:
         packs = list(self._states(seen, usage))
         choice = chosen(packs, self._max_unused)
-        condemned = self._unreadable.union(choice.unused, choice.repacked)
-        self._condemned = frozenset(condemned)
+        unused = self._unreadable.union(choice.unused)
+        if self._spans.exclusive:
+            unused |= seen.unlisted  # no backup is under way that has put them
+        self._going = frozenset(unused.union(choice.repacked))
         copied = [chunk for pack in choice.repacked for chunk in self._used(pack, usage)]
+        self._waste = {pack.id: pack.unused for pack in packs}
+        self._waiting = self.sizes.keys() & set().union(*(each.packs for each in seen.condemned))
         self.pruned.packs = self._amount(self.sizes)
         self.pruned.used = sum(pack.used for pack in packs)
-        left = [pack for pack in packs if pack.id not in condemned]
-        self.pruned.unused = sum(pack.blobs - pack.used for pack in left)
-        self.pruned.condemned = self._amount(condemned)
-        waiting = set().union(*(each.packs for each in seen.condemned))
-        self.pruned.waiting = self._amount(waiting & self.sizes.keys())
-        return Choice(self._condemned, copied)
+        self.pruned.unused = sum(self._waste.values())
+        self.pruned.waiting = self._amount(self._waiting)
+        return Choice(frozenset(unused), frozenset(choice.repacked), copied)
 
     def _states(self, seen: View, usage: PackUsage) -> Iterator[PackState]:
         now = seen.time.timestamp()
@@ -270,24 +290,39 @@ class _Pruner(Actor):
         if self._dry_run:
             self.pruned.adopted = len(packs)
             return
-        for pack, error in relist(self.repository, ((each, self.sizes[each]) for each in packs)):
-            if error is None:
-                self.pruned.adopted += 1
-            else:
-                self._unreadable.add(pack)
+        packs_and_sizes = ((each, self.sizes[each]) for each in packs)
+        try:
+            for pack, error in relist(self.repository, packs_and_sizes):
+                if error is None:
+                    self.pruned.adopted += 1
+                else:
+                    self._unreadable.add(pack)
+        except OutOfSpace:
+            self.pruned.adopted = 0
+            self._note("the store is full: packs that are in no index stay so")
 
     def _copy(self, chunks: Collection[ChunkId], seen: View) -> None:
         if self._dry_run:
             places = [self.repository.readings.find(chunk) for chunk in chunks]
             size = sum(place[1].length for place in places if place)
-            self.pruned.copied = Amount(len(chunks), size)
+            self.pruned.copied = self.pruned.copied.plus(Amount(len(chunks), size))
             return
-        reading = self.as_reading(seen).without(self._condemned)
+        reading = self.as_reading(seen).without(self._going)
         copied = copy(self.repository, chunks, reading, self._manifests)
-        self.pruned.copied = Amount(copied.chunks, copied.stored)
+        self.pruned.copied = self.pruned.copied.plus(Amount(copied.chunks, copied.stored))
+
+    def _repack(self, chunks: Collection[ChunkId], seen: View) -> bool:
+        try:
+            self._copy(chunks, seen)
+        except OutOfSpace:
+            self._note("the store is full: packs that are used in part stay as they are")
+            return False
+        return True
 
     def _condemn(self, time: datetime, packs: frozenset[PackId]) -> None:
         self.pruned.free_at = time + self._spans.grace
+        self.pruned.condemned = self.pruned.condemned.plus(self._amount(packs))
+        self._go(packs)
         if self._dry_run:
             return
         record = CondemnedRecord(time, sorted(packs))
@@ -301,14 +336,22 @@ class _Pruner(Actor):
             self.pruned.snapshots = len(ids)
             self._buried = set(ids)
         if kind == PACKS:
-            packs = [PackId(each) for each in ids if each in self.sizes]
-            self.pruned.deleted = self._amount(packs)
-            self.pruned.waiting = self.pruned.waiting.less(self.pruned.deleted)
+            packs = {PackId(each) for each in ids if each in self.sizes}
+            self.pruned.deleted = self.pruned.deleted.plus(self._amount(packs))
+            self.pruned.waiting = self._amount(self._waiting - packs)
+            self._go(packs)
         if self._dry_run:
             return
         if kind == FORGOTTEN:
             super().delete(ANNOTATIONS, annotation.about(self.store, self.keys, set(ids)))
         super().delete(kind, ids)
+
+    def _go(self, packs: Collection[PackId]) -> None:
+        """Count the waste in packs as such that does not stay."""
+        self.pruned.unused -= sum(self._waste.pop(pack, 0) for pack in packs)
+
+    def _note(self, text: str) -> None:
+        self._on_event(Noted("repository", b"", text))
 
     def _amount(self, packs: Collection[PackId]) -> Amount:
         return Amount(len(packs), sum(self.sizes.get(pack, 0) for pack in packs))

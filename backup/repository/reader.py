@@ -19,7 +19,7 @@ from backup.repository.index import IndexedPack
 from backup.repository.manifest import Extent, to_chunk
 from backup.repository.names import PACKS, PackId, object_name
 from backup.repository.pack import Blob, PackReader
-from backup.repository.reading import Readings, nowhere
+from backup.repository.reading import Readings
 from transports.errors import ObjectNotFound
 from transports.store import Store
 
@@ -110,7 +110,7 @@ class Reader:
     def _find(self, chunk: str) -> tuple[IndexedPack, Blob]:
         found = self._readings.find(to_chunk(chunk))
         if found is None:
-            raise nowhere(chunk)
+            raise self._readings.current().lacks(chunk)
         return found
 
     def _fetch(self, pack: IndexedPack, run: list[Blob]) -> Iterator[tuple[str, bytes]]:
@@ -130,7 +130,8 @@ class Reader:
 
     def _opened(self, pack: IndexedPack, blob: Blob, sealed: memoryview) -> bytes:
         if len(sealed) != blob.length:
-            raise IntegrityError(f"pack {pack.id[:16]} is shorter than its table says")
+            message = f"pack {pack.id[:16]} is shorter than its table says"
+            raise IntegrityError(message, chunk=blob.chunk)
         reader = PackReader.of_envelope(self._keys, pack.id, pack.envelope, self._largest)
         return reader.open(blob, sealed)
 

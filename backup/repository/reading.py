@@ -17,9 +17,7 @@ _FRESH_S: Final = 10.0
 _Found = tuple[IndexedPack, Blob]
 
 
-def nowhere(chunk: str, *, hint: str | None = None) -> IntegrityError:
-    """Return the error for a chunk (hex) that can be read nowhere."""
-    return IntegrityError(f"chunk {chunk[:16]} is in no pack of the repository", hint=hint)
+REPAIR: Final = "`voltar repair index` makes indexes anew from the packs"
 
 
 class Reading:
@@ -62,6 +60,21 @@ class Reading:
         """Return a pack that has the chunk, and where; or None."""
         places = self.places(chunk)
         return (places[0].pack, places[0].blob) if places else None
+
+    def lacks(self, chunk: str) -> IntegrityError:
+        """Return the error for a chunk (hex) that this reading finds nowhere."""
+        lost = f"chunk {chunk[:16]} is in no pack"
+        if self.damaged:
+            return IntegrityError(
+                f"{self.damaged[0]}, and {lost} that is listed", hint=REPAIR, chunk=chunk
+            )
+        # what is listed, and yet not seen as such, is cut off
+        unlisted = self.view.unlisted.difference(each.id for each in self.tables.listed())
+        if unlisted:
+            packs = f"{len(unlisted)} packs are in no index"
+            return IntegrityError(f"{packs}, and {lost} that is listed", hint=REPAIR, chunk=chunk)
+        hint = "`voltar check` says what else is damaged"
+        return IntegrityError(f"{lost} of the repository", hint=hint, chunk=chunk)
 
     def add(self, object_id: str, read: IndexObject) -> None:
         """Take in what this run has just put: the index object, and the packs that it lists."""

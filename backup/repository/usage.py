@@ -6,7 +6,7 @@ from typing import Final
 
 from backup.repository.manifest import Ends, Extent, Note, cut, decode_lines, seams, to_chunk
 from backup.repository.names import ChunkId, PackId
-from backup.repository.reading import Reading, nowhere
+from backup.repository.reading import Reading
 from backup.repository.tables import Place
 
 _REMEMBERED: Final = 100_000
@@ -99,12 +99,17 @@ class PackUsage:
         chunk = to_chunk(text)
         places = self.reading.places(chunk)
         if not places:
-            raise nowhere(text)
+            raise self.reading.lacks(text)
         if places[0].pack.id in self.reading.view.live:
             self._count(places[0], manifest=manifest)
         else:
             self.lacking.add(chunk)
         self._lately.add(text)
+
+    @property
+    def total(self) -> int:
+        """How many bytes of all live packs are used."""
+        return sum(used.size for used in self._packs.values())
 
     def size(self, pack: PackId) -> int:
         """Return how many bytes of a pack are used."""

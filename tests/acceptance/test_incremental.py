@@ -48,9 +48,10 @@ def size_of(directory: Path) -> int:
 
 
 def test_what_did_not_change_is_not_read_and_yet_recorded(
-    voltar: Voltar, filled: Filled, fresh: Fresh, content: Content
+    voltar: Voltar, filled: Filled, place: Callable[[str], Path], fresh: Fresh, content: Content
 ):
     volume = filled({f"d{n % 7}/f{n}": b"%d" % n * 50 for n in range(300)})
+    os.link(place(volume) / "d1" / "f1", place(volume) / "d2" / "linked")
     first = saved(voltar, volume)
 
     last = settled(voltar, volume)

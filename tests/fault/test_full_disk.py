@@ -1,25 +1,30 @@
 """A disk is full: that of the store stops a backup or a prune and harms nothing; that of the cache
 stops neither."""
 
+import os
 import subprocess
-from itertools import count
 
 import pytest
 
 from backup.report import ignore
 from backup.repository import Repository, prune_repository
 from tests.aged import (
+    BODY_SIZE,
     NOTHING_UNUSED,
     PRUNED_AT,
     Hours,
     aged,
     contents,
+    forget_at,
+    leave_a_pack,
     opened_at,
+    prune_at,
+    save_at,
     tar,
     tiny_packs,
 )
 from tests.memory_store import MemoryStore
-from tests.saved import checked, save
+from tests.saved import MAKERS, checked, reopened, save, tables_of
 from transports.errors import OutOfSpace
 from transports.store.file import FileStore
 
@@ -95,12 +100,12 @@ def test_a_disk_that_fills_while_the_cache_is_used_stops_nothing(small, act):
 
 @pytest.mark.parametrize("act", [backed_up, pruned], ids=lambda act: act.__name__)
 def test_a_full_store_stops_it_and_harms_nothing(small, act):
-    """There is room for one more page each time, until there is enough."""
+    """There is room for some more pages each time, until there is enough."""
     template, hours = MemoryStore(), Hours()
     repository = aged("plain", template, hours)
     before = contents(repository, hours)
-    failures = 0
-    for pages in count():
+    failures = []
+    for pages in range(0, 26, 2):
         directory = small / "store"
         subprocess.run(["rm", "-rf", directory, small / "filler"], check=True)
         for name, data in template.objects.items():
@@ -113,10 +118,9 @@ def test_a_full_store_stops_it_and_harms_nothing(small, act):
         try:
             act(full)
         except OutOfSpace:
-            failures += 1
-        else:
-            break
-        assert contents(full, hours) == before
+            failures.append(pages)
+            assert contents(full, hours) == before
+        assert before.items() <= contents(full, hours).items()
         assert checked(full).damages == []
         assert list((directory / "tmp").iterdir()) == []
         (small / "filler").unlink()
@@ -124,4 +128,58 @@ def test_a_full_store_stops_it_and_harms_nothing(small, act):
         assert before.items() <= contents(full, hours).items()
         assert checked(full).damages == []
 
-    assert failures > 2
+    assert 0 in failures
+    assert pages not in failures
+
+
+def filled(directory, hours):
+    """Make a store that a backup has filled, in which only some packs are used, and some in part.
+
+    What is not was forgotten long ago; of the backup there are packs that no index lists.
+    """
+    repository = MAKERS["plain"](FileStore(directory))
+    lost = save_at(repository, hours, 0, "abcdefghi")
+    save_at(repository, hours, 1, "adklm")
+    forget_at(repository, hours, 2, lost)
+    leave_a_pack(repository, hours, 30)
+    return repository
+
+
+def free(directory):
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+@pytest.mark.parametrize("pages", [0, 1, 3, 10])
+def test_prune_frees_a_full_store(small, pages):
+    """Days later all is gone that nobody needs, though there was no room to copy what is used."""
+    hours = Hours()
+    repository = filled(small / "store", hours)
+    before = contents(repository, hours)
+    leave(small, pages * PAGE)
+    room = free(small)
+
+    for hour in range(60, 360, 30):
+        prune_at(repository, hours, hour)
+        assert contents(repository, hours) == before
+        assert checked(repository).damages == []
+
+    assert free(small) > room + 6 * BODY_SIZE
+    used = [blob for table in tables_of(reopened(repository)) for blob in table.blobs]
+    assert len(used) == len({blob.chunk for blob in used}) < 9
+
+
+def test_prune_that_is_alone_needs_no_room_at_all(small):
+    hours = Hours()
+    repository = filled(small / "store", hours)
+    before = contents(repository, hours)
+    leave(small, 0)
+    hours.hour = 60
+
+    done = prune_repository(opened_at(repository, hours), ignore, exclusive=True)
+
+    assert done.deleted.number >= 3
+    assert free(small) >= done.deleted.size
+    assert contents(repository, hours) == before
+    found = checked(repository)
+    assert (found.damages, found.unlisted, found.condemned) == ([], 0, 0)

@@ -14,6 +14,7 @@ import pytest
 from backup.repository import protocol
 from backup.repository.names import CONDEMNED, INDEX, PACKS
 from backup.repository.protocol import (
+    Choose,
     CondemnedList,
     Copy,
     Delete,
@@ -26,13 +27,14 @@ from backup.repository.protocol import (
     PutCondemned,
     PutSnapshot,
     ReadTables,
+    Repack,
     Spans,
     Supply,
     View,
     Walk,
 )
 from tests.model.hosts import Alteration, Rules, Save, Steps
-from tests.model.instances import EXHAUSTIVE
+from tests.model.instances import ALONE, EXHAUSTIVE
 from tests.model.scheduler import Instance
 
 Way = Callable[[Any], Steps]
@@ -173,6 +175,12 @@ def _released(steps: Steps) -> Steps:
     return (yield from otherwise({Walk: walk, PACKS: delete, Copy: copy})(steps))
 
 
+def _at_once(request: Choose) -> Steps:
+    choice = yield request
+    yield Delete(PACKS, sorted(choice.unused))
+    return choice
+
+
 def _without_condemned(request: ListPacks) -> Steps:
     lists, _ = yield ReadTables()
     present = yield request
@@ -255,6 +263,13 @@ ABLATIONS: dict[str, Ablation] = {
     "ids come again": Ablation(EXHAUSTIVE["an old pack that was never listed"], {"renamed": True}),
     "prune does not copy": Ablation(USED, _of("prune", without(Copy))),
     "prune copies after it has deleted": Ablation(USED, _of("prune", postponed(Copy, PACKS))),
+    "unused packs are deleted at once": Ablation(
+        UNUSED, _of("prune", otherwise({Choose: _at_once}))
+    ),
+    "a prune is not alone, but told so": Ablation(UNUSED, {"spans": ALONE}),
+    "prune does not copy what it deletes at once": Ablation(
+        EXHAUSTIVE["a prune that is alone"], _of("prune", without(Repack, answer=True))
+    ),
     "prune releases what is needed": Ablation(
         EXHAUSTIVE["needed by a snapshot that another prune deletes"], _of("prune", _released)
     ),

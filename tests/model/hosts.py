@@ -31,6 +31,7 @@ from backup.repository.protocol import (
     PutMarker,
     PutSnapshot,
     ReadTables,
+    Repack,
     Spans,
     Supply,
     Walk,
@@ -77,8 +78,9 @@ class Rules:
     `longest` is the time from a look at the clock to what follows at once. A backup dies after so
     many `readings`. `gaps`: time may pass between any look at the clock and the step after it.
     `copying`: prune may copy what is used of what it condemns. A reading may miss so many index
-    objects: `missing`. `torn`: condemned lists are listed first and read afterwards. `late`: a
-    snapshot may get there at any time after it was put, and whoever has put it is told.
+    objects: `missing`. `full`: there may be no room for what prune puts, but for condemned lists.
+    `torn`: condemned lists are listed first and read afterwards. `late`: a snapshot may get there
+    at any time after it was put, and whoever has put it is told.
 
     The rest is for ablations. `renamed`: ids can come again. `altered` are changes of the real
     generators, by kind of actor, and `spans` what such actors believe; `patched` are functions of
@@ -94,6 +96,7 @@ class Rules:
     gaps: bool = False
     copying: bool = False
     missing: int = 0
+    full: bool = False
     torn: bool = False
     late: bool = False
     renamed: bool = False
@@ -298,28 +301,46 @@ def _walk(request: Walk, hand: Hand) -> Life:
 
 
 def _choose(request: Choose, hand: Hand) -> Life:
-    """Let anything be chosen, with and without a copy of what is used of it."""
+    """Let anything be chosen, with and without a copy of what is used of it; and by one who is
+    alone, what may go at once."""
     usage: Any = request.usage
-    packs = sorted(request.seen.live | request.seen.unlisted)
+    live, alone = request.seen.live, hand.rules.spans_of("prune").exclusive
+    packs = sorted(live | request.seen.unlisted)
     options = [Choice()]
-    for condemned in [frozenset([each]) for each in packs] + [frozenset(packs)]:
-        options.append(Choice(condemned))
-        used = holds(condemned & request.seen.live) & usage.chunks
+    for going in [frozenset([each]) for each in packs] + [frozenset(packs)]:
+        used = holds(going & live) & usage.chunks
+        if not alone or used <= holds(live - going):
+            options.append(Choice(going))
         if used and hand.rules.copying:
-            options.append(Choice(condemned, frozenset(used)))
+            repacked = frozenset(each for each in going & live if holds([each]) & used)
+            options.append(Choice(going - repacked, repacked, frozenset(used)))
     return (yield Pick(tuple(dict.fromkeys(options))))
 
 
+def _room(hand: Hand) -> Life:
+    """Return whether there is room: where there may be none, either can be."""
+    return (yield Pick((True, False))) if hand.rules.full else True
+
+
 def _adopt(request: Adopt, hand: Hand) -> Life:
-    yield AdoptPacks(None, hand.new_id(), frozenset(request.packs))
+    if (yield from _room(hand)):
+        yield AdoptPacks(None, hand.new_id(), frozenset(request.packs))
 
 
-def _copy(request: Copy, hand: Hand) -> Life:
+def _copy(request: Copy | Repack, hand: Hand) -> Life:
     name = f"{hand.new_id()}.{''.join(sorted(set(map(str, request.chunks))))}"
     copied = yield CopyPack(None, name, frozenset(request.seen.live | request.seen.spare))
     if not copied:
         raise IntegrityError("a chunk cannot be read")
     yield Put(None, INDEX, (hand.new_id(), frozenset([name])))
+
+
+def _repack(request: Repack, hand: Hand) -> Life:
+    """Copy, or find no room: packs without an index are what a run leaves that dies meanwhile."""
+    if (yield from _room(hand)):
+        yield from _copy(request, hand)
+        return True
+    return False
 
 
 def _save(request: Save, hand: Hand) -> Life:
@@ -379,6 +400,7 @@ WAYS: dict[type, Callable[[Any, Hand], Life]] = {
     Choose: _choose,
     Adopt: _adopt,
     Copy: _copy,
+    Repack: _repack,
     Save: _save,
     Supply: _supply,
     Count: _count,

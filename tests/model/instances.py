@@ -41,6 +41,7 @@ def instance(
 SKEWED: dict[str, Any] = {"grace": 3, "margin": 1}
 LATE: dict[str, Any] = {"grace": 4, "longest": 1, "margin": 2}
 BOTH: dict[str, Any] = {"grace": 5, "longest": 1, "margin": 3}
+ALONE = {"prune": {"grace": 0, "undelete": 0}}
 OLD = ((0, "P.a"), (0, "Q.a"))
 
 EXHAUSTIVE: dict[str, Instance] = {
@@ -121,6 +122,21 @@ EXHAUSTIVE: dict[str, Instance] = {
         now=2,
         end=4,
     ),
+    "a full store": instance(
+        *("P.ab O.b", "X.a", backup("B", "b"), prune("A", 2)),
+        index=["P.ab"],
+        end=2,
+        copying=True,
+        full=True,
+    ),
+    "a prune that is alone": instance(
+        *("P.ab Q.b R.b S.e O.c", "X.ae", prune("A", 3)),
+        index=["P.ab Q.b R.b S.e"],
+        condemned=[(0, "R.b S.e")],
+        copying=True,
+        full=True,
+        spans=ALONE,
+    ),
     "clocks that differ": instance(
         "P.b", "", backup("B", "b"), prune("A"), prune("Z", 1, 1), **SKEWED
     ),
@@ -156,5 +172,6 @@ def _big(**rules: Any) -> Instance:
 BIG: dict[str, Instance] = {
     "many actors": _big(grace=6, undelete=6, end=26),
     "many actors that miss index objects": _big(grace=6, undelete=6, end=26, missing=1),
+    "many actors, little room": _big(grace=6, undelete=6, end=26, full=True),
     "many actors, little time": _big(grace=4, undelete=4, end=30),
 }

@@ -300,6 +300,25 @@ def test_unpin_says_what_was_not_pinned_and_names_what_is(repository, told, aske
     assert [each["id"] for each in asked("snapshots") if each["pinned"]] == [ids[2], other]
 
 
+def test_a_damaged_snapshot_that_is_pinned_can_be_given_up(repository, told, listed, tmp_path):
+    ids = nightly(repository, 3)
+    told("pin", ids[1], ids[2])
+    (tmp_path / "repository" / "snapshots" / ids[1]).write_bytes(b"spoilt")
+    assert told("forget", ids[1])[0] == 5
+
+    code, out, _ = told("unpin", ids[1][:10], ids[2], ids[1])
+
+    assert code == 0
+    assert out.splitlines()[:2] == [
+        f"unpinned {ids[1][:10]}, which is damaged",
+        f"was not pinned: {ids[1][:10]}, which is damaged",
+    ]
+    assert f"unpinned {ids[2][:10]} volume:db" in out
+    assert told("forget", ids[1])[0] == 0
+    assert told("forget", "--keep-last", "2")[0] == 0
+    assert listed() == [ids[0], ids[2]]
+
+
 def test_what_is_pinned_already_costs_nothing(repository, told, tmp_path):
     ids = nightly(repository, 1)
     for _ in range(3):

@@ -55,10 +55,10 @@ def decided(now, before, *, noted=(), there=lambda _: True):
     """Return the paths that are read again, and the delta."""
     delta = Delta(Parent(before, BOUND, noted, there))
     pairs = list(delta.decide(now))
-    assert [record for record, _ in pairs] == list(now)
-    for record, lines in pairs:
+    assert [record for record, *_ in pairs] == list(now)
+    for record, lines, _ in pairs:
         assert lines in (b"", b"line of " + record.path)
-    again = [record.path for record, lines in pairs if not (lines and delta.stands(record))]
+    again = [record.path for record, lines, _ in pairs if not (lines and delta.stands(record))]
     return again, delta
 
 
@@ -147,7 +147,7 @@ def test_what_is_left_out_now_is_neither_kept_nor_deleted():
 
     pairs = delta.decide([before[0], *pair], lambda record: record.path in (b"a", b"b"))
 
-    assert [record.path for record, _ in pairs] == [b"c"]
+    assert [each.record.path for each in pairs] == [b"c"]
     assert delta.deleted == 1
     assert not delta.stands(pair[1])
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from backup.errors import UsageError
+from backup.errors import IntegrityError, UsageError
 from backup.members import archive, selection
-from backup.repository import Repository, Snapshot
+from backup.repository import Member, Repository, Snapshot
+from backup.repository.manifest import chunk_of
 from backup.survey import Selection, survey
 from tests.memory_store import MemoryStore
-from tests.saved import plain, reopened, save
+from tests.saved import memory, plain, reopened, save
 from tests.sparse import WAYS, extracted, sparse_file, tar_of
 from tests.tars import END, extended, header, padded
 from tests.unit.repository.test_chunker import noise
@@ -44,6 +45,7 @@ def link(name, target):
     return header(name, b"1", link=target)
 
 
+ALL = Selection()
 TREE = (
     header(b"./", b"5"),
     header(b"./a/", b"5"),
@@ -206,3 +208,25 @@ def test_global_headers_stay(tmp_path):
     found = stored(shared, file(b"a", b"x"), file(b"b", b"y"), END)
 
     assert select(found, b"b") == shared + file(b"b", b"y") + END
+
+
+def test_a_damaged_chunk_is_told_with_the_file() -> None:
+    tree = file(b"small", b"fine"), file(b"d/big", noise(400_000)), END
+    repository, snapshot = stored(*tree)
+    lines = list(repository.manifest(snapshot))
+    (extent, *_) = next(
+        line.extents for line in lines if isinstance(line, Member) and line.path == "d/big"
+    )
+    place = repository.readings.find(chunk_of(extent))
+    assert place is not None
+    objects, name = memory(repository).objects, f"packs/{place[0].id}"
+    data = bytearray(objects[name])
+    data[place[1].offset + 20] ^= 1
+    objects[name] = bytes(data)
+
+    for read in (archive(repository, snapshot), selection(survey(repository, snapshot, ALL))):
+        with pytest.raises(IntegrityError, match=r"^d/big cannot be read: pack ") as damaged:
+            list(read)
+        assert "voltar check" in str(damaged.value.hint)
+        assert "by naming it" in str(damaged.value.hint)
+    assert select((repository, snapshot), b"small").startswith(tree[0])

@@ -171,6 +171,22 @@ def test_names_of_one_file_are_kept_together():
     assert (scan.entries, scan.to_read) == (4, 0)
 
 
+def test_a_file_that_has_two_names_is_counted_once():
+    """As it is where tar carries its contents once: a size does not tell how it was captured."""
+    now = [*group(b"a", b"b"), listed(b"c", size=5)]
+    before = [*linked(now[:2]), stored(now[2])]
+
+    with Spool() as spool:
+        filled(spool, now, before)
+        kept = [each for each in spool.entries() if isinstance(each, Kept)]
+
+    assert [(each.entries, each.files, each.size) for each in kept] == [
+        (1, 1, now[0].size),
+        (1, 0, 0),
+        (1, 1, 5),
+    ]
+
+
 def test_a_new_name_has_those_read_that_were_kept_before_it_was_seen():
     now = [listed(b"0"), *group(b"a", b"b", b"d"), listed(b"e")]
     before = [stored(now[0]), *linked(now[1:3]), stored(now[4])]

@@ -281,7 +281,9 @@ def test_padding_that_does_not_fit_is_damage():
 
 
 def test_a_chunk_that_no_pack_holds_is_told_with_the_file():
-    with pytest.raises(IntegrityError, match=r"^d/a needs chunk 0000000000000000") as damaged:
+    with pytest.raises(
+        IntegrityError, match=r"^d/a cannot be read: chunk 0000000000000000"
+    ) as damaged:
         survey(*rewritten(lambda _: {"extents": [Extent("00" * 32, 0, 5)]}), Selection())
 
     assert "voltar check" in str(damaged.value.hint)

@@ -229,6 +229,10 @@ def _translated(act: str, what: str) -> Iterator[None]:
         ) from error
     except OSError as error:
         if error.errno in _FULL:
-            raise OutOfSpace(f"cannot {act} {what}: {os.strerror(error.errno)}") from error
+            raise OutOfSpace(
+                f"cannot {act} {what}: {os.strerror(error.errno)}",
+                hint="`voltar prune` frees what nobody needs; where nothing else writes,"
+                " `voltar prune --exclusive` does so at once, and needs no room",
+            ) from error
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise TransportError(f"cannot {act} {what}: {reason}") from error

@@ -1,15 +1,31 @@
 """What a check tells, and what it must not take for damage. Damage itself is in test_damage.py."""
 
+import pytest
+
+from backup.errors import IntegrityError
 from backup.recorder import Recorder
 from backup.report import Advanced, Event, Finished, Started, ignore
-from backup.repository import Group, Snapshot, SnapshotId
+from backup.repository import Group, Snapshot, SnapshotId, repair_index
 from backup.repository.check import check
 from tests.memory_store import MemoryStore
-from tests.saved import NOW, cheap_key, checked, memory, plain, put_key, reopened, save, sealed
+from tests.saved import (
+    NOW,
+    cheap_key,
+    checked,
+    content,
+    memory,
+    plain,
+    put_key,
+    reopened,
+    save,
+    sealed,
+    tables_of,
+)
 from tests.tars import END, header, padded
 from transports.errors import ObjectNotFound
 
 TAR = header(b"file", size=5) + padded(b"hello") + END
+OTHER = header(b"other", size=3) + padded(b"new") + END
 
 
 def test_an_empty_repository_is_right():
@@ -115,3 +131,83 @@ def test_notes_are_passed_over():
     repository.commit(Snapshot(time=NOW, host="h", source="volume:v", run="r", manifest=manifest))
 
     assert checked(repository).damages == []
+
+
+def with_two_indexes(repository):
+    """Save two snapshots, a day apart; return the index objects that each has put."""
+    store, indexes = memory(repository), []
+    for number, tar in enumerate((TAR, OTHER)):
+        before = set(store.objects)
+        save(reopened(repository), [tar], number=24 * number)
+        indexes += [name for name in set(store.objects) - before if name.startswith("index/")]
+    return indexes
+
+
+def spoilt(store, name):
+    store.objects[name] += b"x"
+
+
+def lost(store, name):
+    del store.objects[name]
+
+
+@pytest.mark.parametrize("harm", [spoilt, lost], ids=lambda harm: harm.__name__)
+def test_of_a_damaged_index_nothing_else_is_said_than_how_to_mend_it(harm):
+    """What it listed is all there, and looks as if it were lost."""
+    repository = plain(MemoryStore())
+    index, _ = with_two_indexes(repository)
+    before = content(reopened(repository))
+    harm(memory(repository), index)
+
+    found = checked(repository)
+
+    assert {damage.object.partition("/")[0] for damage in found.damages} == {"index"}
+    assert found.damages[-1].text == "2 packs that snapshots need are in no index"
+    assert len(found.damages) == 1 + (harm is spoilt)
+    assert found.unlisted == 0
+    assert "voltar repair index" in (found.hint or "")
+    with pytest.raises(IntegrityError, match="index") as raised:
+        content(reopened(repository))
+    assert "voltar repair index" in (raised.value.hint or "")
+
+    repair_index(reopened(repository), ignore)
+
+    assert (checked(repository).damages, checked(repository).hint) == ([], None)
+    assert content(reopened(repository)) == before
+
+
+def test_for_a_pack_that_is_cut_off_no_index_is_blamed():
+    repository = plain(MemoryStore())
+    save(repository, [TAR])
+    objects = memory(repository).objects
+    for name in [name for name in objects if name.startswith("packs/")]:
+        objects[name] = objects[name][:-1]
+
+    assert checked(repository).hint is None
+    with pytest.raises(IntegrityError, match="in no pack of the repository") as raised:
+        content(reopened(repository))
+    assert "voltar check" in (raised.value.hint or "")
+
+
+def test_beside_a_lost_index_real_damage_is_told():
+    """Of the packs that it listed, and with what killed backups have left told apart."""
+    repository = plain(MemoryStore())
+    index, _ = with_two_indexes(repository)
+    store = memory(repository)
+    with repository.writer() as writer:
+        writer.add(b"chunk that no index lists", Group.DATA)
+        writer.flush()
+    listed = {table.pack for table in tables_of(reopened(repository))}
+    lost(store, index)
+    orphans = listed - {table.pack for table in tables_of(reopened(repository))}
+    data = min(orphans, key=lambda pack: b"hello" not in store.objects[f"packs/{pack}"])
+    store.objects[f"packs/{data}"] = store.objects[f"packs/{data}"].replace(b"hello", b"hallo")
+
+    found = checked(repository)
+
+    assert found.damages[0].object == "index"
+    assert f"packs/{data}" in {damage.object for damage in found.damages}
+    assert [damage.text for damage in found.damages if damage.snapshot] == [
+        "volume:data: file cannot be read whole"
+    ]
+    assert found.unlisted == 1

@@ -25,7 +25,7 @@ from backup.repository.actor import CondemnedRecord
 from backup.repository.compaction import compact_indexes
 from backup.repository.manifest import Extent
 from backup.repository.repack import PackState, chosen
-from backup.repository.timing import GRACE, LONGEST_WRITE, MARGIN
+from backup.repository.timing import GRACE, LONGEST_WRITE, MARGIN, UNDELETE
 from backup.repository.usage import Walker
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, NOW, chunks_of, content, reopened, save
@@ -132,6 +132,23 @@ def test_what_was_forgotten_comes_free_in_two_steps(life):
     assert content(life.again()) == {stays: kept}
     assert sum(map(len, life.repository.store.objects.values())) < 1.5 * SIZE
     life.sound()
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_only_forgotten_snapshots_hold_is_told(life, dry_run):
+    early, late, _ = life.save(1, 2), life.save(2, 3), life.save(3, 4)
+    life.forget(early)
+    life.later(timedelta(hours=5))
+    life.forget(late)
+
+    done = life.prune(dry_run=dry_run)
+
+    assert done.held.number == 2
+    assert 2 * SIZE < done.held.size < 2.1 * SIZE
+    assert done.held_until == life.now + UNDELETE
+    life.later()
+    gone = life.prune(dry_run=dry_run)
+    assert (gone.held.number, gone.held.size, gone.held_until) == (0, 0, None)
 
 
 def test_all_rubbish_is_gone_in_the_end(life):

@@ -186,9 +186,11 @@ def test_a_full_disk_is_said_to_be_full_and_leaves_nothing(small):
     store.create()
     store.put("packs/a", bytes(400_000))
 
-    with pytest.raises(OutOfSpace, match=r"cannot store packs/b in .*: No space left on device"):
+    message = r"cannot store packs/b in .*: No space left on device"
+    with pytest.raises(OutOfSpace, match=message) as raised:
         store.put("packs/b", bytes(1_000_000))
 
+    assert "`voltar prune`" in (raised.value.hint or "")
     assert files(small) == ["store/packs/a"]
     store.put("packs/c", bytes(400_000))
     assert store.stat("packs/c").size == 400_000
