@@ -130,6 +130,7 @@ def prune_repository(
         first = _Pruner(repository, on_event, max_unused, spans, dry_run=dry_run)
         first.run(prune(spans))
         first.pruned.snapshots += before.snapshots
+        first.pruned.adopted += before.adopted
         first.pruned.deleted = first.pruned.deleted.plus(before.deleted)
     done = first.pruned
     if not dry_run:

@@ -684,6 +684,21 @@ def test_a_cache_that_has_lost_rows_costs_nothing(life, tmp_path, spoil):
     assert content(life.again()).keys() == set(ids)
 
 
+def test_what_a_run_did_before_it_mistrusted_the_cache_is_told(life, tmp_path):
+    life.save(1)
+    cached = life.again()
+    cached.cache = tmp_path
+    cached.readings.current()
+    (file,) = tmp_path.rglob("*.sqlite3")
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("DELETE FROM chunks")
+    with life.again().writer() as writer:
+        writer.add(body(2), Group.DATA)
+        writer.flush()
+
+    assert prune_repository(cached, ignore).adopted == 1
+
+
 @pytest.mark.parametrize("number", range(6))  # which of two packs counts as used is by chance
 def test_of_what_is_stored_twice_one_copy_is_not_condemned(life, number):
     slow = life.again()
