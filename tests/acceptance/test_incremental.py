@@ -93,20 +93,18 @@ def peak(voltar: Voltar, volume: str) -> int:
 def test_memory_does_not_grow_with_the_number_of_files(
     voltar: Voltar, filled: Filled, place: Callable[[str], Path], tmp_path: Path
 ):
-    """docs/benchmarks.md has what a million take, with Argon2's memory."""
+    """100,000 files; docs/benchmarks.md has what a million take, with Argon2's memory."""
     bare = voltar.changed(repository=tmp_path / "bare", password=None)
     bare("init", "--no-encryption")
-    few, many = filled({f"{n}": b"%d" % n for n in range(100)}), filled()
+    many = filled()
     for number in range(100):
         directory = place(many) / f"{number}"
         fill(directory, {f"{n}": b"%d" % n for n in range(1000)})
-    least = peak(bare, few)
-
     first = peak(bare, many)
     (place(many) / "0/0").unlink()
     second = peak(bare, many)
 
-    assert max(first, second) < least + 55e6 < 170e6
+    assert max(first, second) < 140e6, "123 MB; a listing that is held takes 144"
 
 
 def test_only_what_changed_is_read(
