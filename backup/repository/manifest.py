@@ -101,7 +101,7 @@ class Stored(NamedTuple):
         return to_bytes(self.member.path)
 
 
-def decode_lines(blocks: Iterable[bytes | memoryview], pick: _Pick = list) -> Iterator[Line]:
+def decode_lines(blocks: Iterable[bytes | memoryview], pick: _Pick | None = None) -> Iterator[Line]:
     """Yield the records of a manifest; only those whose lines are picked.
 
     Raises IntegrityError.
@@ -127,17 +127,20 @@ def decode_stored(blocks: Iterable[bytes | memoryview]) -> Iterator[Stored]:
 
 
 def _decoded(
-    blocks: Iterable[bytes | memoryview], pick: _Pick = list
+    blocks: Iterable[bytes | memoryview], pick: _Pick | None = None
 ) -> Iterator[tuple[Line, bytes]]:
     rest = b""
     try:
         for block in blocks:
             text = rest + bytes(block)
             end = text.rfind(b"\n") + 1
-            lines = text[:end].split(b"\n")
+            whole = text[:end]
+            lines = whole.split(b"\n")
             rest = lines.pop() + text[end:]
-            lines = pick(lines)
-            records = _decoder.decode_lines(b"\n".join(lines))
+            if pick is not None:
+                lines = pick(lines)
+                whole = b"\n".join(lines)
+            records = _decoder.decode_lines(whole)
             if len(records) != len(lines):
                 raise IntegrityError("a manifest is damaged: its lines are not a record each")
             yield from zip(records, lines, strict=True)

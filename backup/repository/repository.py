@@ -111,7 +111,7 @@ class Repository:
         With `paths`, most members are left out that are neither one of them, nor below one, nor
         lead to one.
         """
-        return decode_lines(self.read(snapshot.manifest), Relevant(paths) if paths else list)
+        return decode_lines(self.read(snapshot.manifest), Relevant(paths) if paths else None)
 
     def stored(self, snapshot: Snapshot) -> Iterator[Stored]:
         """Yield the members of a snapshot's manifest together with their lines."""
