@@ -235,8 +235,6 @@ def _usage(error: Exception, *, as_json: bool) -> int:
     """Show the command line's own complaints (an unknown option, say); anything else is a bug."""
     if not isinstance(error, _Complaint):
         return BUG
-    # for the library's type checks, every wrong value is a "Value error" of Python
-    error.message = error.message.replace("Value error, ", "")  # type: ignore[attr-defined]
     if as_json:
         told = UsageError(error.format_message())  # type: ignore[attr-defined]
         Voice(as_json=True).error(told, USAGE)

@@ -99,22 +99,20 @@ def _pin(context: Context, texts: Sequence[str], *, pinned: bool) -> None:
 
 def _tell_pinned(voice: Voice, repository: Repository, sources: set[str]) -> None:
     """Name what is pinned of some sources, for those who meant one of these."""
+    pins = [each for each in repository.recorded()[0] if each.pinned] if sources else []
     for source in sorted(sources):
-        pinned = [
-            each.id[:SHORT_ID]
-            for each in repository.recorded()[0]
-            if each.pinned and each.snapshot.source == source
-        ]
+        pinned = [each.id[:SHORT_ID] for each in pins if each.snapshot.source == source]
         voice.say(f"pinned of {source}: {', '.join(pinned) or 'none'}")
 
 
 def _unpin_damaged(voice: Voice, repository: Repository, texts: Sequence[str]) -> list[str]:
     """Unpin those named by their ids whose records cannot be read; return the other names."""
     readable = {each.id for each in repository.recorded()[0]}
+    every = repository.snapshot_ids()
     others = []
     for text in texts:
         try:
-            snapshot_id = find_id(repository.snapshot_ids(), text)
+            snapshot_id = find_id(every, text)
         except (NoSuchSnapshot, UsageError):
             snapshot_id = None
         if snapshot_id is None or snapshot_id in readable:
