@@ -41,15 +41,27 @@ class Connection:
     cut: Cut | None
     passed: dict[Towards, int] = field(default_factory=lambda: {"client": 0, "server": 0})
 
+    ended: bool = False
+
     def end(self, *, reset: bool) -> None:
-        """End both sides at once; a reset is seen as such by both."""
+        """End both sides at once; a reset is seen as such by both.
+
+        A polite end takes what still comes, and drops it: a close that leaves something unread
+        would be a reset too.
+        """
+        self.ended = True
         for writer in (self.client, self.server):
-            if reset and (sock := writer.get_extra_info("socket")) is not None:
-                with suppress(OSError):
+            with suppress(OSError):
+                if not reset:
+                    writer.write_eof()
+                elif (sock := writer.get_extra_info("socket")) is not None:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                writer.transport.abort()
-            else:
-                writer.close()
+                    writer.transport.abort()
+
+    def close(self) -> None:
+        """Let go of both sides."""
+        self.client.close()
+        self.server.close()
 
 
 class Proxy:
@@ -178,7 +190,7 @@ class Proxy:
             )
         finally:
             self._living.discard(connection)
-            connection.end(reset=False)
+            connection.close()
 
     async def _pump(
         self, connection: Connection, reader: asyncio.StreamReader, towards: Towards
@@ -187,6 +199,8 @@ class Proxy:
             while block := await reader.read(self._block()):
                 await self._forward(connection, block, towards)
             await self._open.wait()
+            if connection.ended:
+                return
             writer = connection.client if towards == "client" else connection.server
             writer.write_eof()
 
@@ -195,6 +209,8 @@ class Proxy:
 
     async def _forward(self, connection: Connection, block: bytes, towards: Towards) -> None:
         await self._open.wait()
+        if connection.ended:
+            return
         cut = connection.cut if connection.cut and connection.cut.towards == towards else None
         room = len(block) if cut is None else cut.after - connection.passed[towards]
         writer = connection.client if towards == "client" else connection.server
@@ -203,8 +219,7 @@ class Proxy:
         connection.passed[towards] += len(block)
         if cut is not None and room <= len(block):
             connection.end(reset=cut.reset)
-            raise ConnectionAbortedError
-        if self._rate is not None:
+        elif self._rate is not None:
             await asyncio.sleep(len(block) / self._rate)
 
     # HTTP.
@@ -225,6 +240,7 @@ class Proxy:
                     words = f"HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\nConnection: close"
                     connection.client.write(f"{words}\r\n\r\n".encode())
                     connection.end(reset=False)
+                    await reader.read()  # what the client sends although it was told
                     return
         with suppress(OSError):
             connection.server.write_eof()
