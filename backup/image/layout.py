@@ -37,6 +37,7 @@ class Passed:
     size: int
     digest: str = ""
     diff_id: str = ""
+    tar_size: int = 0
     form: Form = Form.TAR
 
 
@@ -199,6 +200,7 @@ def _layer(file: Passed, diff_id: str, described: Mapping[str, Any], what: str) 
         diff_id=diff_id,
         digest=file.digest or wanted or diff_id,
         size=file.size,
+        tar_size=file.tar_size or file.size,
         name=file.name,
         form=file.form,
         media_type=str(described.get("mediaType") or ""),
