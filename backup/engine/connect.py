@@ -89,9 +89,9 @@ class Engine:
         asked = datetime.fromisoformat(f"{seconds}{zone}").timestamp()
         return asked + time.monotonic() - self._connected
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Any:
         """GET a JSON document."""
-        return self._json("GET", path, params=params)
+        return self._json("GET", path, params=params, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
         """POST a JSON document; the reply is parsed when there is one."""
@@ -101,15 +101,21 @@ class Engine:
         """DELETE an object."""
         self._json("DELETE", path, params=params)
 
-    def upload(self, path: str, blocks: Blocks, **params: Any) -> Iterator[dict[str, Any]]:
+    def upload(
+        self,
+        path: str,
+        blocks: Blocks | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **params: Any,
+    ) -> Iterator[dict[str, Any]]:
         """POST bytes; yields the messages that the engine answers with.
 
         Raises EngineError for an error among them, and for a transfer that failed.
         """
         patience = (LONG_TIMEOUT_S, LONG_TIMEOUT_S)
-        reply = self._request(
-            "POST", path, params=params, data=blocks, stream=True, timeout=patience
-        )
+        how = {"params": params, "headers": headers, "timeout": patience}
+        reply = self._request("POST", path, data=blocks, stream=True, **how)
         with reply, self.route.reaching():
             for line in reply.iter_lines():
                 message = json.loads(line) if line.strip() else {}

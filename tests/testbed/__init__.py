@@ -9,6 +9,8 @@
     proxy       a TCP proxy whose faults a test switches
     images      images made from this machine's own binaries, without a registry
     seed        containers with content, in the shape of the classic `dbdata` example
+    registry    a registry on an engine's own loopback
+    certificates  for servers of the test bed
     walk        an independent look at a directory, to compare what was restored
 
 Nothing here imports `backup` or `transports`: what judges them must not depend on them.
