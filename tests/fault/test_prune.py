@@ -265,6 +265,7 @@ class NoDelete:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.url = store.url
+        self.parallel = store.parallel
         self.put, self.get, self.list = store.put, store.get, store.list
 
     def create(self) -> None:
