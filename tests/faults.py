@@ -68,6 +68,10 @@ class FaultyStore:
     def url(self) -> str:
         return self._store.url
 
+    @property
+    def parallel(self) -> int:
+        return self._store.parallel
+
     def create(self) -> None:
         due = self._due("create")
         self._before(due, "create", b"")
@@ -143,6 +147,7 @@ class Meeting:
         self._other = other
         self._lock = threading.Lock()
         self.url = store.url
+        self.parallel = store.parallel
 
     @property
     def met(self) -> bool:

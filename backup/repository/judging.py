@@ -18,6 +18,10 @@ class JudgedStore:
     def url(self) -> str:
         return self._store.url
 
+    @property
+    def parallel(self) -> int:
+        return self._store.parallel
+
     def create(self) -> None:
         self._store.create()
 

@@ -53,6 +53,10 @@ class FileStore:
     def url(self) -> str:
         return f"file:{self._directory}"
 
+    @property
+    def parallel(self) -> int:
+        return 1  # a disk has no reply to wait for
+
     def create(self) -> None:
         with _translated("create the directory", str(self._directory)):
             missing = [self._directory, *self._directory.parents]

@@ -26,6 +26,12 @@ class Store(Protocol):
         """Where the store is, without secrets, fit to be shown."""
         ...
 
+    @property
+    def parallel(self) -> int:
+        """How many calls at once pay, at least 1: where a reply takes its time, some should be on
+        their way while others are waited for. Whoever makes them bounds what they hold."""
+        ...
+
     def create(self) -> None:
         """Make the place itself (a directory, say). What is there already is left alone."""
         ...
