@@ -84,7 +84,7 @@ def canonical(settings: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def find_image(engine: Engine, reference: str, platform: str = "") -> ImageFacts:
     """Describe one image. Raises NotOnEngine, and UsageError for a platform it is not for."""
-    params = {}
+    params: dict[str, Any] = {}
     if platform and api_of(engine) >= _PLATFORM_INSPECT:
         params["platform"] = _as_json(platform)
     try:
@@ -103,9 +103,9 @@ def find_image(engine: Engine, reference: str, platform: str = "") -> ImageFacts
 
 def images(engine: Engine, *, reference: str = "") -> tuple[ImageFacts, ...]:
     """Describe all images, or those of one repository. One that goes away meanwhile is left out."""
-    params = {"filters": json.dumps({"reference": [reference]})} if reference else {}
+    wanted = json.dumps({"reference": [reference]} if reference else {})
     found = []
-    for one in engine.get("/images/json", **params):
+    for one in engine.get("/images/json", filters=wanted):
         try:
             found.append(find_image(engine, str(one["Id"])))
         except NotOnEngine:

@@ -21,7 +21,6 @@ from backup.engine.transfer import Transfer
 from backup.errors import BackupError, EngineError, InUse, NotOnEngine, UsageError
 from backup.report import Finished, OnEvent, Started
 
-"""For so long an engine may say nothing: it packs or unpacks a large layer, or tries again."""
 _MANIFESTS_SINCE: Final = (1, 48)
 _DENIED: Final = ("no basic auth", "unauthorized", "authentication", "denied", "401", "403")
 
