@@ -28,6 +28,7 @@ from backup.engine import (
     tag_image,
 )
 from backup.engine.images import api_of
+from backup.engine.reference import Reference
 from backup.errors import EngineError, NotOnEngine, VerificationFailed
 from backup.image.origin import Origin
 from backup.image.plan import (
@@ -38,7 +39,6 @@ from backup.image.plan import (
     own_manifest,
     shared_prefix,
 )
-from backup.image.reference import full, split_tag
 from backup.image.saved import Layer, SavedImage
 from backup.image.writing import documents, partial
 from backup.report import OnEvent
@@ -120,7 +120,8 @@ class Destination:
     def name(self, image: ImageFacts, tags: Sequence[str]) -> None:
         """Give an image its tags."""
         for tag in tags:
-            tag_image(self.engine, image.id, *split_tag(full(tag)))
+            name = Reference.parse(tag)
+            tag_image(self.engine, image.id, name.name, name.tag or "latest")
         self._images = None
 
     def forget(self, diff_ids: Sequence[str]) -> None:

@@ -9,7 +9,6 @@ reading, and us no disk.
 
 from collections.abc import Collection, Iterator
 
-from backup.blocks import Block, Blocks
 from backup.engine import Engine, ImageStore, canonical, find_image, image_store, layer_sizes, saved
 from backup.errors import DamagedImage
 from backup.image.plan import directories
@@ -88,7 +87,7 @@ class Origin:
 
     def _files(self) -> Iterator[tuple[str, File]]:
         with saved(self.engine, [self.facts.id], self.platform) as blocks:
-            reading = Reading(_whole(blocks), self._what)
+            reading = Reading(blocks, self._what)
             for file in reading.files():
                 yield file.name, file
             found = reading.images()
@@ -119,16 +118,3 @@ class Origin:
     def _by_digest(self) -> bool:
         major = self.engine.version.partition(".")[0]
         return major.isdigit() and int(major) >= _BY_DIGEST
-
-
-def _whole(blocks: Blocks) -> Iterator[Block]:
-    """Pass on what the engine sends, in pieces that are worth the trouble."""
-    kept: list[bytes] = []
-    size = 0
-    for block in blocks:
-        kept.append(bytes(block))
-        size += len(block)
-        if size >= 256 << 10:
-            yield b"".join(kept)
-            kept, size = [], 0
-    yield b"".join(kept)

@@ -14,12 +14,12 @@ from typing import Final
 
 from backup.compression import Form
 from backup.engine import Engine, ImageFacts, ImageStore
-from backup.errors import EngineError, EngineUnavailable, VerificationFailed
+from backup.engine.reference import Reference
+from backup.errors import EngineError, EngineUnavailable, UsageError, VerificationFailed
 from backup.image.destination import Destination
 from backup.image.origin import Origin
 from backup.image.passage import Passage
 from backup.image.plan import portions
-from backup.image.reference import full
 from backup.report import Noted, OnEvent, ignore
 
 PORTION: Final = 256 << 20
@@ -183,7 +183,10 @@ class _Transfer:
 
 def _tags(origin: Origin, options: Options) -> tuple[str, ...]:
     """The tags that an image gets: the one it was asked for by, or all where it was by its id."""
-    wanted = full(origin.reference)
     tags = tuple(tag for tag in origin.facts.tags if tag != "<none>:<none>")
-    named = tuple(tag for tag in tags if full(tag) == wanted)
+    try:
+        wanted = str(Reference.parse(origin.reference))
+    except UsageError:  # an id
+        return tags
+    named = tuple(tag for tag in tags if str(Reference.parse(tag)) == wanted)
     return tags if options.all_tags or not named else named
