@@ -189,7 +189,7 @@ def test_a_truncated_archive_is_refused():
         (layered.tar({"a": b"b"}), "holds no image"),
         (layered.tar({"manifest.json": b"{}"}), "holds no image"),
         (layered.tar({"manifest.json": b'[{"Layers": []}]'}), "cannot be understood"),
-        (layered.tar({"manifest.json": b'[{"Config": "x"}]'}), "the configuration of x is missing"),
+        (layered.tar({"manifest.json": b'[{"Config": "x"}]'}), "x lacks its configuration"),
     ],
     ids=["empty", "no tar", "other tar", "no list", "no config", "lost config"],
 )
