@@ -5,6 +5,7 @@
     start_engine   start_engine(kind="20.10", shared=True): one more, for a test that breaks it
     scratch        volumes, containers and images on the test's engine, removed after the test
     image          the name of an image with a shell and the usual tools, on that same engine
+    moto           an S3 server that does as Amazon's; rclone_s3: one with quirks; shared by all
     run_directory  a directory that shared engines see at the same path; tmp_path is below it
 
 An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that
@@ -20,7 +21,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.testbed import debian, images, leaks
+from tests.testbed import buckets, debian, images, leaks
 from tests.testbed.command import located
 from tests.testbed.engine import KINDS, OWN, Engine, Pool
 from tests.testbed.scratch import Scratch
@@ -126,6 +127,20 @@ def engine(pool: Pool) -> Engine:
 def every_engine(pool: Pool, request: pytest.FixtureRequest) -> Engine:
     """Each kind of engine in turn."""
     return pool.engine(request.param)
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
+    """An S3 server that knows what Amazon documents."""
+    with buckets.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
+    """An S3 server that calls itself experimental."""
+    with buckets.rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
 
 
 @pytest.fixture

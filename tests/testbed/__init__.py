@@ -5,6 +5,7 @@
     daemon      one private dockerd with everything it starts, in namespaces of its own
     engine      what a test talks to: URL, docker command, docker-py client
     images      images made from this machine's own binaries, without a registry
+    buckets     S3 servers: moto's, and rclone's with its quirks
     seed        containers with content, in the shape of the classic `dbdata` example
     walk        an independent look at a directory, to compare what was restored
 
