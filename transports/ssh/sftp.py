@@ -9,7 +9,8 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from io import BufferedReader
+from typing import Final, TypeVar, cast
 
 from transports.errors import ConnectionLost, Refused
 from transports.ssh.protocol import Buffer, Remote
@@ -63,7 +64,7 @@ class SftpSession:
         self._unanswered: set[int] = set()
         self._early: dict[int, tuple[int, _Body]] = {}
         remote.sock.settimeout(_PATIENCE_S)
-        self._input = remote.sock.makefile("rb", 1 << 16)
+        self._input = cast(BufferedReader, remote.sock.makefile("rb", 1 << 16))
         try:
             self.extensions = self._begin()
             self._block = self._largest()
@@ -131,7 +132,7 @@ class SftpSession:
         handle = self._handle(self._ask(_OPENDIR, _text(path)))
         try:
             while (body := self._page(handle)) is not None:
-                for _ in range(body.int()):
+                for _ in range(body.number()):
                     name = body.string()
                     body.string()  # the line that `ls -l` would print
                     yield name.decode("utf-8", "surrogateescape"), body.attributes()
@@ -159,7 +160,7 @@ class SftpSession:
         kind, body = self._answer(self._ask(_EXTENDED, _text(STATVFS), _text(path)))
         if kind != _REPLY:
             return None
-        _, fragment, _, _, available = (body.long() for _ in range(5))
+        _, fragment, _, _, available = (body.number(8) for _ in range(5))
         return fragment * available
 
     def _begin(self) -> frozenset[str]:
@@ -167,7 +168,7 @@ class SftpSession:
         kind, body = self._packet()
         if kind != _VERSION:
             raise self._garbled()
-        body.int()
+        body.number()
         names = set()
         while body:
             names.add(body.string().decode(errors="replace"))
@@ -180,7 +181,7 @@ class SftpSession:
         kind, body = self._answer(self._ask(_EXTENDED, _text(_LIMITS)))
         if kind != _REPLY:
             return _BLOCK
-        _, read, write = body.long(), body.long(), body.long()
+        _, read, write = body.number(8), body.number(8), body.number(8)
         return max(_BLOCK, min(_LARGE, read or _LARGE, write or _LARGE))
 
     def _page(self, handle: bytes) -> "_Body | None":
@@ -261,7 +262,7 @@ class SftpSession:
         """Return the answer to a request; others may come before it."""
         while number not in self._early:
             kind, body = self._packet()
-            answered = body.int()
+            answered = body.number()
             if answered not in self._unanswered:
                 raise self._garbled()
             self._unanswered.discard(answered)
@@ -317,36 +318,30 @@ class _Body:
     def __bool__(self) -> bool:
         return self._at < len(self._data)
 
-    def int(self) -> int:
-        return self._number(4)
-
-    def long(self) -> "int":
-        return self._number(8)
-
-    def _number(self, size: "int") -> "int":
+    def number(self, size: int = 4) -> int:
         self._at += size
         return int.from_bytes(self._data[self._at - size : self._at], "big")
 
     def string(self) -> bytes:
-        size = self._number(4)
+        size = self.number(4)
         self._at += size
         return self._data[self._at - size : self._at]
 
     def attributes(self) -> Attributes:
-        flags = self._number(4)
-        size = self._number(8) if flags & 1 else None
+        flags = self.number(4)
+        size = self.number(8) if flags & 1 else None
         if flags & 2:
-            self._number(8)  # owner and group
-        mode = self._number(4) if flags & 4 else None
-        mtime = self._number(8) & 0xFFFFFFFF if flags & 8 else None
+            self.number(8)  # owner and group
+        mode = self.number(4) if flags & 4 else None
+        mtime = self.number(8) & 0xFFFFFFFF if flags & 8 else None
         if flags & 0x80000000:
-            for _ in range(self._number(4)):
+            for _ in range(self.number(4)):
                 self.string()
                 self.string()
         return Attributes(size, mode, mtime)
 
     def failure(self) -> SftpFailure | None:
-        code = self._number(4)
+        code = self.number(4)
         return None if code == OK else SftpFailure(code, self.string().decode(errors="replace"))
 
 
