@@ -6,7 +6,9 @@
     engine      what a test talks to: URL, docker command, docker-py client
     farhost     a host with accounts of its own, an engine's or this machine
     sshd        a real sshd on it
+    proxy       a TCP proxy whose faults a test switches
     images      images made from this machine's own binaries, without a registry
+    buckets     S3 servers: moto's, and rclone's with its quirks
     seed        containers with content, in the shape of the classic `dbdata` example
     walk        an independent look at a directory, to compare what was restored
 
