@@ -167,6 +167,13 @@ class _Transfer:
         lost = tuple(one for one in digests if one.partition("@")[2] not in known)
         return replace(self._told(there), image_id=made.id, again=again, lost=lost)
 
+    @property
+    def _carried(self) -> int:
+        """The bytes that crossed the longer way: to the target, unless that is on this machine."""
+        here = self._to.engine.address.scheme == "unix"
+        far = self._origin.engine.address.scheme != "unix"
+        return self._origin.carried if here and far else self._passage.sent
+
     def _told(self, there: int) -> Sent:
         facts, sizes = self._origin.facts, self._origin.sizes
         return Sent(
@@ -177,7 +184,7 @@ class _Transfer:
             there=there,
             size=sum(sizes),
             missing=sum(sizes[there:]),
-            sent=self._passage.sent,
+            sent=self._carried,
         )
 
 
