@@ -52,22 +52,26 @@ def form_of(path: Path) -> Form:
     )
 
 
-def write_file(blocks: Iterable[Block], path: Path, form: Form) -> None:
+def write_file(blocks: Iterable[Block], path: Path, form: Form, *, replace: bool = False) -> None:
     """Write a tar stream to a new file: complete and synced under its name, or not there at all.
 
-    Raises UsageError where the file exists, ArchiveError where it cannot be written.
+    Raises UsageError where the file exists and nothing is said of replacing it, ArchiveError where
+    it cannot be written.
     """
     temporary = path.with_name(f".voltar-{secrets.token_hex(8)}.tmp")
     try:
         with _written(path):
-            if path.exists():
+            if path.exists() and not replace:
                 raise UsageError(f"{path} exists, and an export replaces nothing")
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 write_stream(blocks, file, form)
                 file.flush()
                 os.fsync(file.fileno())
-            publish(temporary, path)
+            if replace:
+                temporary.replace(path)
+            else:
+                publish(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

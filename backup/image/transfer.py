@@ -14,12 +14,12 @@ from typing import Final
 
 from backup.compression import Form
 from backup.engine import Engine, ImageFacts, ImageStore
-from backup.errors import EngineError, EngineUnavailable, VerificationFailed
+from backup.engine.reference import Reference
+from backup.errors import EngineError, EngineUnavailable, UsageError, VerificationFailed
 from backup.image.destination import Destination
 from backup.image.origin import Origin
 from backup.image.passage import Passage
 from backup.image.plan import portions
-from backup.image.reference import full
 from backup.report import Noted, OnEvent, ignore
 
 PORTION: Final = 256 << 20
@@ -167,6 +167,13 @@ class _Transfer:
         lost = tuple(one for one in digests if one.partition("@")[2] not in known)
         return replace(self._told(there), image_id=made.id, again=again, lost=lost)
 
+    @property
+    def _carried(self) -> int:
+        """The bytes that crossed the longer way: to the target, unless that is on this machine."""
+        here = self._to.engine.address.scheme == "unix"
+        far = self._origin.engine.address.scheme != "unix"
+        return self._origin.carried if here and far else self._passage.sent
+
     def _told(self, there: int) -> Sent:
         facts, sizes = self._origin.facts, self._origin.sizes
         return Sent(
@@ -177,13 +184,16 @@ class _Transfer:
             there=there,
             size=sum(sizes),
             missing=sum(sizes[there:]),
-            sent=self._passage.sent,
+            sent=self._carried,
         )
 
 
 def _tags(origin: Origin, options: Options) -> tuple[str, ...]:
     """The tags that an image gets: the one it was asked for by, or all where it was by its id."""
-    wanted = full(origin.reference)
     tags = tuple(tag for tag in origin.facts.tags if tag != "<none>:<none>")
-    named = tuple(tag for tag in tags if full(tag) == wanted)
+    try:
+        wanted = str(Reference.parse(origin.reference))
+    except UsageError:  # an id
+        return tags
+    named = tuple(tag for tag in tags if str(Reference.parse(tag)) == wanted)
     return tags if options.all_tags or not named else named

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from backup.errors import IntegrityError
 from transports.errors import Refused, Unreadable
-from transports.store import ObjectInfo, Store
+from transports.store import ObjectInfo, Store, WriteOnce
 from transports.store.protocol import Buffer
 
 
@@ -21,6 +21,10 @@ class JudgedStore:
     @property
     def parallel(self) -> int:
         return self._store.parallel
+
+    @property
+    def write_once(self) -> WriteOnce:
+        return self._store.write_once
 
     def create(self) -> None:
         self._store.create()
@@ -42,3 +46,6 @@ class JudgedStore:
 
     def delete(self, name: str) -> None:
         self._store.delete(name)
+
+    def close(self) -> None:
+        self._store.close()

@@ -271,6 +271,7 @@ class NoDelete:
         self._store = store
         self.url = store.url
         self.parallel = store.parallel
+        self.write_once, self.close = store.write_once, store.close
         self.put, self.get, self.list = store.put, store.get, store.list
 
     def create(self) -> None:

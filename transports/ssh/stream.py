@@ -65,15 +65,16 @@ class Outlet:
         if not self._unmarked.found:
             data = self._unmarked.pass_on(data)
             self._took(size - len(data))
+        sent = 0
         with self._changed:
             if not self._queue and not self._broken:
                 sent = self._send_now(data)
-                self._took(sent)
                 data = data[sent:]
             if data and not self._broken:
                 self._queue.append(data)
                 self._start_writer()
                 self._changed.notify()
+        self._took(sent)  # needs the channel's lock: who closes the channel has it, and wants ours
 
     def close(self) -> None:
         """Take note that no more comes; the user sees the end after what is queued."""
@@ -179,6 +180,9 @@ class PumpedRemote:
     def close(self) -> None:
         self.sock.close()
         self._channel.close()
+        if self._sender.is_alive():
+            self._sender.join()  # the user's end is closed, and so is the channel
+        self._inner.close()
 
     def _send(self) -> None:
         """Carry what the user sends, until the user or the link ends."""
