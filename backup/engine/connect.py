@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import requests
 
 TIMEOUT_S = 60.0
+LONG_TIMEOUT_S = 3600.0
+"""For the engine's silence while it gathers or unpacks an image; a dead link is TCP's to notice."""
 _BLOCK = 1 << 20
 PLANES = ("fifo", "attach")
 

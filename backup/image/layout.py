@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from backup.compression import Form
-from backup.errors import DamagedImage
-from backup.image.reference import familiar
+from backup.engine.reference import Reference
+from backup.errors import DamagedImage, UsageError
 from backup.image.saved import Layer, Platform, SavedImage
 
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
@@ -37,6 +37,7 @@ class Passed:
     size: int
     digest: str = ""
     diff_id: str = ""
+    tar_size: int = 0
     form: Form = Form.TAR
 
 
@@ -199,6 +200,7 @@ def _layer(file: Passed, diff_id: str, described: Mapping[str, Any], what: str) 
         diff_id=diff_id,
         digest=file.digest or wanted or diff_id,
         size=file.size,
+        tar_size=file.tar_size or file.size,
         name=file.name,
         form=file.form,
         media_type=str(described.get("mediaType") or ""),
@@ -211,8 +213,16 @@ def _manifests(contents: Contents) -> Iterator[_Manifest]:
     for top, descriptor in enumerate(index.get("manifests") or ()):
         notes = descriptor.get("annotations") or {}
         name = notes.get("io.containerd.image.name")
-        tags = (familiar(str(name)),) if name else ()
+        tags = (_familiar(str(name)),) if name else ()
         yield from _below(contents, descriptor, top, tags, _DEEPEST)
+
+
+def _familiar(name: str) -> str:
+    """A name as the docker command shows it; other tools write there what they like."""
+    try:
+        return Reference.parse(name).familiar
+    except UsageError:
+        return name
 
 
 def _below(

@@ -42,14 +42,15 @@ class File:
         self._tar: Any = self._bytes if self.form is Form.TAR else hashlib.sha256()
         self._unpacker = Unpacker(self.form)
         self._ended = False
+        self._tar_size = 0
 
     def raw(self) -> Iterator[Block]:
         """Its bytes as they are in the archive."""
         for block in self._body:
             self._bytes.update(block)
             if self.form is not Form.TAR:
-                for plain in self._unpacked(block):
-                    self._tar.update(plain)
+                for _ in self._unpacked(block):
+                    pass
             yield block
         self._end()
 
@@ -60,9 +61,7 @@ class File:
             return
         for block in self._body:
             self._bytes.update(block)
-            for plain in self._unpacked(block):
-                self._tar.update(plain)
-                yield plain
+            yield from self._unpacked(block)
         self._end()
 
     def skip(self) -> None:
@@ -81,12 +80,16 @@ class File:
             size=self.size,
             digest=f"sha256:{self._bytes.hexdigest()}",
             diff_id=f"sha256:{self._tar.hexdigest()}",
+            tar_size=self._tar_size or self.size,
             form=self.form,
         )
 
     def _unpacked(self, block: Block) -> Iterator[Block]:
         try:
-            yield from self._unpacker.feed(block)
+            for plain in self._unpacker.feed(block):
+                self._tar.update(plain)
+                self._tar_size += len(plain)
+                yield plain
         except CorruptStream as error:
             raise self._damaged(error) from error
 

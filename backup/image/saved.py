@@ -36,13 +36,15 @@ class Layer:
     """One layer of an image, as its archive has it. Digests are "sha256:…".
 
     `name` is the member of the archive with its bytes, of which there are `size` and whose digest
-    is `digest`: that of the uncompressed tar, `diff_id`, where it is not compressed.
+    is `digest`: that of the uncompressed tar, `diff_id`, where it is not compressed. `tar_size` is
+    the size of the uncompressed tar, where it passed uncompressed or was read.
     """
 
     diff_id: str
     digest: str
     size: int
     name: str
+    tar_size: int = 0
     form: Form = Form.TAR
     media_type: str = ""
 
