@@ -82,7 +82,7 @@ class Destination:
         wanted = origin.facts
         for one in self.images:
             like = one.is_like(wanted.diff_ids, wanted.settings)
-            if like and one.platform == wanted.platform and self._complete(one):
+            if like and one.platform == wanted.platform and self.complete(one):
                 return one
         return None
 
@@ -113,7 +113,7 @@ class Destination:
             raise VerificationFailed("the engine loaded an image, and does not have it") from err
         if found.diff_ids != tuple(diff_ids):
             raise VerificationFailed("the engine has other layers than were sent")
-        if not self._complete(found, layers):
+        if not self.complete(found, layers):
             raise VerificationFailed("the engine lacks bytes of the image that it loaded")
         return found
 
@@ -158,7 +158,8 @@ class Destination:
             return None
         return int(available) * int(unit)
 
-    def _complete(self, one: ImageFacts, layers: Sequence[Layer] = ()) -> bool:
+    def complete(self, one: ImageFacts, layers: Sequence[Layer] = ()) -> bool:
+        """Tell whether it has all bytes of an image, as far as it can be asked."""
         found = [each for each in held(self.engine, one.id) if self._is_for(each, one)]
         if not found:
             return bool(one.diff_ids)

@@ -105,11 +105,12 @@ def _listed(
     config_name = str(entry["Config"])
     called = tags[0] if tags else config_name.rpartition("/")[2][:12]
     data = contents.documents.get(contents.resolved(config_name))
+    names = [contents.resolved(str(name)) for name in entry.get("Layers") or ()]
     if data is None:
-        raise DamagedImage(f"{what}: the configuration of {called} is missing")
+        missing = [f"sha256:{_hex(name)}" for name in names if name not in contents.files]
+        raise DamagedImage(_lacking(what, called, missing, "its configuration"), hint=_INCOMPLETE)
     digest = _named(data, config_name, what, called)
     ours = [one for one in manifests if one.parsed["config"]["digest"] == digest]
-    names = [contents.resolved(str(name)) for name in entry.get("Layers") or ()]
     return _image(contents, data, names, (tags, ours[0] if ours else None), what)
 
 
@@ -260,9 +261,16 @@ def _platform(settings: Mapping[str, Any]) -> Platform:
     return Platform(os=os or "linux", architecture=architecture, variant=variant)
 
 
-def _lacking(what: str, called: str, missing: Sequence[str]) -> str:
+def _lacking(what: str, called: str, missing: Sequence[str], besides: str = "") -> str:
     noun = "layer" if len(missing) == 1 else "layers"
-    return f"{what}: {called} lacks {len(missing)} {noun}: {', '.join(missing)}"
+    layers = f"{len(missing)} {noun}: {', '.join(missing)}" if missing else ""
+    return f"{what}: {called} lacks {' and '.join(filter(None, (besides, layers)))}"
+
+
+def _hex(name: str) -> str:
+    """The digest in a name, or the name where there is none."""
+    found = _HEX.search(name)
+    return found[0] if found else name
 
 
 _INCOMPLETE: Final = (

@@ -28,6 +28,8 @@ class Origin:
         self.reference = reference
         self.platform = platform
         self.facts = find_image(engine, reference, platform)
+        # what has several platforms is saved by its own id, not by that of one of them
+        self._id = find_image(engine, reference).id if platform else self.facts.id
         self.image: SavedImage | None = None
         if not self.facts.diff_ids:
             raise DamagedImage(
@@ -86,7 +88,7 @@ class Origin:
         return f"the image {self.reference} as {self.engine.name} saves it"
 
     def _files(self) -> Iterator[tuple[str, File]]:
-        with saved(self.engine, [self.facts.id], self.platform) as blocks:
+        with saved(self.engine, [self._id], self.platform) as blocks:
             reading = Reading(blocks, self._what)
             for file in reading.files():
                 yield file.name, file
