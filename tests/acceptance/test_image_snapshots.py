@@ -1,6 +1,8 @@
 """Images in the repository, by layer: stored once, restored whole, into any kind of store."""
 
 import json
+import os
+import sys
 import tarfile
 from typing import Any
 
@@ -9,7 +11,7 @@ import zstandard
 
 from tests.acceptance.cli import Voltar
 from tests.acceptance.conftest import on
-from tests.testbed import images
+from tests.testbed import command, images
 from tests.testbed.engine import Engine
 from tests.testbed.layered import Made, archive, gzipped, layer, oci, sha256
 from tests.testbed.scratch import Scratch
@@ -153,6 +155,21 @@ def test_an_export_is_what_docker_loads(every_engine, voltar, scratch, tmp_path)
     with tarfile.open(file) as tar:
         listed = json.loads(tar.extractfile("manifest.json").read())  # type: ignore[union-attr]
     assert listed[0]["RepoTags"] == [name]
+
+
+def test_recover_brings_an_image_back_without_voltar(bed, voltar, scratch, tmp_path):
+    one, _ = versions(scratch)
+    put(bed, scratch, one)
+    name = one.tags[0]
+    voltar("backup", f"image:{name}")
+    bed.docker("rmi", name)
+    words = ("extract", f"image:{name}", tmp_path / "out")
+    environ = {"PATH": os.environ["PATH"], "VOLTAR_PASSWORD": voltar.password}
+    command.run([sys.executable, voltar.repository / "recover.py", *words], env=environ)
+
+    run_tar = ["tar", "-C", tmp_path / "out", "-c", "."]
+    assert name in bed.docker("load", stdin=command.run(run_tar))
+    assert layers(bed, name) == one.diff_ids
 
 
 def test_an_older_version_is_found_by_its_time_and_gets_another_name(bed, voltar, scratch):
