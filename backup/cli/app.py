@@ -20,6 +20,7 @@ from backup.cli import (
     archive,
     backup,
     check,
+    container,
     diff,
     doctor,
     exit_code,
@@ -89,10 +90,11 @@ app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)
 app.add_typer(image.app, name="image")
+app.add_typer(container.app, name="container")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
 app.add_typer(key.app, name="key")
-for each in (app, image.app, retention.app, check.repair, key.app):
+for each in (app, image.app, container.app, retention.app, check.repair, key.app):
     help_text.lay_out(each.registered_commands)
 
 

@@ -29,6 +29,20 @@ class MountFacts(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
+class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image was called, and what tells it from another. Digests are "sha256:…".
+
+    `id` is the engine's name for it, which is the same only in the same kind of image store.
+    """
+
+    reference: str
+    id: str
+    config: str
+    diff_ids: list[str]
+    platform: str
+    digests: list[str] = []
+
+
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one capture; entries, or bytes where the name says size or what is stored.
 
@@ -68,6 +82,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     volume: VolumeFacts | None = None
     mount: MountFacts | None = None
     definition: dict[str, Any] | None = None
+    image: ImageRecord | None = None
     parent: str | None = None
     tags: list[str] = []
     program: str = ""
