@@ -21,6 +21,7 @@ from backup.cli import (
     backup,
     check,
     container,
+    copy,
     diff,
     doctor,
     exit_code,
@@ -79,6 +80,7 @@ app.command("stats")(stats.stats)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)
+app.command("copy")(copy.copy_command)
 app.command("prune")(prune.prune)
 app.command("check")(check.check)
 app.command("forget")(forget.forget)
