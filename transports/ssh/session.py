@@ -65,6 +65,13 @@ def shown_key(target: Target, kinds: Sequence[str] = ()) -> HostKey:
     return _key(transport)
 
 
+def pinned_key(target: Target, known: Known) -> HostKey:
+    """Return the host's key that `known` wants. Raises HostKeyRefused."""
+    transport = _checked(target, known)
+    transport.close()
+    return _key(transport)
+
+
 def _checked(target: Target, known: Known) -> Transport:
     """Return a transport to the host that is meant. Raises HostKeyRefused."""
     transport = _handshake(target, known, None)
