@@ -28,6 +28,7 @@ from backup.cli import (
     find,
     forget,
     help_text,
+    host,
     image,
     key,
     prune,
@@ -95,8 +96,9 @@ app.add_typer(image.app, name="image")
 app.add_typer(container.app, name="container")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
+app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
-for each in (app, image.app, container.app, retention.app, check.repair, key.app):
+for each in (app, image.app, container.app, retention.app, check.repair, host.app, key.app):
     help_text.lay_out(each.registered_commands)
 
 
