@@ -5,6 +5,7 @@ keepalives, but nothing in it notices that no answer comes: a frozen server, or 
 pulled, would hang for as long as TCP retries, which is a quarter of an hour, or for ever.
 """
 
+import errno
 import fcntl
 import socket
 import struct
@@ -38,6 +39,7 @@ class Wire:
         self._closed = False  # paramiko looks at this one
         self._sent = 0
         self._taken = 0
+        self._waiting = False
         self._alive = time.monotonic()
 
     def recv(self, size: int) -> bytes:
@@ -81,13 +83,18 @@ class Wire:
     def _watch(self) -> None:
         if self._limit_s is None:
             return
-        taken = self._sent - self._queued()
+        queued = self._queued()
+        taken = self._sent - queued
         now = time.monotonic()
-        if taken > self._taken:
-            self._taken = taken
+        # Much that waits, and becomes less, is a slow link. A few bytes are taken by the system
+        # of a host whose server is frozen, and prove nothing.
+        slow = self._waiting and taken > self._taken
+        self._taken, self._waiting = taken, queued > 0
+        if slow:
             self._alive = now
         elif now - self._alive > self._limit_s:
-            raise PeerSilent(f"nothing heard for {self._limit_s:.0f} s")
+            # paramiko wants both parts of the error
+            raise PeerSilent(errno.ETIMEDOUT, f"nothing heard for {self._limit_s:.0f} s")
 
     def _queued(self) -> int:
         """Return how many bytes the peer's system has not acknowledged; slow is not dead."""
