@@ -1,5 +1,6 @@
 """paramiko's transport, told what to offer, and kept from waiting for itself."""
 
+import logging
 import queue
 import threading
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from paramiko.message import Message
 from transports.ssh.wire import Wire
 
 WINDOW_SIZE: Final = 8 << 20
+# what it logs it raises as well; without a handler Python would print it on stderr
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Transport(paramiko.Transport):
