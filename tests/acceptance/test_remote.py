@@ -38,7 +38,7 @@ def big(scratch: Scratch) -> str:
     """A volume that takes seconds to back up over SSH."""
     volume = scratch.volume()
     with (scratch.engine.volume_directory(volume) / "noise").open("wb") as file:
-        for _ in range(600):
+        for _ in range(250):
             file.write(os.urandom(1 << 20))
     return volume
 
