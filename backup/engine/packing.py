@@ -45,7 +45,8 @@ class Packing(Protocol):
     into: str
 
     def packed(self, blocks: Blocks) -> Blocks:
-        """Return the bytes in this form."""
+        """Yield the bytes in this form, in large pieces; empty ones, now and then, are a chance to
+        look around."""
 
     def unpacked(self, source: Source) -> Source:
         """Return the bytes as they were."""
@@ -59,8 +60,8 @@ class Plain:
     into = _PLAIN_IN
 
     def packed(self, blocks: Blocks) -> Blocks:
-        """Return the same."""
-        return blocks
+        """Return the same, gathered."""
+        return gathered(blocks)
 
     def unpacked(self, source: Source) -> Source:
         """Return the same."""
@@ -83,11 +84,10 @@ class Zstd:
         self._mark = mark.encode()
 
     def packed(self, blocks: Blocks) -> Iterator[bytes]:
-        """Compress. When `blocks` raises, the frame stays incomplete."""
+        """Compress, a piece for each MiB. When `blocks` raises, the frame stays incomplete."""
         frame = zstandard.ZstdCompressor(level=self.level, write_checksum=True).compressobj()
         for piece in gathered(blocks):
-            if made := frame.compress(piece):
-                yield made
+            yield frame.compress(piece)
         yield frame.flush()
 
     def unpacked(self, source: Source) -> Source:

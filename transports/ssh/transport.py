@@ -1,6 +1,7 @@
 """paramiko's transport, told what to offer, and kept from waiting for itself."""
 
 import errno
+import logging
 import queue
 import struct
 import threading
@@ -17,6 +18,8 @@ from transports.ssh.wire import Wire
 
 _DATA: Final = 94  # SSH_MSG_CHANNEL_DATA
 WINDOW_SIZE: Final = 8 << 20
+# what it logs it raises as well; without a handler Python would print it on stderr
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Transport(paramiko.Transport):
