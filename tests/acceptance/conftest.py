@@ -22,7 +22,7 @@ import pytest
 
 from tests.acceptance.cli import Voltar
 from tests.acceptance.far import Far
-from tests.acceptance.files import fill as fill  # also for the tests
+from tests.acceptance.files import fill
 from tests.testbed import walk
 from tests.testbed.engine import Engine
 from tests.testbed.proxy import Proxy

@@ -17,6 +17,12 @@ from tests.testbed.sshd import Sshd
 LIVELY = ["ServerAliveInterval 1", "ServerAliveCountMax 3"]
 LOST = "lost|broke|closed|ended|reset|gone|connection"
 
+
+def silence(far: Far) -> None:
+    assert far.proxy
+    far.proxy.freeze()
+
+
 BREAKS: dict[str, Callable[[Far], object]] = {
     "reset": lambda far: far.proxy and far.proxy.cut_now(),
     "closed": lambda far: far.proxy and far.proxy.cut_now(reset=False),
@@ -24,13 +30,8 @@ BREAKS: dict[str, Callable[[Far], object]] = {
 }
 STALLS: dict[str, Callable[[Far], None]] = {
     "sshd frozen": lambda far: far.host.freeze(),
-    "network silent": lambda far: silence(far),
+    "network silent": silence,
 }
-
-
-def silence(far: Far) -> None:
-    assert far.proxy
-    far.proxy.freeze()
 
 
 @pytest.fixture

@@ -76,14 +76,13 @@ class Sshd:
         """Write sshd_config anew; connections from now on obey it."""
         matching = next((n for n, o in enumerate(options) if o.startswith("Match")), len(options))
         engine = self.far.engine
-        environment = [f"PATH={self.far.search_path()}"]
-        environment += [f"DOCKER_HOST=unix://{engine.daemon.socket}"] if engine else []
+        environment = [f"SetEnv DOCKER_HOST=unix://{engine.daemon.socket}"] if engine else []
         by_password = "no" if self.far.account.password is None else "yes"
         lines = [
             *options[:matching],
             f"HostKey {self.directory}/host_key",
             f"Banner {self.directory}/banner",
-            f"SetEnv {' '.join(environment)}",
+            *environment,
             f"PasswordAuthentication {by_password}",
             "KbdInteractiveAuthentication no",
             "UsePAM no",
