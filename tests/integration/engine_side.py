@@ -9,6 +9,9 @@ from typing import TypeVar
 
 from backup.engine import Engine, connect
 from tests.testbed import engine as testbed
+from tests.testbed.command import located
+from tests.testbed.sshd import Sshd
+from transports.ssh import Options
 
 T = TypeVar("T")
 PLANES = ("fifo", "attach")
@@ -22,6 +25,24 @@ def connected(bed: testbed.Engine, plane: str | None = None, **environ: str) -> 
     forced = {"VOLTAR_DATA_PLANE": plane} if plane else {}
     with connect(bed.url, environ=forced | environ) as engine:
         yield engine
+
+
+@contextmanager
+def reached_by_ssh(
+    host: Sshd, home: Path, *, binary: bool = False, **environ: str
+) -> Iterator[Engine]:
+    """A connection to the engine on a far host; `home` gets what a client of its sshd needs."""
+    config = host.config_for(home)
+    options = Options(binary=ssh_binary() if binary else None, config=config)
+    with connect(host.url, environ=environ, ssh=options) as engine:
+        yield engine
+
+
+def ssh_binary() -> str:
+    """Where OpenSSH's client is."""
+    found = located("ssh")
+    assert found is not None
+    return str(found)
 
 
 def helpers(bed: testbed.Engine, *states: str) -> list[str]:

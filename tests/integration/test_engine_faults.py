@@ -31,6 +31,7 @@ from backup.engine import (
     tools,
 )
 from backup.engine import private as shared
+from backup.engine.machine import Machine
 from backup.errors import EngineError, EngineUnavailable, HelperFailed, NotOnEngine
 from tests.integration.engine_side import (
     PLANES,
@@ -269,8 +270,8 @@ def test_tools_are_gathered_again_only_when_they_are_others(
     gathered: list[tools.Toolbox] = []
     gather = tools.gather
 
-    def watched() -> tools.Toolbox:
-        gathered.append(gather())
+    def watched(machine: Machine) -> tools.Toolbox:
+        gathered.append(gather(machine))
         return gathered[-1]
 
     def answer() -> bytes:

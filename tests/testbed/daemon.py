@@ -18,6 +18,8 @@ from tests.testbed.command import BedFailure, attempt, run
 from tests.testbed.workspace import started
 
 SCRIPT = Path(__file__).with_name("engine.sh")
+DOCKER_GROUP = 4243
+"""The group that may use an engine's socket; a name would have to exist in every release."""
 
 
 class Daemon:
@@ -48,6 +50,7 @@ class Daemon:
             "exec-root": str(self.directory / "exec"),
             "pidfile": str(self.directory / "pid"),
             "hosts": [f"unix://{self.socket}"],
+            "group": str(DOCKER_GROUP),
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
             "cgroup-parent": f"/{workspace.cgroup_of(self.directory)}",
         }
@@ -136,8 +139,13 @@ class Daemon:
 
     def inside(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command of this machine in the mount, network and pid namespaces of the engine."""
-        init = children(self._process.pid)[0] if self._process else 0
-        return attempt(["nsenter", "--all", "--target", str(init), *argv])
+        return attempt(["nsenter", "--all", "--target", str(self.init()), *argv])
+
+    def init(self) -> int:
+        """The first process of the engine's namespaces, as seen from here."""
+        if self._process is None:
+            raise BedFailure(f"the engine in {self.directory} does not run")
+        return children(self._process.pid)[0]
 
     def remove(self) -> None:
         """End everything and remove every trace."""
