@@ -17,7 +17,7 @@ from backup.errors import (
     UnsupportedFormat,
     WrongKey,
 )
-from backup.repository import annotation, keyfile, marker, recovery, sealed
+from backup.repository import ahead, annotation, keyfile, marker, recovery, sealed
 from backup.repository import descriptor as descriptors
 from backup.repository.actor import Actor
 from backup.repository.chunker import Cutter
@@ -139,6 +139,16 @@ class Repository:
             raise NoSuchSnapshot(f"no snapshot {snapshot_id[:SHORT_ID]}") from error
         return sealed.decode(self.keys, SNAPSHOTS, snapshot_id, data, Snapshot)
 
+    def records(self, ids: Iterable[SnapshotId]) -> Iterator[Snapshot | RepositoryError]:
+        """Yield the record of each snapshot in turn, or why there is none: see `snapshot`."""
+        return ahead.mapped(self._record, ids, ahead.small(self.store))
+
+    def _record(self, snapshot_id: SnapshotId) -> Snapshot | RepositoryError:
+        try:
+            return self.snapshot(snapshot_id)
+        except (NoSuchSnapshot, IntegrityError, UnsupportedFormat) as error:
+            return error
+
     def snapshot_ids(self) -> list[SnapshotId]:
         """Return the ids of all snapshots, forgotten ones too, in no particular order."""
         return [SnapshotId(id_of(info.name)) for info in self.store.list(SNAPSHOTS)]
@@ -168,16 +178,12 @@ class Repository:
         newest = annotation.effective(annotations)
         damaged += more
         found = []
-        for snapshot_id in ids:
-            try:
-                snapshot = self.snapshot(snapshot_id)
-            except NoSuchSnapshot:
-                continue  # deleted since it was listed
-            except (IntegrityError, UnsupportedFormat) as error:
-                damaged += [] if snapshot_id in times else [error]
-                continue
-            time, about = times.get(snapshot_id), newest.get(snapshot_id)
-            found.append(annotation.recorded(snapshot_id, snapshot, time, about))
+        for snapshot_id, read in zip(ids, self.records(ids), strict=True):
+            if isinstance(read, Snapshot):
+                time, about = times.get(snapshot_id), newest.get(snapshot_id)
+                found.append(annotation.recorded(snapshot_id, read, time, about))
+            elif not isinstance(read, NoSuchSnapshot):  # that was deleted since it was listed
+                damaged += [] if snapshot_id in times else [read]
         return sorted(found, key=lambda each: (each.snapshot.time, each.id)), damaged
 
 

@@ -3,9 +3,9 @@
 The caller's thread cuts and, in `add`, hands each chunk to a pool that hashes, looks it up and
 compresses (these libraries release the GIL). Results are taken in the order of the chunks, so packs
 are the same whatever the pool's timing; the caller's thread seals them into the open pack, and an
-uploader stores full packs one after the other. All queues are bounded: memory does not grow with
-the volume. Order on the store is packs, then their index (docs/format.md, section 11); the snapshot
-that needs them is put after `finish` has returned.
+uploader stores full packs, as many at once as the store says that it pays. All queues are bounded:
+memory does not grow with the volume. Order on the store is packs, then their index (docs/format.md,
+section 11); the snapshot that needs them is put after `finish` has returned.
 """
 
 import gc
@@ -29,11 +29,14 @@ from transports.errors import TransportError
 from transports.store import Store
 
 _INDEX_EVERY_S: Final = 300.0
-_UPLOADS_IN_FLIGHT: Final = 1
 _FEWEST_IN_FLIGHT: Final = 24
 _SIZE_IN_FLIGHT: Final = 12 << 20
 """Chunks, and bytes of them for each thread, that the pool may have. A cutter gives many at once,
 then none for a while: with less, the pool runs dry in between."""
+_MOST_UPLOADS: Final = 4
+_MOST_IN_MEMORY: Final = 5 * TARGET_SIZE
+"""Bytes of packs on their way and of chunks in the pool: the more of one, the fewer of the other.
+The open packs, one of each group, come on top."""
 _SWITCH_S: Final = 0.0002
 """How long a thread that is back from hashing or compressing waits for the interpreter, at most.
 The default, 5 ms, is longer than the work: the pool would idle behind a caller that computes."""
@@ -101,9 +104,11 @@ class Writer:
         self.reading = reading
         workers = max(2, os.cpu_count() or 2)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-chunk")
-        self._uploader = ThreadPoolExecutor(1, thread_name_prefix="voltar-put")
+        self._uploads_at_once = min(store.parallel, _MOST_UPLOADS)
+        self._uploader = ThreadPoolExecutor(self._uploads_at_once, thread_name_prefix="voltar-put")
         self._most = max(_FEWEST_IN_FLIGHT, 3 * workers)
-        self._largest = workers * _SIZE_IN_FLIGHT
+        room = _MOST_IN_MEMORY - self._uploads_at_once * TARGET_SIZE
+        self._largest = min(workers * _SIZE_IN_FLIGHT, room)
         self._in_flight = 0
         self._pending: deque[Pending] = deque()
         self._packs: dict[Group, PackBuilder] = {}
@@ -201,7 +206,7 @@ class Writer:
     def _uploaded(self) -> Iterator[PackTable]:
         """Yield the tables of packs that are stored; wait while too many are on their way."""
         while self._uploads and (
-            self._uploads[0].done() or len(self._uploads) > _UPLOADS_IN_FLIGHT
+            self._uploads[0].done() or len(self._uploads) > self._uploads_at_once
         ):
             yield self._uploads.popleft().result()
 

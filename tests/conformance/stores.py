@@ -43,9 +43,9 @@ def with_keys(directory: Path) -> dict[str, str]:
     return {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_CONFIG_FILE": "/nonexistent"}
 
 
-def on_remote(directory: Path) -> Home:
+def on_remote(daemon: Daemon, directory: Path) -> Home:
     """A store that rclone reaches: a directory of this machine."""
-    return Home(RcloneStore(f"{directory}/far", Daemon(str(buckets.program("rclone")))))
+    return Home(RcloneStore(f"{directory}/far", daemon))
 
 
 def patient(home: Home) -> Home:
@@ -66,7 +66,7 @@ HOMES: Final[dict[str, Callable[[pytest.FixtureRequest, Path], Home]]] = {
     "object-quirky": lambda request, directory: in_bucket(
         request.getfixturevalue("rclone_s3"), directory
     ),
-    "rclone": lambda _, directory: on_remote(directory),
+    "rclone": lambda request, directory: on_remote(request.getfixturevalue("rclone"), directory),
     "retrying": lambda request, directory: patient(
         in_bucket(request.getfixturevalue("moto"), directory)
     ),

@@ -1,6 +1,5 @@
 """What every store promises (transports.store). A new kind of store joins stores.HOMES."""
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,12 +19,8 @@ OUTSIDE = [
 
 
 @pytest.fixture(params=HOMES, ids=str)
-def home(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Home]:
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """A store whose place was not made."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
     home = HOMES[request.param](request, tmp_path)
     with closing(home.store):
         yield home
