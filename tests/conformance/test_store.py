@@ -9,8 +9,10 @@ import pytest
 
 from tests.conformance.stores import HOMES, Home
 from transports.errors import ObjectExists, ObjectNotFound, Refused
-from transports.store import ObjectInfo, Store
+from transports.store import ObjectInfo, Store, WriteOnce
 
+ASKS = ("object-quirky", "rclone")
+KEEPS = {name: WriteOnce.ASKED if name in ASKS else WriteOnce.KEPT for name in HOMES}
 OUTSIDE = [
     "", "/", "/etc/passwd", "..", "../x", "packs/..", "packs/../x", "packs/", "/x", "packs/a/b",
     ".hidden", "packs/.hidden", "packs/A", "Packs/a", "packs/ü", "packs/a b", "packs/a\n",
@@ -104,6 +106,14 @@ def test_the_same_bytes_again_are_a_retry_and_succeed(store):
     store.put("packs/a", b"first")
 
     assert everything(store, "packs") == [("packs/a", 5)]
+
+
+def test_a_store_knows_who_keeps_its_objects_when_one_was_put_twice(home, store, request):
+    store.put("packs/a", b"first")
+    store.put("packs/a", b"first")
+
+    assert store.write_once is KEEPS[request.node.callspec.params["home"]]
+    assert store.get("packs/a") == b"first"
 
 
 @pytest.mark.parametrize("act", ["get", "stat"])

@@ -1,9 +1,9 @@
 """The five verbs on a bucket.
 
 Write-once is the server's, by conditional puts, where it knows them. Some servers refuse them
-(501), some take no notice and overwrite. Which kind it is shows when the first small object is put
-a second time, with the same bytes, which harms nothing; until then, and where it is the second
-kind, voltar looks before it writes.
+(501), some take no notice and overwrite. So voltar looks before it writes, too, until it has seen
+the server refuse. That shows when an object is put a second time: with the same bytes, for which a
+server that overwrites does no harm. `voltar doctor` does so.
 
 Ranges: a server that sends the whole object instead is believed, the part is cut out, and from then
 on nothing else is asked for. Nothing that is shorter than the server has said is taken for whole.
@@ -70,9 +70,7 @@ class ObjectStore:
         check_name(name)
         with self._turns.of(name), self._translated(f"store {name} in {self._url}"):
             if not self._conditional and is_there(self, name, data):
-                return
-            if self._conditional is False:
-                self._write(name, data)
+                self._learn(name, data)
             else:
                 self._write_new(name, data)
 
@@ -112,20 +110,38 @@ class ObjectStore:
         self._loop.close()
 
     def _write_new(self, name: str, data: Buffer) -> None:
-        """Put by the server's condition, and learn whether it knows what that is."""
         try:
-            self._write(name, data, mode="create")
-            if self._conditional is None and memoryview(data).nbytes < SMALL:
-                self._write(name, data, mode="create")
-                self._conditional = False  # it has just replaced an object
+            if self._write_if_absent(name, data):
+                return
         except AlreadyExistsError:
             self._conditional = True
             self._demand_same(name, data)
+        else:
+            self._write(name, data)
+
+    def _learn(self, name: str, data: Buffer) -> None:
+        """See what the server does with an object that is there, with these bytes."""
+        if self._conditional is None and memoryview(data).nbytes < SMALL:
+            try:
+                self._write_if_absent(name, data)
+                self._conditional = False
+            except AlreadyExistsError:
+                self._conditional = True
+
+    def _write_if_absent(self, name: str, data: Buffer) -> bool:
+        """Put on the condition that there is none; False where the server knows no conditions."""
+        if self._conditional is False:
+            return False
+        try:
+            self._write(name, data, mode="create")
+        except AlreadyExistsError:
+            raise
         except BaseError as error:
             if failure.read(error).status != 501:
                 raise
             self._conditional = False
-            self._write(name, data)
+            return False
+        return True
 
     def _demand_same(self, name: str, data: Buffer) -> None:
         if not is_there(self, name, data):
