@@ -37,6 +37,7 @@ from backup.cli import init as init_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
+from backup.cli.quantity import parse_rate
 from backup.errors import BackupError, UsageError
 from transports.errors import TransportError
 
@@ -51,7 +52,15 @@ voltar backs up Docker volumes, and brings them back.
 
 `voltar doctor` says what works on this machine, `voltar COMMAND --help` shows examples."""
 
-_VALUED: Final = ("--host", "-r", "--repository", "--password-file", "--helper-image")
+_VALUED: Final = (
+    "--host",
+    "-r",
+    "--repository",
+    "--password-file",
+    "--helper-image",
+    "--limit-upload",
+    "--limit-download",
+)
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -122,6 +131,14 @@ def options(  # noqa: PLR0913  one parameter a global option
             help="An image with GNU tar and find to use for helpers [env: VOLTAR_HELPER_IMAGE].",
         ),
     ] = None,
+    limit_upload: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Send at most this much a second to the repository."),
+    ] = None,
+    limit_download: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Fetch at most this much a second from it."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Answer in JSON; long work tells an event a line.")
     ] = False,
@@ -138,8 +155,15 @@ def options(  # noqa: PLR0913  one parameter a global option
     del version
     level = 0 if quiet else 2 if verbose else 1
     ctx.obj = Context(
-        host, repository, password_file, helper_image, Voice(as_json=as_json, level=level)
+        host=host,
+        repository=repository,
+        password_file=password_file,
+        helper_image=helper_image,
+        upload_limit=parse_rate(limit_upload, "--limit-upload"),
+        download_limit=parse_rate(limit_download, "--limit-download"),
+        voice=Voice(as_json=as_json, level=level),
     )
+    ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is None:
         if any(ctx.params.values()):
             raise UsageError("no command is given", hint="`voltar --help` shows them")

@@ -21,7 +21,8 @@ from backup.engine import Engine, connect
 from backup.errors import ConfigError, NotARepository, WrongKey
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
-from transports.store import Store, open_store
+from transports.errors import ConnectionLost
+from transports.store import Settings, Store, open_store
 
 CREDENTIAL: Final = "voltar-password"
 _PLACES: Final = (
@@ -38,7 +39,10 @@ class Context:
     repository: str | None = None
     password_file: Path | None = None
     helper_image: str | None = None
+    upload_limit: int | None = None
+    download_limit: int | None = None
     voice: Voice = field(default_factory=Voice)
+    _stores: dict[str, Store] = field(default_factory=dict)
 
     def engine(self) -> Engine:
         """Connect to the engine. Raises EngineUnavailable."""
@@ -61,7 +65,27 @@ class Context:
                 "no repository is named",
                 hint="say -r /path/to/repository, or set VOLTAR_REPOSITORY",
             )
-        return open_store(location)
+        return self.store_at(location)
+
+    def store_at(self, location: str) -> Store:
+        """Return the store at a location, the same each time; it lives until `close`."""
+        if location not in self._stores:
+            settings = Settings(
+                environ=os.environ,
+                upload_limit=self.upload_limit,
+                download_limit=self.download_limit,
+                on_retry=self._tell_of_retry,
+            )
+            self._stores[location] = open_store(location, settings)
+        return self._stores[location]
+
+    def close(self) -> None:
+        """End what stores hold; whatever the command came to."""
+        for store in self._stores.values():
+            store.close()
+
+    def _tell_of_retry(self, error: ConnectionLost, wait_s: float) -> None:
+        self.voice.say(f"{error}; trying again in {wait_s:.0f} s")
 
     def open(self) -> Repository:
         """Open the repository, asking for its password where it has one."""

@@ -27,12 +27,17 @@ class Home:
     prepare: Callable[[], object] = lambda: None
 
 
-def in_bucket(server: buckets.BucketServer, directory: Path, *, port: int | None = None) -> Home:
-    """A store in a bucket of a server, or of what stands before it at another port."""
+def in_bucket(server: buckets.BucketServer, directory: Path) -> Home:
+    """A store in a bucket of a server."""
     bucket = f"bucket-{secrets.token_hex(6)}"
-    query = f"endpoint=http://127.0.0.1:{port or server.port}&region=us-east-1&profile=testbed"
+    return Home(through(server.port, bucket, directory), lambda: server.make(bucket))
+
+
+def through(port: int, bucket: str, directory: Path) -> Store:
+    """A store in a bucket of the server at a port, or behind it."""
+    query = f"endpoint=http://127.0.0.1:{port}&region=us-east-1&profile=testbed"
     place = parse_place("s3", f"//{bucket}/some/prefix?{query}")
-    return Home(open_s3(place, Settings(environ=with_keys(directory))), lambda: server.make(bucket))
+    return open_s3(place, Settings(environ=with_keys(directory)))
 
 
 def with_keys(directory: Path) -> dict[str, str]:
@@ -48,10 +53,14 @@ def on_remote(daemon: Daemon, directory: Path) -> Home:
     return Home(RcloneStore(f"{directory}/far", daemon))
 
 
-def patient(home: Home) -> Home:
+def patient(store: Store) -> Store:
     """The store with retries that do not wait."""
-    told = Retrying(home.store, on_retry=lambda _error, _wait_s: None, sleep=lambda _: None)
-    return Home(told, home.prepare)
+    return Retrying(store, on_retry=lambda _error, _wait_s: None, sleep=lambda _: None)
+
+
+def patiently(home: Home) -> Home:
+    """The same, patiently."""
+    return Home(patient(home.store), home.prepare)
 
 
 def limited(store: Store) -> Store:
@@ -64,11 +73,11 @@ HOMES: Final[dict[str, Callable[[pytest.FixtureRequest, Path], Home]]] = {
     "memory": lambda _request, _directory: Home(MemoryStore()),
     "object": lambda request, directory: in_bucket(request.getfixturevalue("moto"), directory),
     # it sends half of an object that is being written, and we say so: trying again helps
-    "object-quirky": lambda request, directory: patient(
+    "object-quirky": lambda request, directory: patiently(
         in_bucket(request.getfixturevalue("rclone_s3"), directory)
     ),
     "rclone": lambda request, directory: on_remote(request.getfixturevalue("rclone"), directory),
-    "retrying": lambda request, directory: patient(
+    "retrying": lambda request, directory: patiently(
         in_bucket(request.getfixturevalue("moto"), directory)
     ),
     "throttled": lambda _, directory: Home(limited(FileStore(directory / "store"))),

@@ -27,12 +27,6 @@ def program(name: str) -> Path:
     return Path(sys.executable).with_name(name)
 
 
-def without_aws(**more: str) -> dict[str, str]:
-    """This process's environment without what S3 clients would read of it, and with `more`."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return mine | more
-
-
 class BucketServer:
     """A server on a free port of 127.0.0.1, from construction to `close`."""
 
@@ -45,7 +39,7 @@ class BucketServer:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env=without_aws(HOME=str(log.parent), PYTHONWARNINGS="ignore"),
+                env=os.environ | {"HOME": str(log.parent), "PYTHONWARNINGS": "ignore"},
             )
         self._await()
 

@@ -20,7 +20,7 @@ from transports.errors import ConnectionLost, Refused, TransportError
 from transports.store.object import failure
 from transports.store.object.loop import Loop
 from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
-from transports.store.timing import SMALL, SMALL_WITHIN_S, within_s
+from transports.store.timing import SMALL, within_s
 from transports.store.writing import Turns, is_there
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class ObjectStore:
     def _write(self, name: str, data: Buffer, mode: "obstore.PutMode" = "overwrite") -> None:
         self._run(
             lambda: obstore.put_async(self._client, name, data, mode=mode, use_multipart=False),
-            within_s(memoryview(data).nbytes),
+            memoryview(data).nbytes,
         )
 
     def _head(self, name: str) -> int:
@@ -160,7 +160,7 @@ class ObjectStore:
     def _whole(self, name: str) -> bytes:
         result = self._run(lambda: obstore.get_async(self._client, name))
         size = result.meta["size"]
-        return self._complete(name, self._run(result.bytes_async, within_s(size)), size)
+        return self._complete(name, self._run(result.bytes_async, size), size)
 
     def _part(self, name: str, offset: int, length: int | None) -> bytes:
         if not self._ranges:
@@ -191,7 +191,7 @@ class ObjectStore:
                 f"cannot read {name} in {self._url}: the server sends other bytes than were asked"
                 f" for: {first} to {last} of {size} for {offset} to {end}"
             )
-        data = self._run(result.bytes_async, within_s(expected))
+        data = self._run(result.bytes_async, expected)
         return self._complete(name, data, expected)
 
     def _complete(self, name: str, data: "obstore.Bytes", size: int) -> bytes:
@@ -207,10 +207,9 @@ class ObjectStore:
     def _next(self, pages: "ListStream[Page]") -> "Page":
         return self._run(lambda: _page(pages))
 
-    def _run(
-        self, request: Callable[[], Awaitable[Result]], limit_s: float = SMALL_WITHIN_S
-    ) -> Result:
-        return self._loop.run(request, limit_s)
+    def _run(self, request: Callable[[], Awaitable[Result]], size: int = 0) -> Result:
+        """Make a request that moves so many bytes, or about none."""
+        return self._loop.run(request, within_s(size))
 
     @contextmanager
     def _translated(self, act: str) -> Iterator[None]:
