@@ -10,6 +10,7 @@ import pytest
 
 from tests.memory_store import MemoryStore
 from tests.testbed import buckets
+from tests.testbed.gate import Gate
 from transports.store import Settings, Store
 from transports.store.file import FileStore
 from transports.store.object import open_s3
@@ -31,6 +32,14 @@ def in_bucket(server: buckets.BucketServer, directory: Path) -> Home:
     """A store in a bucket of a server."""
     bucket = f"bucket-{secrets.token_hex(6)}"
     return Home(through(server.port, bucket, directory), lambda: server.make(bucket))
+
+
+def behind(gate: Gate, request: pytest.FixtureRequest, directory: Path) -> Home:
+    """A store in a bucket of moto's, behind a gate that ends with the test."""
+    request.addfinalizer(gate.close)
+    bucket = f"bucket-{secrets.token_hex(6)}"
+    moto = request.getfixturevalue("moto")
+    return Home(through(gate.port, bucket, directory), lambda: moto.make(bucket))
 
 
 def through(port: int, bucket: str, directory: Path) -> Store:
@@ -75,6 +84,12 @@ HOMES: Final[dict[str, Callable[[pytest.FixtureRequest, Path], Home]]] = {
     # it sends half of an object that is being written, and we say so: trying again helps
     "object-quirky": lambda request, directory: patiently(
         in_bucket(request.getfixturevalue("rclone_s3"), directory)
+    ),
+    "object-without-conditions": lambda request, directory: behind(
+        Gate(request.getfixturevalue("moto").port, no_conditions=True), request, directory
+    ),
+    "object-without-ranges": lambda request, directory: behind(
+        Gate(request.getfixturevalue("moto").port, no_ranges=True), request, directory
     ),
     "rclone": lambda request, directory: on_remote(request.getfixturevalue("rclone"), directory),
     "retrying": lambda request, directory: patiently(

@@ -11,7 +11,7 @@ from tests.conformance.stores import HOMES, Home
 from transports.errors import ObjectExists, ObjectNotFound, Refused
 from transports.store import ObjectInfo, Store, WriteOnce
 
-ASKS = ("object-quirky", "rclone")
+ASKS = ("object-quirky", "object-without-conditions", "rclone")
 KEEPS = {name: WriteOnce.ASKED if name in ASKS else WriteOnce.KEPT for name in HOMES}
 OUTSIDE = [
     "", "/", "/etc/passwd", "..", "../x", "packs/..", "packs/../x", "packs/", "/x", "packs/a/b",
@@ -185,21 +185,28 @@ def test_nothing_is_put_into_a_place_that_is_not_there(home):
     assert refused.value.hint
 
 
-@pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("act", ["get", "stat", "delete"])
-def test_names_that_are_none_are_a_bug_of_the_caller(store, act, name):
-    with pytest.raises(ValueError, match="not an object name"):
-        getattr(store, act)(name)
+def test_names_that_are_none_are_a_bug_of_the_caller(store, act):
+    accepted = [name for name in OUTSIDE if is_taken(getattr(store, act), name)]
+
+    assert accepted == []
 
 
-@pytest.mark.parametrize("name", OUTSIDE)
-def test_nothing_is_put_under_a_name_that_is_none(store, tmp_path, name):
+def test_nothing_is_put_under_a_name_that_is_none(store, tmp_path):
     before = sorted(tmp_path.rglob("*"))
 
-    with pytest.raises(ValueError, match="not an object name"):
-        store.put(name, b"x")
+    accepted = [name for name in OUTSIDE if is_taken(store.put, name, b"x")]
 
+    assert accepted == []
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def is_taken(act, *words):
+    try:
+        act(*words)
+    except ValueError as error:
+        return "not an object name" not in str(error)
+    return True
 
 
 def test_of_many_writers_of_one_name_one_wins(store):
