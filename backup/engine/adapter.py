@@ -24,7 +24,9 @@ class _Connection(urllib3.connection.HTTPConnection):
         self._route = route
 
     def _new_conn(self) -> socket.socket:
-        return self._route.dial()
+        sock = self._route.dial()
+        sock.settimeout(self.timeout)  # dial's own is for connecting; an upload may have to wait
+        return sock
 
 
 class _Pool(urllib3.HTTPConnectionPool):

@@ -8,6 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import requests
 
 TIMEOUT_S = 60.0
+LONG_TIMEOUT_S = 3600.0
+"""For the engine's silence while it unpacks or gathers an image; a dead link is TCP's to notice."""
 PLANES = ("fifo", "attach")
 COMPRESSION = ("auto", "always", "never")
 
@@ -86,9 +89,9 @@ class Engine:
         asked = datetime.fromisoformat(f"{seconds}{zone}").timestamp()
         return asked + time.monotonic() - self._connected
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Any:
         """GET a JSON document."""
-        return self._json("GET", path, params=params)
+        return self._json("GET", path, params=params, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
         """POST a JSON document; the reply is parsed when there is one."""
@@ -98,18 +101,47 @@ class Engine:
         """DELETE an object."""
         self._json("DELETE", path, params=params)
 
-    def upload(self, path: str, blocks: Blocks, **params: Any) -> Iterator[dict[str, Any]]:
+    def upload(
+        self,
+        path: str,
+        blocks: Blocks | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **params: Any,
+    ) -> Iterator[dict[str, Any]]:
         """POST bytes; yields the messages that the engine answers with.
 
         Raises EngineError for an error among them, and for a transfer that failed.
         """
-        reply = self._request("POST", path, params=params, data=blocks, stream=True)
+        patience = (LONG_TIMEOUT_S, LONG_TIMEOUT_S)
+        how = {"params": params, "headers": headers, "timeout": patience}
+        reply = self._request("POST", path, data=blocks, stream=True, **how)
         with reply, self.route.reaching():
             for line in reply.iter_lines():
                 message = json.loads(line) if line.strip() else {}
                 if "error" in message:
                     raise Declined(500, str(message["error"]))
                 yield message
+
+    @contextmanager
+    def download(self, path: str, **params: Any) -> Iterator[Blocks]:
+        """GET bytes as they come; whoever wants no more of them leaves the `with`.
+
+        Raises Declined, and EngineUnavailable for a transfer that ended too early.
+        """
+        patience = (TIMEOUT_S, LONG_TIMEOUT_S)
+        reply = self._request("GET", path, params=params, stream=True, timeout=patience)
+        with reply:
+            yield self._pieces(reply)
+
+    def _pieces(self, reply: "requests.Response") -> Iterator[bytes]:
+        pieces = reply.iter_content(chunk_size=None)
+        while True:
+            with self.route.reaching():
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
     def stream(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> wire.Wire:
         """POST a request that the engine answers with a two-way stream."""

@@ -11,6 +11,8 @@
     buckets     S3 servers: moto's, and rclone's with its quirks
     gate        what stands before one and refuses what a policy forbids
     seed        containers with content, in the shape of the classic `dbdata` example
+    registry    a registry on an engine's own loopback
+    certificates  for servers of the test bed
     walk        an independent look at a directory, to compare what was restored
 
 Nothing here imports `backup` or `transports`: what judges them must not depend on them.
