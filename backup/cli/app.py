@@ -26,6 +26,7 @@ from backup.cli import (
     find,
     forget,
     help_text,
+    host,
     image,
     key,
     prune,
@@ -100,6 +101,7 @@ image.app.command("pull")(registry.pull)
 app.add_typer(image.app, name="image")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
+app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
 for each in (app, image.app, retention.app, check.repair, key.app):
     help_text.lay_out(each.registered_commands)

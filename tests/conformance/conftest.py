@@ -1,10 +1,12 @@
-"""What the suites of stores share."""
+"""What the stores of this suite share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.testbed import buckets
+from tests.testbed.sshd import Sshd
 from transports.store.rclone import Daemon
 
 
@@ -21,3 +23,19 @@ class Shared(Daemon):
 
     def close(self) -> None:
         """Leave it to the next store."""
+
+
+@pytest.fixture(scope="session")
+def sftp_server(run_directory: Path) -> Iterator[Sshd]:
+    """An sshd on this machine."""
+    with Sshd(run_directory) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def plain_sftp_server(run_directory: Path) -> Iterator[Sshd]:
+    """One that knows SFTP as it was written down, and nothing of OpenSSH's additions."""
+    denied = "fsync,hardlink,posix-rename,statvfs,fstatvfs,limits,lsetstat,expand-path"
+    options = [f"ForceCommand internal-sftp -P {denied}"]
+    with Sshd(run_directory, options=options) as host:
+        yield host

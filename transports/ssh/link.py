@@ -8,6 +8,7 @@ from transports.errors import ConnectionLost, Refused
 from transports.ssh.command import communicate
 from transports.ssh.protocol import Buffer, Finished, Options
 from transports.ssh.session import connected, target_of
+from transports.ssh.sftp import SftpSession
 from transports.ssh.shell import command_line, new_mark
 from transports.ssh.stream import PumpedRemote
 from transports.ssh.transport import Transport
@@ -32,9 +33,9 @@ class ParamikoLink:
         line = command_line(argv, mark)
         return self._open(mark, f"run {argv[0]}", lambda channel: channel.exec_command(line))
 
-    def subsystem(self, name: str) -> PumpedRemote:
-        """Start a subsystem of the server. Raises Refused, ConnectionLost."""
-        return self._open(None, f"offer {name}", lambda channel: channel.invoke_subsystem(name))
+    def sftp(self) -> SftpSession:
+        remote = self._open(None, "offer SFTP", lambda channel: channel.invoke_subsystem("sftp"))
+        return SftpSession(remote, self.url)
 
     def run(self, argv: Sequence[str], *, stdin: Buffer = b"", timeout_s: float = 60) -> Finished:
         return communicate(self.start(argv), f"{argv[0]} on {self.url}", stdin, timeout_s)

@@ -17,11 +17,9 @@ from transports.store.throttled import Allowance, Throttled
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):(.*)", re.DOTALL)
 _REMOTE: Final = re.compile(r"[A-Za-z0-9_.+@ -]+:[^\0-\x1f]*")
 _DEFAULT: Final = Settings()
-
-
 _WHAT_THERE_IS: Final = (
     "use a directory (a path, or file:/path), s3://BUCKET/prefix, gs://BUCKET/prefix,"
-    " az://CONTAINER/prefix, or rclone:REMOTE:path"
+    " az://CONTAINER/prefix, sftp://HOST/directory, or rclone:REMOTE:path"
 )
 
 
@@ -69,11 +67,31 @@ def _rclone(_scheme: str, rest: str, settings: Settings) -> Store:
     return rclone.RcloneStore(rest, rclone.Daemon(rclone.find_rclone(settings.environ.get("PATH"))))
 
 
+def _sftp(_scheme: str, rest: str, settings: Settings) -> Store:
+    """Open sftp://[user@]host[:port]/directory, or /~/directory for one at the user's home."""
+    host, slash, path = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or not slash:
+        raise Refused(
+            "sftp: names no directory of a host",
+            hint="write sftp://host/directory, or sftp://host/~/directory below the home there",
+        )
+    directory = unquote(f"/{path}")
+    if directory == "/~" or directory.startswith("/~/"):
+        directory = directory[3:]
+    if "\0" in directory or ".." in directory.split("/"):
+        raise Refused(f"not a directory: {directory!r}")
+    from transports.ssh.address import parse_address  # noqa: PLC0415  for this kind only
+    from transports.store.sftp import SftpStore  # noqa: PLC0415
+
+    return SftpStore(parse_address(f"ssh://{host}").url, directory, settings.ssh)
+
+
 _FAR: Final[dict[str, Callable[[str, str, Settings], Store]]] = {
     "s3": _bucket,
     "gs": _bucket,
     "az": _bucket,
     "rclone": _rclone,
+    "sftp": _sftp,
 }
 """Stores behind a network, by the scheme of their URLs."""
 

@@ -60,9 +60,7 @@ def test_unknown_kinds_are_refused_with_those_that_there_are(location):
     ],
 )
 def test_urls_name_buckets(location, url):
-    with closing(
-        open_store(location, Settings())
-    ) as store:
+    with closing(open_store(location, Settings())) as store:
         assert store.url == url
 
 

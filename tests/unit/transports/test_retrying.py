@@ -77,7 +77,8 @@ ACTS = {
 
 @pytest.mark.parametrize("verb", ACTS)
 def test_a_lost_connection_is_tried_again(verb):
-    far, clock, told = Failing(lost(2)), Clock(), []
+    far, clock = Failing(lost(2)), Clock()
+    told: list[tuple[str, float]] = []
     far.store.put("packs/there", b"y")
 
     getattr(retrying(far, clock, told), verb)(*ACTS[verb])
