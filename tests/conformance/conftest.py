@@ -11,7 +11,7 @@ from transports.store.rclone import Daemon
 
 
 @pytest.fixture(scope="session")
-def rclone() -> Iterator[Daemon]:
+def rclone(run_directory: Path) -> Iterator[Daemon]:
     """One rclone for all tests; stores on it do not end it."""
     daemon = Shared(str(buckets.program("rclone")))
     yield daemon
@@ -23,13 +23,6 @@ class Shared(Daemon):
 
     def close(self) -> None:
         """Leave it to the next store."""
-
-
-@pytest.fixture(scope="session")
-def sftp_server(run_directory: Path) -> Iterator[Sshd]:
-    """An sshd on this machine."""
-    with Sshd(run_directory) as host:
-        yield host
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tests.conformance.stores import HOMES, Home
 from transports.errors import ObjectExists, ObjectNotFound, Refused
 from transports.store import ObjectInfo, Store, WriteOnce
 
-ASKS = ("object-quirky", "object-without-conditions", "rclone")
+ASKS = ("object-quirky", "object-without-conditions", "rclone", "sftp-plain")
 KEEPS = {name: WriteOnce.ASKED if name in ASKS else WriteOnce.KEPT for name in HOMES}
 OUTSIDE = [
     "", "/", "/etc/passwd", "..", "../x", "packs/..", "packs/../x", "packs/", "/x", "packs/a/b",

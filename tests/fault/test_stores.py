@@ -3,16 +3,19 @@ fails in a clear sentence, and never is half an object there, or half of one tak
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.stores import in_bucket, patient, through
+from tests.conformance.stores import in_bucket, on_host, patient, through
 from tests.testbed import buckets
 from tests.testbed.proxy import Proxy
 from transports.errors import ConnectionLost
+from transports.ssh import Options
 from transports.store import Store
 from transports.store.rclone import Daemon, RcloneStore
+from transports.store.sftp import SftpStore
 
 DATA = bytes(range(256)) * 1200
 THERE = "packs/there"
@@ -59,57 +62,47 @@ OF_RCLONE = {
     "delete": ("cut in the reply",),
 }
 """rclone tries some things again itself, in its own time."""
+OF_SFTP = {
+    "put": ("cut at once", "cut in what is sent", "half is sent"),
+    "get": ("cut in the reply", "cut in the data", "truncated", "slow"),
+    "delete": ("cut in the reply",),
+}
 CASES = [
     *(("object", act, fault) for act in ACTS for fault in (*OF_ALL, *OF_SOME.get(act, ()))),
     *(("rclone", act, fault) for act, faults in OF_RCLONE.items() for fault in faults),
+    *(("sftp", act, fault) for act, faults in OF_SFTP.items() for fault in faults),
 ]
 
 
-@pytest.fixture
-def proxy(moto: buckets.BucketServer) -> Iterator[Proxy]:
-    """What stands before the S3 server."""
-    with Proxy(moto.port) as proxy:
-        yield proxy
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A store, the same behind a proxy and without patience, and the proxy."""
+
+    direct: Store
+    far: Store
+    proxy: Proxy
 
 
 @pytest.fixture
-def direct(moto: buckets.BucketServer, tmp_path: Path) -> Iterator[Store]:
-    """The store as it is, with one object."""
-    home = in_bucket(moto, tmp_path)
-    with closing(home.store):
+def way(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Way]:
+    """The way to a store that has one object."""
+    host = request.getfixturevalue("sftp_server" if kind == "sftp" else "moto")
+    home = on_host(host, tmp_path) if kind == "sftp" else in_bucket(host, tmp_path)
+    with Proxy(host.port) as proxy, closing(home.store) as direct:
         home.prepare()
-        home.store.put(THERE, DATA)
-        yield home.store
+        direct.create()
+        direct.put(THERE, DATA)
+        with closing(FAR[kind](direct, host, proxy, tmp_path, monkeypatch)) as far:
+            yield Way(direct, far, proxy)
 
 
-@pytest.fixture
-def far(
-    kind: str,
-    direct: Store,
-    proxy: Proxy,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Store]:
-    """The same store through the proxy, without patience."""
-    make = by_object if kind == "object" else by_rclone
-    with closing(make(direct, proxy, tmp_path, monkeypatch)) as store:
-        yield store
-
-
-def bucket_of(store: Store) -> str:
-    return store.url.removeprefix("s3://").partition("/")[0]
-
-
-def by_object(
-    direct: Store, proxy: Proxy, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> Store:
-    del monkeypatch
+def by_object(direct, _host, proxy, directory, _monkeypatch):
     return through(proxy.port, bucket_of(direct), directory)
 
 
-def by_rclone(
-    direct: Store, proxy: Proxy, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> Store:
+def by_rclone(direct, _host, proxy, directory, monkeypatch):
     config = directory / "rclone.conf"
     config.write_text(
         "[far]\ntype = s3\nprovider = Other\nforce_path_style = true\nregion = us-east-1\n"
@@ -121,34 +114,45 @@ def by_rclone(
     return RcloneStore(f"far:{bucket_of(direct)}/some/prefix", daemon)
 
 
+def by_sftp(direct, host, proxy, directory, _monkeypatch):
+    config = host.config_for(directory / "behind", port=proxy.port)
+    place = direct.url.partition("://")[2].partition("/")[2]
+    return SftpStore("ssh://far", f"/{place}", Options(config=config))
+
+
+FAR = {"object": by_object, "rclone": by_rclone, "sftp": by_sftp}
+
+
+def bucket_of(store: Store) -> str:
+    return store.url.removeprefix("s3://").partition("/")[0]
+
+
 def contents(store: Store) -> dict[str, bytes]:
     return {info.name: store.get(info.name) for info in store.list("packs")}
 
 
 @pytest.mark.parametrize(("kind", "act", "fault"), CASES)
-def test_what_fails_by_the_link_succeeds_when_it_is_tried_again(
-    direct, far, proxy, kind, act, fault
-):
-    FAULTS[fault](proxy)
+def test_what_fails_by_the_link_succeeds_when_it_is_tried_again(way, kind, act, fault):
+    FAULTS[fault](way.proxy)
 
-    assert ACTS[act](patient(far)) == RESULTS[act]
+    assert ACTS[act](patient(way.far)) == RESULTS[act]
 
-    assert contents(direct) == AFTER[act]
+    assert contents(way.direct) == AFTER[act]
 
 
 @pytest.mark.parametrize(("kind", "act", "fault"), CASES)
-def test_without_patience_it_fails_in_a_sentence_and_nothing_is_half_there(
-    direct, far, proxy, kind, act, fault
-):
-    FAULTS[fault](proxy)
+def test_without_patience_it_fails_in_a_sentence_and_nothing_is_half_there(way, kind, act, fault):
+    FAULTS[fault](way.proxy)
     result, said = None, ""
 
     try:
-        result = ACTS[act](far)
+        result = ACTS[act](way.far)
     except ConnectionLost as error:
         said = str(error)
 
-    assert said.startswith(("cannot ", "rclone: ")) or (not said and result == RESULTS[act])
+    assert said.startswith(("cannot ", "no SSH connection to ")) or (
+        not said and result == RESULTS[act]
+    )
     assert "\n" not in said
     assert buckets.SECRET_KEY not in said
-    assert contents(direct) in (AFTER[act], {THERE: DATA})
+    assert contents(way.direct) in (AFTER[act], {THERE: DATA})
