@@ -3,9 +3,12 @@ store that lets nothing be deleted."""
 
 import os
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +66,38 @@ def stored(result: Result) -> int:
     (snapshot,) = (event for event in result.events if event["type"] == "snapshot")
     found: int = snapshot["bytes_stored"]
     return found
+
+
+def test_a_bucket_is_recovered_without_voltar_from_a_copy_by_rclone(at, moto, filled, tmp_path):
+    voltar = at()
+    volume = filled(FILES)
+    voltar("init")
+    voltar("backup", f"volume:{volume}")
+    bucket = str(voltar.repository).removeprefix("s3://").partition("?")[0]
+    remote = f":s3,provider=Other,endpoint='{moto.endpoint}',access_key_id=x,secret_access_key=x:"
+    copy = [
+        buckets.program("rclone"),
+        "--config",
+        "/dev/null",
+        "copy",
+        remote + bucket,
+        tmp_path / "copy",
+    ]
+    run(copy)
+
+    out = run(
+        [sys.executable, "recover.py", "list"],
+        cwd=tmp_path / "copy",
+        env={"PATH": os.environ["PATH"], "VOLTAR_PASSWORD": str(voltar.password)},
+    )
+
+    assert f"volume:{volume}" in out
+
+
+def run(argv: list[Any], **options: Any) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_a_second_init_and_a_missing_bucket_are_refused(at):
