@@ -3,6 +3,7 @@ store that lets nothing be deleted."""
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -95,9 +96,9 @@ def test_a_bucket_is_recovered_without_voltar_from_a_copy_by_rclone(at, moto, fi
 
 
 def run(argv: list[Any], **options: Any) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, **options)
+    done = subprocess.run(argv, capture_output=True, check=False, timeout=60, **options)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return bytes(done.stdout).decode()
 
 
 def test_a_second_init_and_a_missing_bucket_are_refused(at):
@@ -126,6 +127,21 @@ def test_a_lost_connection_is_told_and_survived(at, moto, filled):
         assert "trying again in" in result.err
         proxy.clear()
         voltar("check", "--read-data")
+
+
+def test_whoever_waits_for_a_silent_server_can_interrupt(at, moto):
+    with Proxy(moto.port) as proxy:
+        voltar = at(proxy.port)
+        voltar("init")
+        proxy.freeze()
+
+        with voltar.start("snapshots") as running:
+            came = proxy.connections
+            until(lambda: proxy.connections > came, what="a connection")
+            running.process.send_signal(signal.SIGINT)
+            result = running.end(within_s=15)
+
+    assert result.code == 130
 
 
 def test_limits_hold_for_a_repository_anywhere(at, voltar, filled):
@@ -224,7 +240,7 @@ def test_rclone_ends_whatever_becomes_of_voltar(by_rclone, filled, tmp_path):
     until(lambda: not rclones(by_rclone), what="its end")
     with by_rclone.start(*words) as running:
         until(lambda: rclones(by_rclone), what="rclone")
-        running.process.send_signal(15)
+        running.process.send_signal(signal.SIGTERM)
         assert running.end().code == 130
 
     assert not list(Path(by_rclone.environment["TMPDIR"]).glob("voltar-rclone-*"))

@@ -156,3 +156,18 @@ def test_without_patience_it_fails_in_a_sentence_and_nothing_is_half_there(way, 
     assert "\n" not in said
     assert buckets.SECRET_KEY not in said
     assert contents(way.direct) in (AFTER[act], {THERE: DATA})
+
+
+@pytest.mark.parametrize("kind", ["object", "rclone"])
+@pytest.mark.parametrize("act", ["put", "get", "list"])
+def test_a_server_that_falls_silent_is_a_lost_connection(way, kind, act, monkeypatch):
+    module = "object.store" if kind == "object" else "rclone.store"
+    way.far.stat(THERE)
+    monkeypatch.setattr(f"transports.store.{module}.within_s", lambda _size: 0.5)
+    way.proxy.freeze()
+
+    with pytest.raises(ConnectionLost, match=r"cannot .* in time"):
+        ACTS[act](way.far)
+
+    way.proxy.thaw()
+    assert contents(way.direct) in (AFTER[act], {THERE: DATA})
