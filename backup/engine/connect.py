@@ -8,7 +8,6 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 LONG_TIMEOUT_S = 3600.0
-"""For the engine's silence while it unpacks or gathers an image; a dead link is TCP's to notice."""
+"""For the engine's silence while it gathers or unpacks an image; a dead link is TCP's to notice."""
+_BLOCK = 1 << 20
 PLANES = ("fifo", "attach")
 COMPRESSION = ("auto", "always", "never")
 
@@ -107,14 +107,14 @@ class Engine:
         blocks: Blocks | None = None,
         *,
         headers: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
         **params: Any,
     ) -> Iterator[dict[str, Any]]:
         """POST bytes; yields the messages that the engine answers with.
 
         Raises EngineError for an error among them, and for a transfer that failed.
         """
-        patience = (LONG_TIMEOUT_S, LONG_TIMEOUT_S)
-        how = {"params": params, "headers": headers, "timeout": patience}
+        how = {"params": params, "headers": headers, "timeout": timeout_s}
         reply = self._request("POST", path, data=blocks, stream=True, **how)
         with reply, self.route.reaching():
             for line in reply.iter_lines():
@@ -123,25 +123,11 @@ class Engine:
                     raise Declined(500, str(message["error"]))
                 yield message
 
-    @contextmanager
-    def download(self, path: str, **params: Any) -> Iterator[Blocks]:
-        """GET bytes as they come; whoever wants no more of them leaves the `with`.
-
-        Raises Declined, and EngineUnavailable for a transfer that ended too early.
-        """
-        patience = (TIMEOUT_S, LONG_TIMEOUT_S)
-        reply = self._request("GET", path, params=params, stream=True, timeout=patience)
-        with reply:
-            yield self._pieces(reply)
-
-    def _pieces(self, reply: "requests.Response") -> Iterator[bytes]:
-        pieces = reply.iter_content(chunk_size=None)
-        while True:
-            with self.route.reaching():
-                piece = next(pieces, None)
-            if piece is None:
-                return
-            yield piece
+    def download(self, path: str, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Blocks:
+        """GET bytes, as they come. Raises EngineUnavailable for a stream that breaks off."""
+        reply = self._request("GET", path, params=params, stream=True, timeout=timeout_s)
+        with reply, self.route.reaching():
+            yield from reply.iter_content(_BLOCK)
 
     def stream(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> wire.Wire:
         """POST a request that the engine answers with a two-way stream."""

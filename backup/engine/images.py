@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, Final
 
 from backup.blocks import Blocks
-from backup.engine.connect import Engine
+from backup.engine.connect import LONG_TIMEOUT_S, Engine
 from backup.engine.door import Declined
 from backup.errors import EngineError, NotOnEngine, UsageError
 
@@ -103,9 +103,11 @@ def find_image(engine: Engine, reference: str, platform: str = "") -> ImageFacts
 
 def images(engine: Engine, *, reference: str = "") -> tuple[ImageFacts, ...]:
     """Describe all images, or those of one repository. One that goes away meanwhile is left out."""
-    wanted = json.dumps({"reference": [reference]} if reference else {})
+    params: dict[str, Any] = (
+        {"filters": json.dumps({"reference": [reference]})} if reference else {}
+    )
     found = []
-    for one in engine.get("/images/json", filters=wanted):
+    for one in engine.get("/images/json", **params):
         try:
             found.append(find_image(engine, str(one["Id"])))
         except NotOnEngine:
@@ -134,14 +136,13 @@ def held(engine: Engine, reference: str) -> tuple[Held, ...]:
 def saved(engine: Engine, references: Sequence[str], platform: str = "") -> Iterator[Blocks]:
     """The archive that `docker save` makes, as it comes; nothing in it is checked.
 
-    Raises NotOnEngine.
+    Raises NotOnEngine, once the first block is asked for.
     """
     params: dict[str, Any] = {"names": list(references)}
     if platform and api_of(engine) >= _PLATFORM_SAVE:
         params["platform"] = _as_json(platform)
     try:
-        with engine.download("/images/get", **params) as blocks:
-            yield blocks
+        yield engine.download("/images/get", timeout_s=LONG_TIMEOUT_S, **params)
     except Declined as err:
         if err.status == 404:
             raise NotOnEngine("image", ", ".join(references)) from err
@@ -155,7 +156,7 @@ def load(engine: Engine, blocks: Blocks) -> tuple[str, ...]:
     it made stays, for the caller to judge.
     """
     loaded, wrong = [], []
-    for message in engine.upload("/images/load", blocks, quiet=1):
+    for message in engine.upload("/images/load", blocks, timeout_s=LONG_TIMEOUT_S, quiet=1):
         for line in str(message.get("stream") or "").splitlines():
             if line.startswith("Loaded image"):
                 loaded.append(line.partition(": ")[2])

@@ -21,6 +21,8 @@ from backup.engine.transfer import Transfer
 from backup.errors import BackupError, EngineError, InUse, NotOnEngine, UsageError
 from backup.report import Finished, OnEvent, Started
 
+QUIET_S: Final = 900.0
+"""For so long an engine may say nothing: it packs or unpacks a large layer, or tries again."""
 _MANIFESTS_SINCE: Final = (1, 48)
 _DENIED: Final = ("no basic auth", "unauthorized", "authentication", "denied", "401", "403")
 
@@ -74,7 +76,7 @@ def push(engine: Engine, what: Parcel, who: Credential, *, on_event: OnEvent) ->
     transfer = Transfer()
     with _tagged(engine, what):
         path = f"/images/{_quoted(what.target.name)}/push"
-        messages = engine.upload(path, headers=who.headers, tag=what.target.tag)
+        messages = engine.upload(path, headers=who.headers, timeout_s=QUIET_S, tag=what.target.tag)
         _follow(transfer, messages, f"push {name}", who, on_event)
     if transfer.digest is None:
         raise EngineError(f"the engine said nothing of the digest of {name}, so nothing is proven")
@@ -104,7 +106,7 @@ def pull(
     transfer = Transfer()
     wanted: dict[str, Any] = {"fromImage": reference.name, "tag": reference.digest or reference.tag}
     wanted |= {"platform": platform} if platform else {}
-    messages = engine.upload("/images/create", headers=who.headers, **wanted)
+    messages = engine.upload("/images/create", headers=who.headers, timeout_s=QUIET_S, **wanted)
     _follow(transfer, messages, f"pull {name}", who, on_event)
     _prove_pulled(engine, reference, transfer.digest, platform)
     on_event(Finished("pull", name))

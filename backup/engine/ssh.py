@@ -48,6 +48,14 @@ class SshRoute:
         self.near = on_this_machine(self._seen)
         self.shares_paths = with_our_files(self._seen)
 
+    @property
+    def docker(self) -> tuple[str, str] | None:
+        """The docker command of the far host and the engine that it has to be told of, or ""."""
+        program = self._seen.programs.get("docker")
+        if program is None:
+            return None
+        return program, f"unix://{self.address.path}" if self.address.path else ""
+
     def dial(self) -> socket.socket:
         """Open a blocking connection to the engine. Raises EngineUnavailable."""
         self._forget_closed()

@@ -28,8 +28,9 @@ from backup.engine import (
     tag_image,
 )
 from backup.engine.images import api_of
+from backup.engine.reference import Reference
 from backup.errors import EngineError, NotOnEngine, VerificationFailed
-from backup.image.origin import Origin
+from backup.image.offer import Offer
 from backup.image.plan import (
     PARTIAL,
     Document,
@@ -38,7 +39,6 @@ from backup.image.plan import (
     own_manifest,
     shared_prefix,
 )
-from backup.image.reference import full, split_tag
 from backup.image.saved import Layer, SavedImage
 from backup.image.writing import documents, partial
 from backup.report import OnEvent
@@ -77,16 +77,16 @@ class Destination:
             return True
         return api_of(self.engine) >= _ZSTD_SINCE
 
-    def same(self, origin: Origin) -> ImageFacts | None:
+    def same(self, origin: Offer) -> ImageFacts | None:
         """The image, if it is there and complete."""
         wanted = origin.facts
         for one in self.images:
             like = one.is_like(wanted.diff_ids, wanted.settings)
-            if like and one.platform == wanted.platform and self._complete(one):
+            if like and one.platform == wanted.platform and self.complete(one):
                 return one
         return None
 
-    def prefix(self, origin: Origin, on_event: OnEvent) -> int:
+    def prefix(self, origin: Offer, on_event: OnEvent) -> int:
         """How many of the lowest layers are there and need not be sent."""
         wanted = origin.facts.diff_ids
         shared = shared_prefix(wanted, (one.diff_ids for one in self.images))
@@ -113,14 +113,15 @@ class Destination:
             raise VerificationFailed("the engine loaded an image, and does not have it") from err
         if found.diff_ids != tuple(diff_ids):
             raise VerificationFailed("the engine has other layers than were sent")
-        if not self._complete(found, layers):
+        if not self.complete(found, layers):
             raise VerificationFailed("the engine lacks bytes of the image that it loaded")
         return found
 
     def name(self, image: ImageFacts, tags: Sequence[str]) -> None:
         """Give an image its tags."""
         for tag in tags:
-            tag_image(self.engine, image.id, *split_tag(full(tag)))
+            name = Reference.parse(tag)
+            tag_image(self.engine, image.id, name.name, name.tag or "latest")
         self._images = None
 
     def forget(self, diff_ids: Sequence[str]) -> None:
@@ -143,7 +144,7 @@ class Destination:
             remove_image(self.engine, loaded)
         self._images = None
 
-    def forget_probe(self, origin: Origin) -> None:
+    def forget_probe(self, origin: Offer) -> None:
         """Remove what was loaded to find out what is there."""
         if origin.image is not None and self.store is ImageStore.CONTAINERD:
             self.drop(partial(own_manifest(origin.image)))
@@ -157,7 +158,8 @@ class Destination:
             return None
         return int(available) * int(unit)
 
-    def _complete(self, one: ImageFacts, layers: Sequence[Layer] = ()) -> bool:
+    def complete(self, one: ImageFacts, layers: Sequence[Layer] = ()) -> bool:
+        """Tell whether it has all bytes of an image, as far as it can be asked."""
         found = [each for each in held(self.engine, one.id) if self._is_for(each, one)]
         if not found:
             return bool(one.diff_ids)

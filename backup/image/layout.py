@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from backup.compression import Form
-from backup.errors import DamagedImage
-from backup.image.reference import familiar
+from backup.engine.reference import Reference
+from backup.errors import DamagedImage, UsageError
 from backup.image.saved import Layer, Platform, SavedImage
 
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
@@ -105,11 +105,12 @@ def _listed(
     config_name = str(entry["Config"])
     called = tags[0] if tags else config_name.rpartition("/")[2][:12]
     data = contents.documents.get(contents.resolved(config_name))
+    names = [contents.resolved(str(name)) for name in entry.get("Layers") or ()]
     if data is None:
-        raise DamagedImage(f"{what}: the configuration of {called} is missing")
+        missing = [f"sha256:{_hex(name)}" for name in names if name not in contents.files]
+        raise DamagedImage(_lacking(what, called, missing, "its configuration"), hint=_INCOMPLETE)
     digest = _named(data, config_name, what, called)
     ours = [one for one in manifests if one.parsed["config"]["digest"] == digest]
-    names = [contents.resolved(str(name)) for name in entry.get("Layers") or ()]
     return _image(contents, data, names, (tags, ours[0] if ours else None), what)
 
 
@@ -202,9 +203,17 @@ def _layer(file: Passed, diff_id: str, described: Mapping[str, Any], what: str) 
         size=file.size,
         tar_size=file.tar_size or file.size,
         name=file.name,
-        form=file.form,
+        form=file.form if file.digest else _form(described, file.form),
         media_type=str(described.get("mediaType") or ""),
     )
+
+
+def _form(described: Mapping[str, Any], seen: Form) -> Form:
+    """How a file that was not looked at is compressed."""
+    kind = str(described.get("mediaType") or "")
+    if kind.endswith("zstd"):
+        return Form.ZSTD
+    return Form.GZIP if kind.endswith("gzip") else seen
 
 
 def _manifests(contents: Contents) -> Iterator[_Manifest]:
@@ -213,8 +222,16 @@ def _manifests(contents: Contents) -> Iterator[_Manifest]:
     for top, descriptor in enumerate(index.get("manifests") or ()):
         notes = descriptor.get("annotations") or {}
         name = notes.get("io.containerd.image.name")
-        tags = (familiar(str(name)),) if name else ()
+        tags = (_familiar(str(name)),) if name else ()
         yield from _below(contents, descriptor, top, tags, _DEEPEST)
+
+
+def _familiar(name: str) -> str:
+    """A name as the docker command shows it; other tools write there what they like."""
+    try:
+        return Reference.parse(name).familiar
+    except UsageError:
+        return name
 
 
 def _below(
@@ -252,9 +269,16 @@ def _platform(settings: Mapping[str, Any]) -> Platform:
     return Platform(os=os or "linux", architecture=architecture, variant=variant)
 
 
-def _lacking(what: str, called: str, missing: Sequence[str]) -> str:
+def _lacking(what: str, called: str, missing: Sequence[str], besides: str = "") -> str:
     noun = "layer" if len(missing) == 1 else "layers"
-    return f"{what}: {called} lacks {len(missing)} {noun}: {', '.join(missing)}"
+    layers = f"{len(missing)} {noun}: {', '.join(missing)}" if missing else ""
+    return f"{what}: {called} lacks {' and '.join(filter(None, (besides, layers)))}"
+
+
+def _hex(name: str) -> str:
+    """The digest in a name, or the name where there is none."""
+    found = _HEX.search(name)
+    return found[0] if found else name
 
 
 _INCOMPLETE: Final = (

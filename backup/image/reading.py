@@ -9,8 +9,10 @@ manifests, indexes) are small and kept; nothing else is.
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, Final
 
 from backup.blocks import Block, Blocks
@@ -22,6 +24,9 @@ from backup.tarsplit import Entry, MalformedArchive, TruncatedArchive, split
 
 DOCUMENT_AT_MOST: Final = 8 << 20
 DOCUMENTS_AT_MOST: Final = 64 << 20
+_WORDS_AT_MOST: Final = 4 << 10
+_BLOB: Final = re.compile(r"blobs/sha256/([0-9a-f]{64})")
+_ERROR: Final = re.compile(rb'"error":"((?:[^"\\]|\\.)*)"')
 
 
 class File:
@@ -105,12 +110,17 @@ class File:
 
 
 class Reading:
-    """One pass: `files` to its end, then `images`. `what` names the archive in errors."""
+    """One pass: `files` to its end, then `images`. `what` names the archive in errors.
 
-    def __init__(self, blocks: Blocks, what: str) -> None:
+    `absent` are files, with their sizes, that somebody took out on the way: they count as skipped.
+    """
+
+    def __init__(
+        self, blocks: Blocks, what: str, absent: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         self._entries = split(blocks)
         self._what = what
-        self._files: dict[str, Passed] = {}
+        self._files = {name: Passed(name=name, size=size) for name, size in absent.items()}
         self._documents: dict[str, bytes] = {}
         self._links: dict[str, str] = {}
         self._kept = 0
@@ -122,10 +132,12 @@ class Reading:
         """
         try:
             for entry in self._entries:
+                if entry.kind == "z":
+                    self._demand_no_error(entry)
                 file = self._file(entry)
                 if file is not None:
                     yield file
-                    self._files[file.name] = file.passed()
+                    self._pass(file.passed())
         except (TruncatedArchive, MalformedArchive) as error:
             raise DamagedImage(f"{self._what} is damaged: {error}") from error
 
@@ -136,6 +148,24 @@ class Reading:
         """
         contents = Contents(files=self._files, documents=self._documents, links=self._links)
         return images(contents, self._what)
+
+    def _pass(self, file: Passed) -> None:
+        named = _BLOB.fullmatch(file.name)
+        if named and file.digest and file.digest != f"sha256:{named[1]}":
+            raise DamagedImage(
+                f"{self._what} is damaged: a file should be sha256:{named[1]} and is {file.digest}"
+            )
+        self._files[file.name] = file
+
+    def _demand_no_error(self, end: Entry) -> None:
+        """Look at what follows the archive: an engine that fails ends it well, then says why."""
+        last = b""
+        for block in end.body:
+            last = last[-_WORDS_AT_MOST:] + bytes(block[-_WORDS_AT_MOST:])
+        found = _ERROR.search(last)
+        if found:
+            said = json.loads(f'"{found[1].decode(errors="replace")}"')
+            raise DamagedImage(f"{self._what} is damaged: the engine broke off: {said}")
 
     def _file(self, entry: Entry) -> File | None:
         name = posixpath.normpath(entry.path.decode(errors="surrogateescape"))

@@ -14,12 +14,13 @@ from typing import Final
 
 from backup.compression import Form
 from backup.engine import Engine, ImageFacts, ImageStore
-from backup.errors import EngineError, EngineUnavailable, VerificationFailed
+from backup.engine.reference import Reference
+from backup.errors import EngineError, EngineUnavailable, UsageError, VerificationFailed
 from backup.image.destination import Destination
+from backup.image.offer import Offer
 from backup.image.origin import Origin
 from backup.image.passage import Passage
 from backup.image.plan import portions
-from backup.image.reference import full
 from backup.report import Noted, OnEvent, ignore
 
 PORTION: Final = 256 << 20
@@ -76,6 +77,11 @@ def send(
         yield _Transfer(origin, destination, options, on_event).run()
 
 
+def deliver(offer: Offer, target: Engine, options: Options, on_event: OnEvent = ignore) -> Sent:
+    """Bring one image to an engine, wherever it comes from; see `send`."""
+    return _Transfer(offer, Destination(target), options, on_event).run()
+
+
 def plan(
     source: Engine,
     target: Engine,
@@ -97,9 +103,7 @@ def _origins(source: Engine, references: Sequence[str], options: Options) -> lis
 class _Transfer:
     """One image on its way."""
 
-    def __init__(
-        self, origin: Origin, to: Destination, options: Options, on_event: OnEvent
-    ) -> None:
+    def __init__(self, origin: Offer, to: Destination, options: Options, on_event: OnEvent) -> None:
         self._origin = origin
         self._to = to
         self._portion = options.portion
@@ -167,6 +171,13 @@ class _Transfer:
         lost = tuple(one for one in digests if one.partition("@")[2] not in known)
         return replace(self._told(there), image_id=made.id, again=again, lost=lost)
 
+    @property
+    def _carried(self) -> int:
+        """The bytes that crossed the longer way: to the target, unless that is on this machine."""
+        fetched = self._origin.fetched
+        here = self._to.engine.address.scheme == "unix"
+        return fetched if here and fetched is not None else self._passage.sent
+
     def _told(self, there: int) -> Sent:
         facts, sizes = self._origin.facts, self._origin.sizes
         return Sent(
@@ -177,13 +188,16 @@ class _Transfer:
             there=there,
             size=sum(sizes),
             missing=sum(sizes[there:]),
-            sent=self._passage.sent,
+            sent=self._carried,
         )
 
 
-def _tags(origin: Origin, options: Options) -> tuple[str, ...]:
+def _tags(origin: Offer, options: Options) -> tuple[str, ...]:
     """The tags that an image gets: the one it was asked for by, or all where it was by its id."""
-    wanted = full(origin.reference)
     tags = tuple(tag for tag in origin.facts.tags if tag != "<none>:<none>")
-    named = tuple(tag for tag in tags if full(tag) == wanted)
+    try:
+        wanted = str(Reference.parse(origin.reference))
+    except UsageError:  # an id
+        return tags
+    named = tuple(tag for tag in tags if str(Reference.parse(tag)) == wanted)
     return tags if options.all_tags or not named else named

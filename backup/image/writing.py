@@ -15,8 +15,8 @@ from typing import Final
 
 from backup.blocks import Block, Blocks
 from backup.compression import Form, compressed
+from backup.engine.reference import Reference
 from backup.image.plan import INDEX_TYPE, PARTIAL, Document, described
-from backup.image.reference import full
 from backup.tarsplit import padding_of
 
 END: Final = bytes(1024)
@@ -76,7 +76,7 @@ def packed(blocks: Blocks, form: Form, *, dense: bool = False) -> Iterator[Block
 def _index(manifest: Document, name: str | None) -> bytes:
     entry = described(manifest)
     if name:
-        entry["annotations"] = {"io.containerd.image.name": full(name)}
+        entry["annotations"] = {"io.containerd.image.name": str(Reference.parse(name))}
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]}
     return json.dumps(index).encode()
 

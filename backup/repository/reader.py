@@ -29,6 +29,7 @@ Item = bytes | Extent
 _BATCH_SIZE: Final = 8 << 20
 _LARGEST_GAP: Final = 128 << 10
 _LARGEST_REQUEST: Final = 16 << 20
+_LARGEST_SIDE_BY_SIDE: Final = 2 << 20
 _MOST_BATCHES: Final = 8
 """How many batches are loaded at once, however many cores there are: each takes twice its size."""
 _READINGS: Final = 3
@@ -60,8 +61,7 @@ class Reader:
 
     def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
         """Yield the bytes of all items. Raises IntegrityError, TransportError."""
-        cores = max(2, os.cpu_count() or 2)
-        at_once = max(min(cores, _MOST_BATCHES), self._store.parallel) + 1
+        at_once = 1 + min(max(2, os.cpu_count() or 2), _MOST_BATCHES)
         with ThreadPoolExecutor(small(self._store), thread_name_prefix="voltar-get") as pool:
             spread = pool.map if self._store.parallel > 1 else map
             load = partial(self._load, spread)
@@ -103,10 +103,11 @@ class Reader:
         packs: dict[PackId, tuple[IndexedPack, list[Blob]]] = {}
         for pack, blob in batch.places.values():
             packs.setdefault(pack.id, (pack, []))[1].append(blob)
+        largest = _LARGEST_REQUEST if self._store.parallel == 1 else _LARGEST_SIDE_BY_SIDE
         runs = (
             (pack, run)
             for pack, blobs in packs.values()
-            for run in _runs(sorted(blobs, key=lambda blob: blob.offset))
+            for run in _runs(sorted(blobs, key=lambda blob: blob.offset), largest)
         )
         chunks: _Chunks = {}
         for some in spread(self._fetched, runs):
@@ -158,13 +159,13 @@ class Reader:
         return None
 
 
-def _runs(blobs: list[Blob]) -> Iterator[list[Blob]]:
+def _runs(blobs: list[Blob], largest: int) -> Iterator[list[Blob]]:
     """Split blobs of one pack, ordered by offset, into runs worth one request each."""
     run: list[Blob] = []
     for blob in blobs:
         if run:
             gap = blob.offset - (run[-1].offset + run[-1].length)
-            if gap > _LARGEST_GAP or blob.offset + blob.length - run[0].offset > _LARGEST_REQUEST:
+            if gap > _LARGEST_GAP or blob.offset + blob.length - run[0].offset > largest:
                 yield run
                 run = []
         run.append(blob)

@@ -33,7 +33,9 @@ _FEWEST_IN_FLIGHT: Final = 24
 _SIZE_IN_FLIGHT: Final = 12 << 20
 """Chunks, and bytes of them for each thread, that the pool may have. A cutter gives many at once,
 then none for a while: with less, the pool runs dry in between."""
-_MOST_UPLOADS: Final = 4
+MOST_UPLOADS: Final = 4
+UPLOADS_BESIDE_READING: Final = 2
+"""Packs on their way, at most; fewer where as much memory goes to what is read meanwhile."""
 _MOST_IN_MEMORY: Final = 5 * TARGET_SIZE
 """Bytes of packs on their way and of chunks in the pool: the more of one, the fewer of the other.
 The open packs, one of each group, come on top."""
@@ -96,15 +98,24 @@ class Writer:
     that is still open, and lists what is stored: the next run finds it again. Only where the store
     itself failed, what it got since the last index was put is stored anew."""
 
-    def __init__(self, store: Store, keys: Keys, reading: Reading, clock: Clock) -> None:
-        """Chunks that are in a live pack of `reading` are not stored again."""
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        reading: Reading,
+        clock: Clock,
+        *,
+        uploads: int = MOST_UPLOADS,
+    ) -> None:
+        """Chunks that are in a live pack of `reading` are not stored again. Of the `uploads` that
+        may be on their way, each takes the memory of a pack."""
         self._store = store
         self._clock = clock
         self._keys = keys
         self.reading = reading
         workers = max(2, os.cpu_count() or 2)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-chunk")
-        self._uploads_at_once = min(store.parallel, _MOST_UPLOADS)
+        self._uploads_at_once = min(store.parallel, uploads)
         self._uploader = ThreadPoolExecutor(self._uploads_at_once, thread_name_prefix="voltar-put")
         self._most = max(_FEWEST_IN_FLIGHT, 3 * workers)
         room = _MOST_IN_MEMORY - self._uploads_at_once * TARGET_SIZE
@@ -146,6 +157,10 @@ class Writer:
             self._pack_next()
         return pending
 
+    def may_refer_to(self, chunk: ChunkId) -> bool:
+        """Return whether a chunk is there to be referred to: in a live pack, or put by this run."""
+        return chunk in self._seen or chunk in self.reading
+
     def renew(self, reading: Reading) -> None:
         """Go by another reading from now on. Only between `finish` and the next `add`."""
         self.reading = reading
@@ -156,10 +171,14 @@ class Writer:
         self.flush()
         self._save_index()
 
-    def flush(self) -> None:
-        """Store everything that was handed in."""
+    def settle(self) -> None:
+        """Put everything that was handed in into packs, which may stay open."""
         while self._pending:
             self._pack_next()
+
+    def flush(self) -> None:
+        """Store everything that was handed in."""
+        self.settle()
         for group in list(self._packs):
             self._close(group)
         while self._uploads:

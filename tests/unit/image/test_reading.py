@@ -189,7 +189,7 @@ def test_a_truncated_archive_is_refused():
         (layered.tar({"a": b"b"}), "holds no image"),
         (layered.tar({"manifest.json": b"{}"}), "holds no image"),
         (layered.tar({"manifest.json": b'[{"Layers": []}]'}), "cannot be understood"),
-        (layered.tar({"manifest.json": b'[{"Config": "x"}]'}), "the configuration of x is missing"),
+        (layered.tar({"manifest.json": b'[{"Config": "x"}]'}), "x lacks its configuration"),
     ],
     ids=["empty", "no tar", "other tar", "no list", "no config", "lost config"],
 )
@@ -214,3 +214,12 @@ def test_a_layer_whose_first_file_looks_like_json_is_a_layer():
     files, images = read(layered.archive([Made(["app:1"], [odd])]))
 
     assert [file.name for file in files] == [images[0].layers[0].name]
+
+
+def test_what_the_engine_says_behind_an_archive_that_ends_well_is_told():
+    """Docker 28 with the containerd store does that, with exit code 0, where a blob is damaged."""
+    said = b'{"errorDetail":{},"error":"unexpected \\"digest\\""}\r\n'
+    data = layered.tar({"blobs/sha256/x": b"y"}) + said
+
+    with pytest.raises(DamagedImage, match='the engine broke off: unexpected "digest"'):
+        read(data)
