@@ -1,17 +1,21 @@
 """paramiko's transport, told what to offer, and kept from waiting for itself."""
 
+import errno
 import queue
+import struct
 import threading
 from collections.abc import Sequence
 from typing import Final
 
 import paramiko
 from paramiko.channel import Channel
-from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
+from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST, cMSG_GLOBAL_REQUEST
 from paramiko.message import Message
 
+from transports.ssh.packets import DataMessage, Packetizer
 from transports.ssh.wire import Wire
 
+_DATA: Final = 94  # SSH_MSG_CHANNEL_DATA
 WINDOW_SIZE: Final = 8 << 20
 
 
@@ -24,11 +28,15 @@ class Transport(paramiko.Transport):
     """
 
     def __init__(self, wire: Wire, url: str) -> None:
-        super().__init__(wire, default_window_size=WINDOW_SIZE)  # type: ignore[arg-type]
+        super().__init__(
+            wire,  # type: ignore[arg-type]
+            default_window_size=WINDOW_SIZE,
+            packetizer_class=Packetizer,
+        )
         self.wire = wire
         self.url = url
         self.name = "voltar-ssh"
-        self._later: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._later: queue.SimpleQueue[Message | DataMessage | None] = queue.SimpleQueue()
         self._sender: threading.Thread | None = None
 
     @property
@@ -53,20 +61,39 @@ class Transport(paramiko.Transport):
         message.add_int(size)
         self._send_user_message(message)
 
+    def ask_whether_alive(self) -> None:
+        """Send what every server answers, if only by a refusal; nobody waits for that."""
+        message = Message()
+        message.add_byte(cMSG_GLOBAL_REQUEST)
+        message.add_string("keepalive@openssh.com")
+        message.add_boolean(True)
+        self._send_user_message(message)
+
+    def send_data(self, channel: Channel, data: memoryview) -> None:
+        """Send all of `data` on a channel, as its window opens. Raises OSError."""
+        while data:
+            with channel.lock:
+                size = 0 if channel.closed else channel._wait_for_send_window(len(data))  # type: ignore[attr-defined]
+            if size == 0:
+                raise BrokenPipeError(errno.EPIPE, "the command or the link has ended")
+            head = struct.pack(">BII", _DATA, channel.remote_chanid, size)
+            self._send_user_message(DataMessage(head, data[:size]))
+            data = data[size:]
+
     def run(self) -> None:
         try:
             super().run()
         finally:
             self._later.put(None)
 
-    def _send_user_message(self, data: Message) -> None:
+    def _send_user_message(self, data: Message | DataMessage) -> None:
         if threading.current_thread() is not self:
             super()._send_user_message(data)  # type: ignore[misc]
         elif self._sender is not None or not self._sent_at_once(data):
             self._later.put(data)
             self._start_sender()
 
-    def _sent_at_once(self, message: Message) -> bool:
+    def _sent_at_once(self, message: Message | DataMessage) -> bool:
         if not self.clear_to_send.is_set() or not self.clear_to_send_lock.acquire(blocking=False):
             return False
         try:
