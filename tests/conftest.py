@@ -5,9 +5,10 @@
     start_engine   start_engine(kind="20.10", shared=True): one more, for a test that breaks it
     scratch        volumes, containers and images on the test's engine, removed after the test
     image          the name of an image with a shell and the usual tools, on that same engine
+    moto           an S3 server that does as Amazon's; rclone_s3: one with quirks; shared by all
+    sftp_server    an sshd on this machine, shared by all
     ssh_host       a real sshd on the host of the test's engine, shared by the tests
     start_sshd     start_sshd(engine=None, account=None, options=[…]): one more, ended with the test
-    moto           an S3 server that does as Amazon's; rclone_s3: one with quirks; shared by all
     run_directory  a directory that shared engines see at the same path; tmp_path is below it
 
 An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that
@@ -48,7 +49,10 @@ ENGINES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Put temporary files where private engines see them; they need root."""
+    """Put temporary files where private engines see them; they need root. Forget who is whose in
+    AWS: clients of S3 read that, tests must not."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
     config.stash[ENGINES] = {}
     worker = hasattr(config, "workerinput")
     if (
@@ -160,17 +164,26 @@ def every_engine(pool: Pool, request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
+def moto(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
     """An S3 server that knows what Amazon documents."""
     with buckets.moto(tmp_path_factory.mktemp("moto")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
+def rclone_s3(
+    pool: Pool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[buckets.BucketServer]:
     """An S3 server that calls itself experimental."""
     with buckets.rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def sftp_server(run_directory: Path) -> Iterator[Sshd]:
+    """An sshd on this machine."""
+    with Sshd(run_directory) as host:
+        yield host
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ from backup.cli import init as init_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
+from backup.cli.quantity import parse_rate
 from backup.cli.ssh_wishes import SSH_BINARY, SshWishes
 from backup.errors import BackupError, UsageError
 from transports.errors import TransportError
@@ -59,7 +60,7 @@ voltar backs up Docker volumes, and brings them back.
 
 _VALUED: Final = (
     *("--host", "-r", "--repository", "--password-file", "--helper-image"),
-    *("--host-key", "--ssh-passphrase-file"),
+    *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
@@ -159,6 +160,14 @@ def options(  # noqa: PLR0913  one parameter a global option
             help="An image with GNU tar and find to use for helpers [env: VOLTAR_HELPER_IMAGE].",
         ),
     ] = None,
+    limit_upload: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Send at most this much a second to the repository."),
+    ] = None,
+    limit_download: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Fetch at most this much a second from it."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Answer in JSON; long work tells an event a line.")
     ] = False,
@@ -175,13 +184,16 @@ def options(  # noqa: PLR0913  one parameter a global option
     del version
     level = 0 if quiet else 2 if verbose else 1
     ctx.obj = Context(
-        host,
-        repository,
-        password_file,
-        helper_image,
-        Voice(as_json=as_json, level=level),
-        SshWishes(ssh_binary, host_key, ssh_passphrase_file),
+        host=host,
+        repository=repository,
+        password_file=password_file,
+        helper_image=helper_image,
+        upload_limit=parse_rate(limit_upload, "--limit-upload"),
+        download_limit=parse_rate(limit_download, "--limit-download"),
+        voice=Voice(as_json=as_json, level=level),
+        ssh=SshWishes(ssh_binary, host_key, ssh_passphrase_file),
     )
+    ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is None:
         if any(ctx.params.values()):
             raise UsageError("no command is given", hint="`voltar --help` shows them")

@@ -23,7 +23,8 @@ from backup.engine import Engine, connect
 from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
-from transports.store import Store, open_store
+from transports.errors import ConnectionLost
+from transports.store import Settings, Store, open_store
 
 CREDENTIAL: Final = "voltar-password"
 _FROM_CREDENTIAL: Final = "voltar-from-password"
@@ -45,8 +46,11 @@ class Context:
     repository: str | None = None
     password_file: Path | None = None
     helper_image: str | None = None
+    upload_limit: int | None = None
+    download_limit: int | None = None
     voice: Voice = field(default_factory=Voice)
     ssh: SshWishes = field(default_factory=SshWishes)
+    _stores: dict[str, Store] = field(default_factory=dict)
 
     def engine(self) -> Engine:
         """Connect to the engine. Raises EngineUnavailable."""
@@ -54,7 +58,7 @@ class Context:
 
     def engine_at(self, url: str) -> Engine:
         """Connect to another engine. Raises EngineUnavailable."""
-        return connect(url, helper_image=self.helper_image)
+        return connect(url, helper_image=self.helper_image, ssh=self.ssh.options())
 
     def tidy(self, engine: Engine, run: str) -> None:
         """Clear away what killed runs left on the engine, and tell about it."""
@@ -73,7 +77,28 @@ class Context:
                 "no repository is named",
                 hint="say -r /path/to/repository, or set VOLTAR_REPOSITORY",
             )
-        return open_store(location)
+        return self.store_at(location)
+
+    def store_at(self, location: str) -> Store:
+        """Return the store at a location, the same each time; it lives until `close`."""
+        if location not in self._stores:
+            settings = Settings(
+                environ=os.environ,
+                upload_limit=self.upload_limit,
+                download_limit=self.download_limit,
+                ssh=self.ssh.options(),
+                on_retry=self._tell_of_retry,
+            )
+            self._stores[location] = open_store(location, settings)
+        return self._stores[location]
+
+    def close(self) -> None:
+        """End what stores hold; whatever the command came to."""
+        for store in self._stores.values():
+            store.close()
+
+    def _tell_of_retry(self, error: ConnectionLost, wait_s: float) -> None:
+        self.voice.say(f"{error}; trying again in {wait_s:.0f} s")
 
     def open(self) -> Repository:
         """Open the repository, asking for its password where it has one."""
@@ -105,7 +130,7 @@ class Context:
                 "no repository to copy from is named",
                 hint="say --from /path/to/repository, or set VOLTAR_FROM_REPOSITORY",
             )
-        store = open_store(location)
+        store = self.store_at(location)
         encrypted = read_descriptor(store).sealed
         password = _given(password_file, "VOLTAR_FROM_PASSWORD", _FROM_CREDENTIAL)
         if encrypted and password is None:

@@ -116,6 +116,7 @@ def _writable(store: Store) -> Iterator[Finding]:
     name, data = f"probe/{owner.hexdigest()[:32]}", owner.digest() * 2048
     with suppress(ObjectExists):
         store.put(name, data)
+        store.put(name, data)  # some stores show only then whether they refuse to replace
     try:
         whole = store.get(name) == data and store.get(name, 100, 10) == data[100:110]
     finally:
@@ -125,9 +126,10 @@ def _writable(store: Store) -> Iterator[Finding]:
     )
     if deletes:
         yield Finding("store", state, f"{store.url}: {does}, deletes")
-        return
-    hint = "prune, unforget and the removal of keys are for a host that may"
-    yield Finding("store", state, f"{store.url}: {does}; does not delete", hint)
+    else:
+        hint = "prune, unforget and the removal of keys are for a host that may"
+        yield Finding("store", state, f"{store.url}: {does}; does not delete", hint)
+    yield Finding("write-once", "ok", f"the store {store.write_once.value}")
 
 
 def _deletes(store: Store, name: str) -> bool:

@@ -9,6 +9,7 @@ _SIZE: Final = re.compile(
     r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII
 )
 _PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%", re.ASCII)
+_SLOWEST: Final = 1024
 _POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -28,3 +29,13 @@ def parse_size(text: str, option: str) -> int:
     if found is None:
         raise UsageError(f"{option}: expected a size, got {text!r}", hint="write 500M or 2G")
     return int(float(found["number"]) * 1024 ** _POWERS[found["unit"].upper()])
+
+
+def parse_rate(text: str | None, option: str) -> int | None:
+    """Return how many bytes a second "2M" are; None for None. Raises UsageError."""
+    if text is None:
+        return None
+    rate = parse_size(text, option)
+    if rate < _SLOWEST:
+        raise UsageError(f"{option}: expected at least 1K a second, got {text!r}")
+    return rate

@@ -4,20 +4,30 @@ voltar      the command on the test's engine (`engine` or `every_engine`), a rep
 fresh       fresh("hint"): a name for a volume that does not exist yet, removed after the test
 filled      filled({"path": b"content"}): a volume with these files; returns its name
 content     content(volume): what the independent walk sees in it
+reach       reach(host, more=["ConnectTimeout 2"]): the command on this test's engine through SSH
+start_far   start_far(engine, host): the same on an engine of the test's own
+own_host    a server on the engine's host for this test alone, to kill and to freeze
+own_proxy   a proxy before that server
+free_port   a port where nobody listens; silent_port: one where nobody says anything
 """
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.cli import Voltar
+from tests.acceptance.far import Far
+from tests.acceptance.files import fill
 from tests.testbed import walk
 from tests.testbed.engine import Engine
+from tests.testbed.proxy import Proxy
 from tests.testbed.scratch import Scratch
+from tests.testbed.sshd import Sshd
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +84,6 @@ def filled(scratch: Scratch) -> Callable[..., str]:
     return filled
 
 
-def fill(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write files, and the directories above them."""
-    for name, data in files.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-
 @pytest.fixture
 def content(scratch: Scratch) -> Callable[[str], dict[bytes, Any]]:
     """See what is in a volume."""
@@ -90,3 +92,71 @@ def content(scratch: Scratch) -> Callable[[str], dict[bytes, Any]]:
         return dict(walk.snapshot(os.fsencode(scratch.engine.volume_directory(volume))))
 
     return content
+
+
+@pytest.fixture
+def start_far(made: Path, tmp_path: Path) -> Iterator[Callable[..., Far]]:
+    """Reach an engine through a server; what the test made there is removed after it."""
+    begun: list[Scratch] = []
+
+    def start_far(
+        engine: Engine,
+        host: Sshd,
+        more: Sequence[str] = (),
+        *,
+        known: bool = True,
+        proxy: Proxy | None = None,
+        by_name: bool = False,
+    ) -> Far:
+        begun.append(Scratch(engine))
+        (tmp_path / "temporary").mkdir()
+        port = proxy.port if proxy else host.port
+        url = "ssh://far" if by_name else f"ssh://{host.user}@127.0.0.1:{port}"
+        voltar = on(engine, made, tmp_path).changed(
+            url=url, more={"TMPDIR": str(tmp_path / "temporary")}
+        )
+        host.config_for(voltar.home, "far", more, known=known, port=port)
+        return Far(engine=engine, host=host, voltar=voltar, scratch=begun[-1], proxy=proxy)
+
+    yield start_far
+    for scratch in begun:
+        with scratch:
+            """Leaving it removes things."""
+
+
+@pytest.fixture
+def reach(bed: Engine, start_far: Callable[..., Far]) -> Callable[..., Far]:
+    """Reach this test's engine through a server."""
+
+    def reach(host: Sshd, **more: Any) -> Far:
+        return start_far(bed, host, **more)
+
+    return reach
+
+
+@pytest.fixture
+def own_host(bed: Engine, start_sshd: Callable[..., Sshd]) -> Sshd:
+    """A server on the engine's host that only this test uses."""
+    return start_sshd(bed)
+
+
+@pytest.fixture
+def own_proxy(own_host: Sshd) -> Iterator[Proxy]:
+    """A proxy before that server."""
+    with Proxy(own_host.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port where nobody listens, and that nobody else gets."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

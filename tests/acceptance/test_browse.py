@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cli import Voltar
-from tests.acceptance.conftest import fill
+from tests.acceptance.files import fill
 from tests.testbed.scratch import Scratch
 
 Filled = Callable[..., str]

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cli import COMMAND, PASSWORD, Voltar
-from tests.acceptance.conftest import fill, on
+from tests.acceptance.conftest import on
+from tests.acceptance.files import fill
 from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cli import Voltar, until
-from tests.acceptance.conftest import fill
+from tests.acceptance.files import fill
 from tests.testbed.engine import Pool
 from tests.testbed.scratch import Scratch
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cli import Running, Voltar, until
-from tests.acceptance.conftest import fill, on
+from tests.acceptance.conftest import on
+from tests.acceptance.files import fill
 from tests.testbed.command import run
 from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cli import COMMAND, WITHIN_S, Voltar, until
-from tests.acceptance.conftest import fill
+from tests.acceptance.files import fill
 from tests.testbed.command import run
 from tests.testbed.scratch import Scratch
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cli import Result, Voltar
-from tests.acceptance.conftest import fill
+from tests.acceptance.files import fill
 from tests.testbed import images
 from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cli import Voltar
-from tests.acceptance.conftest import fill
+from tests.acceptance.files import fill
 from tests.acceptance.test_incremental import saved, settled
 from tests.testbed.command import run
 from tests.testbed.scratch import Scratch

@@ -9,6 +9,7 @@
     proxy       a TCP proxy whose faults a test switches
     images      images made from this machine's own binaries, without a registry
     buckets     S3 servers: moto's, and rclone's with its quirks
+    gate        what stands before one and refuses what a policy forbids
     seed        containers with content, in the shape of the classic `dbdata` example
     registry    a registry on an engine's own loopback
     certificates  for servers of the test bed

@@ -5,15 +5,15 @@ where it was asked not to, and sends whole objects to those who ask for a part.
 """
 
 import contextlib
-import http.client
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+
+import boto3  # type: ignore[import-untyped]
 
 from tests.testbed.command import BedFailure
 
@@ -27,33 +27,37 @@ def program(name: str) -> Path:
     return Path(sys.executable).with_name(name)
 
 
-def without_aws(**more: str) -> dict[str, str]:
-    """This process's environment without what S3 clients would read of it, and with `more`."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return mine | more
-
-
 class BucketServer:
     """A server on a free port of 127.0.0.1, from construction to `close`."""
 
-    def __init__(self, argv: list[str | Path], port: int, log: Path, make: Callable[[str], None]):
-        """`make` makes a bucket of a name."""
+    def __init__(self, argv: list[str | Path], port: int, log: Path) -> None:
         self.port = port
         self.log = log
-        self.make = make
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *map(str, argv)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env=without_aws(HOME=str(log.parent), PYTHONWARNINGS="ignore"),
+                env=os.environ | {"HOME": str(log.parent), "PYTHONWARNINGS": "ignore"},
             )
         self._await()
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def make(self, bucket: str) -> None:
+        """Make a bucket."""
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+        )
+        with contextlib.closing(client):
+            client.create_bucket(Bucket=bucket)
 
     def close(self) -> None:
         """End it."""
@@ -83,15 +87,8 @@ class BucketServer:
 def moto(directory: Path) -> BucketServer:
     """Start moto's server; what is in it is in its memory."""
     port = free_port()
-
-    def make(name: str) -> None:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, 30)) as connection:
-            connection.request("PUT", f"/{name}")
-            if (status := connection.getresponse().status) != 200:
-                raise BedFailure(f"moto made no bucket: {status}")
-
     argv: list[str | Path] = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    return BucketServer(argv, port, directory / "moto.log", make)
+    return BucketServer(argv, port, directory / "moto.log")
 
 
 def rclone_s3(directory: Path) -> BucketServer:
@@ -102,9 +99,8 @@ def rclone_s3(directory: Path) -> BucketServer:
     argv: list[str | Path] = [
         program("rclone"), "--config", "/dev/null", "serve", "s3", root,
         "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}",
-        "--dir-cache-time", "0s",  # buckets are made behind its back
     ]  # fmt: skip
-    return BucketServer(argv, port, directory / "rclone.log", lambda name: (root / name).mkdir())
+    return BucketServer(argv, port, directory / "rclone.log")
 
 
 def free_port() -> int:

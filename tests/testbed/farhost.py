@@ -109,6 +109,7 @@ class FarHost:
             SCRIPT.read_text(),
             "-",
             str(self.directory),
+            *self.account.without,
         ]
         with (self.directory / "log").open("ab") as log:
             self._outer = subprocess.Popen(
@@ -132,20 +133,6 @@ class FarHost:
     def argv(self, *words: str | Path) -> list[str]:
         """The words that run a command on the far host, as root."""
         return ["nsenter", "--all", "--target", str(self.init), *map(str, words)]
-
-    def search_path(self) -> str:
-        """The PATH of sessions: links to what is there, but for what the account is `without`."""
-        usual = [Path("/usr/local/bin"), Path("/usr/bin"), Path("/bin")]
-        if not self.account.without:
-            return ":".join(map(str, usual))
-        (self.directory / "bin").mkdir(exist_ok=True)
-        for place in reversed(usual):
-            found = self.path(place).iterdir() if self.path(place).is_dir() else ()
-            for name in {one.name for one in found} - set(self.account.without):
-                link = self.directory / "bin" / name
-                link.unlink(missing_ok=True)
-                link.symlink_to(place / name)
-        return str(self.directory / "bin")
 
     def pids(self) -> Iterator[int]:
         """Every process of the far host but its first and that one's `sleep`."""

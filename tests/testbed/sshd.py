@@ -76,14 +76,13 @@ class Sshd:
         """Write sshd_config anew; connections from now on obey it."""
         matching = next((n for n, o in enumerate(options) if o.startswith("Match")), len(options))
         engine = self.far.engine
-        environment = [f"PATH={self.far.search_path()}"]
-        environment += [f"DOCKER_HOST=unix://{engine.daemon.socket}"] if engine else []
+        environment = [f"SetEnv DOCKER_HOST=unix://{engine.daemon.socket}"] if engine else []
         by_password = "no" if self.far.account.password is None else "yes"
         lines = [
             *options[:matching],
             f"HostKey {self.directory}/host_key",
             f"Banner {self.directory}/banner",
-            f"SetEnv {' '.join(environment)}",
+            *environment,
             f"PasswordAuthentication {by_password}",
             "KbdInteractiveAuthentication no",
             "UsePAM no",
@@ -106,10 +105,9 @@ class Sshd:
         shown = run(["ssh-keygen", "-l", "-f", self.directory / "host_key.pub"])
         return shown.decode().split()[1]
 
-    @property
-    def known_hosts(self) -> str:
-        """The line of known_hosts for this server and its present host key."""
-        return f"[127.0.0.1]:{self.port} {self.host_key}\n"
+    def known_hosts(self, port: int | None = None) -> str:
+        """The line of known_hosts for the present host key, here or behind a proxy's port."""
+        return f"[127.0.0.1]:{port or self.port} {self.host_key}\n"
 
     def authorize(self, *keys: str) -> None:
         """Let these public keys, and no others, open the account; options may precede a key."""
@@ -119,11 +117,18 @@ class Sshd:
         self.far.give(path)
 
     def config_for(
-        self, home: Path, name: str = "far", more: Sequence[str] = (), *, known: bool = True
+        self,
+        home: Path,
+        name: str = "far",
+        more: Sequence[str] = (),
+        *,
+        known: bool = True,
+        port: int | None = None,
     ) -> Path:
         """Let a client whose home this is reach the host, by address or name; its ssh config.
 
-        For several hosts call it on each with the same home. `more` are lines for this host.
+        For several hosts call it on each with the same home. `more` are lines for this host; `port`
+        is that of a proxy in between.
         OpenSSH's client does not look at HOME: it needs `-F` and the path returned.
         """
         directory = home / ".ssh"
@@ -133,12 +138,12 @@ class Sshd:
         key.chmod(0o600)
         access = [f"IdentityFile {key}", "IdentitiesOnly yes", *more]
         access += [f"UserKnownHostsFile {directory}/known_hosts", "GlobalKnownHostsFile /dev/null"]
-        named = ["HostName 127.0.0.1", f"Port {self.port}", f"User {self.user}"]
+        named = ["HostName 127.0.0.1", f"Port {port or self.port}", f"User {self.user}"]
         with (directory / "config").open("a") as config:
             config.write("\n  ".join([f"Host {name}", *named, *access]) + "\n")
             config.write("\n  ".join(["Host 127.0.0.1", *access]) + "\n")
         with (directory / "known_hosts").open("a") as file:
-            file.write(self.known_hosts if known else "")
+            file.write(self.known_hosts(port) if known else "")
         return directory / "config"
 
     def _serve(self) -> None:

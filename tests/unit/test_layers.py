@@ -8,6 +8,8 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 LIBRARIES = (
     "docker",
+    "obstore",
+    "paramiko",
     "blake3",
     "cryptography",
     "pyfastcdc",
@@ -19,7 +21,7 @@ LIBRARIES = (
 VIOLATIONS = {
     "backup/paths.py": "import backup.engine",
     "backup/engine/door.py": "import backup.repository",
-    "backup/job.py": f"import paramiko, obstore, {', '.join(LIBRARIES)}",
+    "backup/job.py": f"import {', '.join(LIBRARIES)}",
     "backup/survey.py": "import tests.testbed",
     "backup/unheard_of.py": "",
     "transports/errors.py": "import backup.errors",
@@ -58,8 +60,6 @@ def test_each_import_rule_can_be_broken(tmp_path: Path) -> None:
         "backup is not allowed to import tests",
         "transports is not allowed to import backup",
         "tests.testbed is not allowed to import backup",
-        "backup is not allowed to import obstore",
-        "backup.job -> paramiko",
         *(f"backup.job -> {library}" for library in LIBRARIES),
     ):
         assert words in said

@@ -17,8 +17,6 @@ from transports.store.throttled import Allowance, Throttled
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):(.*)", re.DOTALL)
 _REMOTE: Final = re.compile(r"[A-Za-z0-9_.+@ -]+:[^\0-\x1f]*")
 _DEFAULT: Final = Settings()
-
-
 _WHAT_THERE_IS: Final = (
     "use a directory (a path, or file:/path), s3://BUCKET/prefix, gs://BUCKET/prefix,"
     " az://CONTAINER/prefix, sftp://HOST/directory, or rclone:REMOTE:path"
@@ -74,7 +72,7 @@ def _sftp(_scheme: str, rest: str, settings: Settings) -> Store:
     host, slash, path = rest.removeprefix("//").partition("/")
     if not rest.startswith("//") or not slash:
         raise Refused(
-            f"not a directory of a host: {f'sftp:{rest}'!r}",
+            "sftp: names no directory of a host",
             hint="write sftp://host/directory, or sftp://host/~/directory below the home there",
         )
     directory = unquote(f"/{path}")

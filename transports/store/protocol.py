@@ -44,7 +44,8 @@ class Store(Protocol):
 
     @property
     def write_once(self) -> WriteOnce:
-        """Who sees to it that no object is replaced. Some stores know after the first `put`."""
+        """Who sees to it that no object is replaced. Some stores know
+        when an object was put twice."""
         ...
 
     def create(self) -> None:

@@ -17,8 +17,7 @@ class Settings:
 
     `environ` is what the operator's environment says: where stores look for credentials. It may
     hold secrets, so it is not shown. `ssh` is for sftp:. `on_retry` is told, in any thread, what
-    failed and for how
-    many seconds is waited before it is tried again.
+    failed and for how many seconds is waited before it is tried again.
     """
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)

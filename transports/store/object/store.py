@@ -1,9 +1,9 @@
 """The five verbs on a bucket.
 
 Write-once is the server's, by conditional puts, where it knows them. Some servers refuse them
-(501), some take no notice and overwrite. Which kind it is shows when the first small object is put
-a second time, with the same bytes, which harms nothing; until then, and where it is the second
-kind, voltar looks before it writes.
+(501), some take no notice and overwrite. So voltar looks before it writes, too, until it has seen
+the server refuse. That shows when an object is put a second time: with the same bytes, for which a
+server that overwrites does no harm. `voltar doctor` does so.
 
 Ranges: a server that sends the whole object instead is believed, the part is cut out, and from then
 on nothing else is asked for. Nothing that is shorter than the server has said is taken for whole.
@@ -20,7 +20,7 @@ from transports.errors import ConnectionLost, Refused, TransportError
 from transports.store.object import failure
 from transports.store.object.loop import Loop
 from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
-from transports.store.timing import SMALL, SMALL_WITHIN_S, within_s
+from transports.store.timing import SMALL, within_s
 from transports.store.writing import Turns, is_there
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ class ObjectStore:
         check_name(name)
         with self._turns.of(name), self._translated(f"store {name} in {self._url}"):
             if not self._conditional and is_there(self, name, data):
-                return
-            if self._conditional is False:
-                self._write(name, data)
+                self._learn(name, data)
             else:
                 self._write_new(name, data)
 
@@ -112,20 +110,38 @@ class ObjectStore:
         self._loop.close()
 
     def _write_new(self, name: str, data: Buffer) -> None:
-        """Put by the server's condition, and learn whether it knows what that is."""
         try:
-            self._write(name, data, mode="create")
-            if self._conditional is None and memoryview(data).nbytes < SMALL:
-                self._write(name, data, mode="create")
-                self._conditional = False  # it has just replaced an object
+            if self._write_if_absent(name, data):
+                return
         except AlreadyExistsError:
             self._conditional = True
             self._demand_same(name, data)
+        else:
+            self._write(name, data)
+
+    def _learn(self, name: str, data: Buffer) -> None:
+        """See what the server does with an object that is there, with these bytes."""
+        if self._conditional is None and memoryview(data).nbytes < SMALL:
+            try:
+                self._write_if_absent(name, data)
+                self._conditional = False
+            except AlreadyExistsError:
+                self._conditional = True
+
+    def _write_if_absent(self, name: str, data: Buffer) -> bool:
+        """Put on the condition that there is none; False where the server knows no conditions."""
+        if self._conditional is False:
+            return False
+        try:
+            self._write(name, data, mode="create")
+        except AlreadyExistsError:
+            raise
         except BaseError as error:
             if failure.read(error).status != 501:
                 raise
             self._conditional = False
-            self._write(name, data)
+            return False
+        return True
 
     def _demand_same(self, name: str, data: Buffer) -> None:
         if not is_there(self, name, data):
@@ -135,7 +151,7 @@ class ObjectStore:
     def _write(self, name: str, data: Buffer, mode: "obstore.PutMode" = "overwrite") -> None:
         self._run(
             lambda: obstore.put_async(self._client, name, data, mode=mode, use_multipart=False),
-            within_s(memoryview(data).nbytes),
+            memoryview(data).nbytes,
         )
 
     def _head(self, name: str) -> int:
@@ -144,7 +160,7 @@ class ObjectStore:
     def _whole(self, name: str) -> bytes:
         result = self._run(lambda: obstore.get_async(self._client, name))
         size = result.meta["size"]
-        return self._complete(name, self._run(result.bytes_async, within_s(size)), size)
+        return self._complete(name, self._run(result.bytes_async, size), size)
 
     def _part(self, name: str, offset: int, length: int | None) -> bytes:
         if not self._ranges:
@@ -175,7 +191,7 @@ class ObjectStore:
                 f"cannot read {name} in {self._url}: the server sends other bytes than were asked"
                 f" for: {first} to {last} of {size} for {offset} to {end}"
             )
-        data = self._run(result.bytes_async, within_s(expected))
+        data = self._run(result.bytes_async, expected)
         return self._complete(name, data, expected)
 
     def _complete(self, name: str, data: "obstore.Bytes", size: int) -> bytes:
@@ -191,10 +207,9 @@ class ObjectStore:
     def _next(self, pages: "ListStream[Page]") -> "Page":
         return self._run(lambda: _page(pages))
 
-    def _run(
-        self, request: Callable[[], Awaitable[Result]], limit_s: float = SMALL_WITHIN_S
-    ) -> Result:
-        return self._loop.run(request, limit_s)
+    def _run(self, request: Callable[[], Awaitable[Result]], size: int = 0) -> Result:
+        """Make a request that moves so many bytes, or about none."""
+        return self._loop.run(request, within_s(size))
 
     @contextmanager
     def _translated(self, act: str) -> Iterator[None]:

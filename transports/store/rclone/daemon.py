@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from transports.errors import ConnectionLost, Refused
+from transports.errors import Refused
 
 _STARTS_WITHIN_S: Final = 30.0
 _ENDS_WITHIN_S: Final = 10.0
@@ -91,7 +91,8 @@ class Daemon:
         *,
         within_s: float,
     ) -> Reply:
-        """Make one request. Raises ConnectionLost, and Refused where rclone does not start."""
+        """Make one request. Raises OSError or HTTPException where no answer comes, and Refused
+        where rclone does not start."""
         connection = _Connection(self._started() / "socket", within_s)
         sent = {"Content-Length": str(sum(len(part) for part in body)), **(headers or {})}
         try:
@@ -99,9 +100,6 @@ class Daemon:
             answer = connection.getresponse()
             names = {name.lower(): value for name, value in answer.getheaders()}
             return Reply(answer.status, names, answer.read())
-        except (OSError, http.client.HTTPException) as error:
-            reason = "no answer in time" if isinstance(error, TimeoutError) else self._why(error)
-            raise ConnectionLost(f"rclone: {reason}") from error
         finally:
             connection.close()
 
@@ -163,9 +161,6 @@ class Daemon:
                 shell.wait()
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
-
-    def _why(self, error: Exception) -> str:
-        return f"the connection to it broke: {error or type(error).__name__}"
 
     def _log(self) -> str:
         """Return the last line that rclone has written."""

@@ -9,8 +9,9 @@ import contextlib
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -18,7 +19,7 @@ from transports.errors import ConnectionLost, ObjectNotFound, Refused, Transport
 from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
 from transports.store.rclone.daemon import Daemon, Reply
 from transports.store.rclone.failure import failure
-from transports.store.timing import SMALL_WITHIN_S, within_s
+from transports.store.timing import within_s
 from transports.store.writing import Turns, is_there
 
 _TEMPORARY: Final = "tmp"
@@ -53,7 +54,8 @@ class RcloneStore:
         return WriteOnce.ASKED
 
     def create(self) -> None:
-        self._demand(self._rpc("operations/mkdir", remote=""), f"make {self.url}")
+        act = f"make {self.url}"
+        self._demand(self._rpc("operations/mkdir", act, remote=""), act)
 
     def put(self, name: str, data: Buffer) -> None:
         check_name(name)
@@ -71,7 +73,7 @@ class RcloneStore:
                 self._move(temporary, name, act)
             except BaseException:
                 with contextlib.suppress(TransportError):
-                    self._rpc("operations/deletefile", remote=temporary)
+                    self._rpc("operations/deletefile", act, remote=temporary)
                 raise
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -83,7 +85,7 @@ class RcloneStore:
             return b""
         part = {} if (offset, end) == (0, size) else {"Range": f"bytes={offset}-{end - 1}"}
         target = quote(f"/[{self._remote}]/{name}", safe="/[]:")
-        reply = self._daemon.call("GET", target, headers=part, within_s=within_s(end - offset))
+        reply = self._call("GET", target, (), part, size=end - offset, act=act)
         data = self._demand(reply, act)
         if reply.status == 200 and len(data) == size:
             return data[offset:end]
@@ -105,9 +107,10 @@ class RcloneStore:
 
     def delete(self, name: str) -> None:
         check_name(name)
-        reply = self._rpc("operations/deletefile", remote=name)
+        act = f"delete {name} in {self.url}"
+        reply = self._rpc("operations/deletefile", act, remote=name)
         if reply.status != 404:
-            self._demand(reply, f"delete {name} in {self.url}")
+            self._demand(reply, act)
 
     def close(self) -> None:
         self._daemon.close()
@@ -118,7 +121,7 @@ class RcloneStore:
             if self._place_seen:
                 return
             if self._feature("CanHaveEmptyDirectories", act):
-                reply = self._rpc("operations/list", remote="", opt={"noModTime": True})
+                reply = self._rpc("operations/list", act, remote="", opt={"noModTime": True})
                 if reply.status == 404:
                     raise Refused(
                         f"cannot {act}: the place is not there",
@@ -134,10 +137,10 @@ class RcloneStore:
                 written = datetime.fromisoformat(entry["ModTime"])
                 if written < datetime.now(UTC) - _STALE_AFTER:
                     remote = f"{_TEMPORARY}/{entry['Name']}"
-                    self._demand(self._rpc("operations/deletefile", remote=remote), act)
+                    self._demand(self._rpc("operations/deletefile", act, remote=remote), act)
 
     def _listing(self, kind: str, options: dict[str, bool], act: str) -> Entries:
-        reply = self._rpc("operations/list", remote=kind, opt=options)
+        reply = self._rpc("operations/list", act, remote=kind, opt=options)
         if reply.status == 404:
             return []  # no directory
         found: Entries = self._answer(reply, act)["list"]
@@ -145,12 +148,12 @@ class RcloneStore:
 
     def _feature(self, name: str, act: str) -> bool:
         if self._features is None:
-            self._features = self._answer(self._rpc("operations/fsinfo"), act)["Features"]
+            self._features = self._answer(self._rpc("operations/fsinfo", act), act)["Features"]
         return bool(self._features.get(name))
 
     def _size(self, name: str, act: str) -> int:
         options = {"noModTime": True, "noMimeType": True}
-        reply = self._rpc("operations/stat", remote=name, opt=options)
+        reply = self._rpc("operations/stat", act, remote=name, opt=options)
         item = None if reply.status == 404 else self._answer(reply, act)["item"]
         if item is None or item["IsDir"]:
             raise ObjectNotFound(f"cannot {act}: it is not there")
@@ -163,18 +166,20 @@ class RcloneStore:
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{file}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
-        reply = self._daemon.call(
+        reply = self._call(
             "POST",
             "/operations/uploadfile?" + urlencode({"fs": self._remote, "remote": directory}),
             (head, memoryview(data).cast("B"), f"\r\n--{boundary}--\r\n".encode()),
             {"Content-Type": f"multipart/form-data; boundary={boundary}"},
-            within_s=within_s(memoryview(data).nbytes),
+            size=memoryview(data).nbytes,
+            act=act,
         )
         self._demand(reply, act)
 
     def _move(self, source: str, target: str, act: str) -> None:
         reply = self._rpc(
             "operations/movefile",
+            act,
             srcFs=self._remote,
             srcRemote=source,
             dstFs=self._remote,
@@ -182,10 +187,30 @@ class RcloneStore:
         )
         self._demand(reply, act)
 
-    def _rpc(self, command: str, **values: Any) -> Reply:
+    def _rpc(self, command: str, act: str, **values: Any) -> Reply:
         body = json.dumps({"fs": self._remote, **values}).encode()
         headers = {"Content-Type": "application/json"}
-        return self._daemon.call("POST", f"/{command}", (body,), headers, within_s=SMALL_WITHIN_S)
+        return self._call("POST", f"/{command}", (body,), headers, size=0, act=act)
+
+    def _call(
+        self,
+        method: str,
+        target: str,
+        body: tuple[Buffer, ...],
+        headers: Mapping[str, str],
+        *,
+        size: int,
+        act: str,
+    ) -> Reply:
+        try:
+            return self._daemon.call(method, target, body, headers, within_s=within_s(size))
+        except TimeoutError as error:
+            raise ConnectionLost(f"cannot {act}: no answer of rclone in time") from error
+        except (OSError, HTTPException) as error:
+            reason = str(error) or type(error).__name__
+            raise ConnectionLost(f"cannot {act}: the connection to rclone broke: {reason}") from (
+                error
+            )
 
     def _answer(self, reply: Reply, act: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self._demand(reply, act))

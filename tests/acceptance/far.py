@@ -1,0 +1,170 @@
+"""An engine behind SSH as somebody's script sees it, and what may be left of a run that failed.
+
+far = reach(host)                    the command with a home whose ~/.ssh leads to that host
+far.fails("backup", volume)          ends in one clear sentence, which is returned
+far.assert_clean()                   nothing is left, here or there
+"""
+
+import os
+import pty
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.cli import COMMAND, Result, Running, Voltar, judge, until
+from tests.acceptance.files import fill
+from tests.testbed import leaks
+from tests.testbed.engine import Engine
+from tests.testbed.proxy import Proxy
+from tests.testbed.scratch import Scratch
+from tests.testbed.sshd import Sshd
+from tests.testbed.walk import Facts, diff, snapshot
+
+MIB = 1 << 20
+LARGE = 12 * MIB
+SENTENCE = re.compile(r"error: \S.{15,700}")
+"""One line, of a length that somebody reads."""
+UNTOLD = re.compile(r"\bNone\b|\bErrno\b|<[a-z_.]+ |Exception|paramiko|\b[A-Z]\w+Error\b|b'")
+"""What words for a programmer look like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Far:
+    """The command, and the engine and host that it reaches."""
+
+    engine: Engine
+    host: Sshd
+    voltar: Voltar
+    scratch: Scratch
+    proxy: Proxy | None = None
+    pace: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ssh(self) -> Path:
+        """The client's ~/.ssh."""
+        return self.voltar.home / ".ssh"
+
+    def fails(self, *words: str | Path, code: int = 1, **options: Any) -> str:
+        """Run what must fail; what it said, which must be one clear sentence and perhaps a hint."""
+        return sentence(self.voltar(*words, code=code, **options), code)
+
+    def volume(self, files: Mapping[str, bytes] | None = None) -> str:
+        """A volume on the far engine."""
+        name = self.scratch.volume()
+        fill(self.engine.volume_directory(name), files or {"file": b"content\n", "d/e": b"x" * 99})
+        return name
+
+    def large(self) -> str:
+        """A volume that takes a while on the link, and that no compression makes small."""
+        half = LARGE // 2
+        return self.volume({"one": os.urandom(half), "two": os.urandom(half), "small": b"s"})
+
+    def fresh(self) -> str:
+        """A name for a volume that does not exist yet."""
+        name = self.scratch.name("restored")
+        self.scratch.claim(volumes=[name])
+        return name
+
+    def content(self, volume: str) -> dict[bytes, Facts]:
+        """What is in a volume."""
+        return snapshot(self.engine.volume_directory(volume))
+
+    def assert_round_trip(self, volume: str) -> None:
+        """Demand that a volume is backed up and restored as it is."""
+        target = self.fresh()
+
+        self.voltar("backup", f"volume:{volume}")
+        self.voltar("restore", f"volume:{volume}", "--to", target)
+
+        assert diff(self.content(volume), self.content(target)) == []
+
+    def sources(self) -> list[str]:
+        """What has snapshots."""
+        return [each["source"] for each in self.voltar.ask("snapshots")]
+
+    def begin(self, *words: str, towards: Any) -> Running:
+        """Start what takes a while, and wait until a good part of the data went over the link."""
+        assert self.proxy
+        self.proxy.slow(4 * MIB)
+        proxy, before = self.proxy, self.proxy.carried[towards]
+        running = self.voltar.start(*words)
+        until(
+            lambda: proxy.carried[towards] - before > 3 * MIB or running.process.poll() is not None,
+            what="the transfer",
+        )
+        assert running.process.poll() is None, str(running.end())
+        return running
+
+    def left(self) -> list[str]:
+        """Helpers, processes and files of voltar that are still there."""
+        usual = {".ssh", ".bashrc"}
+        home = [str(one) for one in self.host.far.home.iterdir() if one.name not in usual]
+        ours = [str(one) for one in Path(self.voltar.environment["TMPDIR"]).iterdir()]
+        return leaks.on_engine(self.engine) + leaks.on_far_host(self.host) + home + ours
+
+    def assert_clean(self) -> None:
+        """Demand that nothing is left; what was just cut off may need a moment to notice."""
+        deadline = time.monotonic() + 15
+        while (left := self.left()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert left == []
+
+    def assert_sound(self, volume: str) -> None:
+        """Demand that a run over the healthy link succeeds and that nothing is left after it."""
+        if self.proxy:
+            self.proxy.slow(None)
+
+        self.assert_round_trip(volume)
+
+        self.assert_clean()
+        assert self.voltar.summary("check")["damages"] == []
+
+
+def sentence(result: Result, code: int = 1) -> str:
+    """What a failed call said: one clear sentence for a person, and perhaps a hint."""
+    assert result.code == code, str(result)
+    told = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    others = [line for line in result.err.splitlines() if line.startswith(("hint: ", "  "))]
+    assert len(told) == 1, str(result)
+    assert SENTENCE.fullmatch(told[0]), str(result)
+    said = "\n".join(told + others)
+    assert not UNTOLD.search(said), str(result)
+    return said
+
+
+def typed(voltar: Voltar, *words: str, answers: Callable[[str], str | None]) -> Result:
+    """Run at a terminal of its own: `answers` is asked what to type whenever it shows something."""
+    master, slave = pty.openpty()
+    began = time.monotonic()
+    with subprocess.Popen(
+        ["setsid", "--ctty", "--wait", COMMAND, *words],
+        env=voltar.environment | {"TERM": "dumb"},
+        stdin=slave,
+        stdout=slave,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.close(slave)
+        with closing(os.fdopen(master, "r+b", buffering=0)) as terminal:
+            shown = b""
+            try:
+                while block := terminal.read(4096):
+                    shown += block
+                    if (line := answers(block.decode(errors="replace"))) is not None:
+                        terminal.write(f"{line}\n".encode())
+            except OSError:
+                """The terminal's other end is closed: the command has ended."""
+            _, err = process.communicate(timeout=60)
+    result = Result(
+        words=words,
+        code=process.returncode,
+        out=shown.replace(b"\r", b""),
+        err=err.decode(errors="backslashreplace"),
+        seconds=time.monotonic() - began,
+    )
+    judge(result, voltar.password)
+    return result
