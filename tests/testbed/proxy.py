@@ -79,6 +79,8 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self.connections = 0
         """How many came."""
+        self.carried: dict[Towards, int] = {"client": 0, "server": 0}
+        """How many bytes went either way, by all connections together."""
         self.requests: list[str] = []
         """The first lines of the HTTP requests that came since `watch_http` or `answer`."""
         self._http = False
@@ -217,6 +219,7 @@ class Proxy:
         writer.write(block[: max(0, room)])
         await writer.drain()
         connection.passed[towards] += len(block)
+        self.carried[towards] += len(block)
         if cut is not None and room <= len(block):
             connection.end(reset=cut.reset)
         elif self._rate is not None:
