@@ -90,6 +90,20 @@ def test_in_doubt_everything_is_sent(scene: MakeScene) -> None:
     here.assert_there(app)
 
 
+def test_a_base_whose_blobs_are_compressed_is_sent_again(scene: MakeScene) -> None:
+    """Its layers are there, unpacked: without its blobs the store would not complain, nor save."""
+    here = scene(CLASSIC, CONTAINERD)
+    base = Made([here.tag("base:1")], [here.layer("a"), here.layer("b")])
+    packed = layered.oci([base], pack=layered.gzipped, suffix="+gzip")
+    here.beds[1].docker("load", stdin=packed)
+    app = here.made("app:1", [*base.layers, here.layer("c")])
+
+    (sent,) = here.send(app)
+
+    assert (sent.there, sent.again) == (0, "")
+    here.assert_there(app)
+
+
 def test_a_broken_image_under_the_same_name_is_made_whole(scene: MakeScene) -> None:
     here = scene(CONTAINERD, CONTAINERD)
     here.beds = (here.beds[0], here.beds[0])
