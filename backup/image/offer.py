@@ -17,12 +17,12 @@ class Offer(Protocol):
     image: SavedImage | None
 
     @property
-    def fetched(self) -> int | None:
-        """The bytes that came here from another host; None where it is here."""
-
-    @property
     def sizes(self) -> tuple[int, ...]:
         """The sizes of the layers, as far as they are known; 0 for others."""
+
+    @property
+    def carried(self) -> int | None:
+        """The bytes that crossed a link on their way here; None where there is no link."""
 
     def layer(self, diff_id: str) -> Layer | None:
         """One of the layers; None as long as it is not known."""

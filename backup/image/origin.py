@@ -50,8 +50,8 @@ class Origin:
             )
 
     @property
-    def fetched(self) -> int | None:
-        """The bytes that came here from another host; None where the engine is here."""
+    def carried(self) -> int | None:
+        """The bytes that came from its engine over a link; None where that is on this machine."""
         return None if self.engine.address.scheme == "unix" else self._carried
 
     @property

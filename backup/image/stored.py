@@ -36,14 +36,14 @@ class Stored:
         self.facts = self._facts(snapshot)
 
     @property
-    def fetched(self) -> None:
-        """What a store sends is not counted here."""
-        return
-
-    @property
     def sizes(self) -> tuple[int, ...]:
         """The sizes of the layers, as they are stored."""
         return tuple(layer.size for layer in self._known.layers)
+
+    @property
+    def carried(self) -> int | None:
+        """What its store takes over a link is not counted."""
+        return None
 
     def layer(self, diff_id: str) -> Layer | None:
         """One of the layers."""

@@ -174,9 +174,9 @@ class _Transfer:
     @property
     def _carried(self) -> int:
         """The bytes that crossed the longer way: to the target, unless that is on this machine."""
-        fetched = self._origin.fetched
         here = self._to.engine.address.scheme == "unix"
-        return fetched if here and fetched is not None else self._passage.sent
+        carried = self._origin.carried
+        return carried if here and carried is not None else self._passage.sent
 
     def _told(self, there: int) -> Sent:
         facts, sizes = self._origin.facts, self._origin.sizes
