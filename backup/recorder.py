@@ -8,7 +8,7 @@ queue, in their order, and the queue is bounded by cutting early.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -88,8 +88,15 @@ class _Kept:
 class Recorder:
     """Stores the entries of one source and, at the end, its manifest."""
 
-    def __init__(self, repository: Repository, writer: Writer) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        writer: Writer,
+        on_stored: Callable[[list[Extent]], None] = lambda _: None,
+    ) -> None:
+        """`on_stored` is told of each added entry, in order, in which chunks its body is stored."""
         self.repository = repository
+        self._on_stored = on_stored
         self._writer = writer
         self._bundle = repository.cutter(Group.DATA)
         self._large = repository.cutter(Group.DATA)
@@ -240,6 +247,7 @@ class Recorder:
                 self._write_lines(lines)
             return
         member, rest = draft.member()
+        self._on_stored([*member.extents, *rest])
         self._write_line(member)
         for start in range(0, len(rest), EXTENTS_PER_RECORD):
             self._write_line(More(rest[start : start + EXTENTS_PER_RECORD]))

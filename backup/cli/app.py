@@ -21,12 +21,14 @@ from backup.cli import (
     backup,
     check,
     container,
+    copy,
     diff,
     doctor,
     exit_code,
     find,
     forget,
     help_text,
+    host,
     image,
     key,
     prune,
@@ -79,6 +81,7 @@ app.command("stats")(stats.stats)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)
+app.command("copy")(copy.copy_command)
 app.command("prune")(prune.prune)
 app.command("check")(check.check)
 app.command("forget")(forget.forget)
@@ -93,8 +96,9 @@ app.add_typer(image.app, name="image")
 app.add_typer(container.app, name="container")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
+app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
-for each in (app, image.app, container.app, retention.app, check.repair, key.app):
+for each in (app, image.app, container.app, retention.app, check.repair, host.app, key.app):
     help_text.lay_out(each.registered_commands)
 
 

@@ -203,9 +203,17 @@ def _layer(file: Passed, diff_id: str, described: Mapping[str, Any], what: str) 
         size=file.size,
         tar_size=file.tar_size or file.size,
         name=file.name,
-        form=file.form,
+        form=file.form if file.digest else _form(described, file.form),
         media_type=str(described.get("mediaType") or ""),
     )
+
+
+def _form(described: Mapping[str, Any], seen: Form) -> Form:
+    """How a file that was not looked at is compressed."""
+    kind = str(described.get("mediaType") or "")
+    if kind.endswith("zstd"):
+        return Form.ZSTD
+    return Form.GZIP if kind.endswith("gzip") else seen
 
 
 def _manifests(contents: Contents) -> Iterator[_Manifest]:

@@ -17,6 +17,10 @@ class Offer(Protocol):
     image: SavedImage | None
 
     @property
+    def fetched(self) -> int | None:
+        """The bytes that came here from another host; None where it is here."""
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """The sizes of the layers, as far as they are known; 0 for others."""
 

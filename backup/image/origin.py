@@ -7,21 +7,31 @@ there the archive is looked through once before anything is taken from it, which
 reading, and us no disk.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 
+from backup.blocks import Block, Blocks
+from backup.compression import Form
 from backup.engine import Engine, ImageStore, canonical, find_image, image_store, layer_sizes, saved
+from backup.engine.farsave import has_shell, listed_there, saved_there
 from backup.errors import DamagedImage
 from backup.image.plan import directories
 from backup.image.reading import File, Reading
 from backup.image.saved import Layer, SavedImage
 from backup.report import Advanced, Finished, OnEvent, Started
 
+_SMALL = 256 << 10
+"""Bytes of the largest files that come along when an archive on a far host is looked at."""
 _BY_DIGEST = 25
 """The release of Docker from which on files are named by digests."""
 
 
 class Origin:
-    """One image, for one platform. `image` is there once the archive passed, whole and proven."""
+    """One image, for one platform. `image` is there once the archive passed, whole and proven.
+
+    Over SSH the engine's host leaves out the layers that nobody needs, and compresses; those are
+    proven by whoever has them.
+    """
 
     def __init__(self, engine: Engine, reference: str, platform: str) -> None:
         self.engine = engine
@@ -31,11 +41,18 @@ class Origin:
         # what has several platforms is saved by its own id, not by that of one of them
         self._id = find_image(engine, reference).id if platform else self.facts.id
         self.image: SavedImage | None = None
+        self._carried = 0
+        self._there = not platform and has_shell(engine)
         if not self.facts.diff_ids:
             raise DamagedImage(
                 f"the image {reference} is not complete on {engine.name}: its layers are missing",
                 hint="pull or build it there again",
             )
+
+    @property
+    def fetched(self) -> int | None:
+        """The bytes that came here from another host; None where the engine is here."""
+        return None if self.engine.address.scheme == "unix" else self._carried
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -49,16 +66,20 @@ class Origin:
 
     def layer(self, diff_id: str) -> Layer | None:
         """One of the layers as the archive has it; None as long as no archive passed."""
-        layers = self.image.layers if self.image is not None else ()
-        return next((one for one in layers if one.diff_id == diff_id), None)
+        return next((one for one in self._layers if one.diff_id == diff_id), None)
+
+    @property
+    def _layers(self) -> tuple[Layer, ...]:
+        return self.image.layers if self.image is not None else ()
 
     def look(self, on_event: OnEvent) -> SavedImage:
         """Read the whole archive, once."""
         if self.image is None:
             on_event(Started("read", self.reference, self.facts.size))
-            for _, file in self._files():
-                for piece in file.raw():
-                    on_event(Advanced(len(piece)))
+            self._read(self._large(), on_event)
+            if self._there and any(layer.form is Form.ZSTD for layer in self._layers):
+                self.image = None  # an old target gets them uncompressed: how large is that?
+                self._read({}, on_event)
             on_event(Finished("read", self.reference))
         if self.image is None:
             raise AssertionError("an archive that was read to its end has its image")
@@ -73,7 +94,9 @@ class Origin:
             self.look(on_event)
         named = self._named()
         missing = set(needed)
-        for name, file in self._files():
+        sizes = dict(zip(self.facts.diff_ids, self.sizes, strict=True))
+        left_out = {name: sizes[one] for name, one in named.items() if one not in missing}
+        for name, file in self._files(left_out):
             diff_id = named.get(name) or self._uppermost(name)
             if diff_id in missing:
                 missing.discard(diff_id)
@@ -87,9 +110,31 @@ class Origin:
     def _what(self) -> str:
         return f"the image {self.reference} as {self.engine.name} saves it"
 
-    def _files(self) -> Iterator[tuple[str, File]]:
-        with saved(self.engine, [self._id], self.platform) as blocks:
-            reading = Reading(blocks, self._what)
+    def _read(self, left_out: Mapping[str, int], on_event: OnEvent) -> None:
+        for _, file in self._files(left_out):
+            for piece in file.raw():
+                on_event(Advanced(len(piece)))
+
+    def _large(self) -> dict[str, int]:
+        """What need not come along to be looked at; nothing where all comes without a link."""
+        if not self._there:
+            return {}
+        sizes = listed_there(self.engine, self._id, self._count)
+        return {name: size for name, size in sizes.items() if size > _SMALL}
+
+    def _count(self, size: int) -> None:
+        self._carried += size
+
+    def _blocks(self, left_out: Collection[str]) -> AbstractContextManager[Blocks]:
+        if self._there:
+            return saved_there(self.engine, self._id, left_out, self._count)
+        return saved(self.engine, [self._id], self.platform)
+
+    def _files(self, left_out: Mapping[str, int]) -> Iterator[tuple[str, File]]:
+        """Read the archive; a far host leaves out what is named, with what sizes are known."""
+        absent = left_out if self._there else {}
+        with self._blocks(left_out) as blocks:
+            reading = Reading(self._counted(blocks), self._what, absent)
             for file in reading.files():
                 yield file.name, file
             found = reading.images()
@@ -99,6 +144,12 @@ class Origin:
                 self.image = self.image or image
                 return
         raise DamagedImage(f"{self._what} is not what the engine says that it is")
+
+    def _counted(self, blocks: Blocks) -> Iterator[Block]:
+        for block in blocks:
+            if not self._there:
+                self._carried += len(block)
+            yield block
 
     def _names_tell(self) -> bool:
         return self.image is not None or image_store(self.engine) is ImageStore.CLASSIC

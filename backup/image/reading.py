@@ -10,8 +10,9 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, Final
 
 from backup.blocks import Block, Blocks
@@ -109,12 +110,17 @@ class File:
 
 
 class Reading:
-    """One pass: `files` to its end, then `images`. `what` names the archive in errors."""
+    """One pass: `files` to its end, then `images`. `what` names the archive in errors.
 
-    def __init__(self, blocks: Blocks, what: str) -> None:
+    `absent` are files, with their sizes, that somebody took out on the way: they count as skipped.
+    """
+
+    def __init__(
+        self, blocks: Blocks, what: str, absent: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         self._entries = split(blocks)
         self._what = what
-        self._files: dict[str, Passed] = {}
+        self._files = {name: Passed(name=name, size=size) for name, size in absent.items()}
         self._documents: dict[str, bytes] = {}
         self._links: dict[str, str] = {}
         self._kept = 0

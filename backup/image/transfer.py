@@ -171,6 +171,13 @@ class _Transfer:
         lost = tuple(one for one in digests if one.partition("@")[2] not in known)
         return replace(self._told(there), image_id=made.id, again=again, lost=lost)
 
+    @property
+    def _carried(self) -> int:
+        """The bytes that crossed the longer way: to the target, unless that is on this machine."""
+        fetched = self._origin.fetched
+        here = self._to.engine.address.scheme == "unix"
+        return fetched if here and fetched is not None else self._passage.sent
+
     def _told(self, there: int) -> Sent:
         facts, sizes = self._origin.facts, self._origin.sizes
         return Sent(
@@ -181,7 +188,7 @@ class _Transfer:
             there=there,
             size=sum(sizes),
             missing=sum(sizes[there:]),
-            sent=self._passage.sent,
+            sent=self._carried,
         )
 
 

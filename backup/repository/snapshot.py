@@ -72,7 +72,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `time` is the engine's clock when reading began. `run` groups the snapshots of one backup.
     `notes` counts the manifest's notes: things that were not captured as they should be. `imported`
     says that the entries came from a tar file: unordered, and perhaps without their directories.
-    `excludes` are the rules by which entries were left out, as they were given.
+    `excludes` are the rules by which entries were left out, as they were given. `original` is of a
+    copy: the id that the snapshot had in the repository in which it was made.
     """
 
     time: AwareTime
@@ -90,6 +91,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     notes: int = 0
     imported: bool = False
     excludes: list[str] = []
+    original: str | None = None
     statistics: Statistics = Statistics()
     manifest: list[Extent] = []
 

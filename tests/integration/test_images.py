@@ -9,9 +9,11 @@ import pytest
 from backup.compression import Form
 from backup.engine import connect, find_image, held, saved
 from backup.errors import DamagedImage, EngineError, EngineUnavailable, UsageError
+from backup.image.origin import Origin
 from backup.image.reading import Reading
 from backup.image.transfer import Options, Sent, plan, send
-from backup.report import Event, Finished, Noted
+from backup.report import Event, Finished, Noted, ignore
+from tests.integration.engine_side import reached_by_ssh
 from tests.integration.test_engine_connection import relay
 from tests.testbed import engine as testbed
 from tests.testbed import layered
@@ -20,6 +22,7 @@ from tests.testbed.engine import KINDS, OWN, Pool
 from tests.testbed.layered import Made
 from tests.testbed.proxy import Proxy
 from tests.testbed.scratch import Scratch
+from tests.testbed.sshd import Sshd
 
 CLASSIC, CONTAINERD = "28.5-classic", "28.5-containerd"
 PAIRS = [(one, other) for one in KINDS for other in KINDS if one != other]
@@ -401,3 +404,75 @@ def test_a_target_that_is_full_is_told_before_anything_is_sent(
     finally:
         small.daemon.kill()
         run(["umount", "--lazy", small.data_root])
+
+
+# --- over SSH
+
+
+FAR = [(OWN, CLASSIC), (CLASSIC, CONTAINERD), (CONTAINERD, OWN)]
+
+
+@pytest.mark.parametrize(("far", "near"), FAR, ids=map("-to-".join, FAR))
+def test_what_a_far_engine_has_stays_there_where_it_is_here(
+    scene: Callable[..., Scene],
+    ssh_hosts: dict[str, Sshd],
+    run_directory: Path,
+    tmp_path: Path,
+    far: str,
+    near: str,
+) -> None:
+    here = scene(far, near)
+    shared = [here.layer(str(number), 1 << 20) for number in range(3)]
+    base = here.made("base:1", shared)
+    app = here.made("app:1", [*shared, here.layer("app", 1 << 20)])
+    if far not in ssh_hosts:
+        ssh_hosts[far] = Sshd(run_directory, here.beds[0])
+    with reached_by_ssh(ssh_hosts[far], tmp_path) as source:
+        (first,) = send(source, here.target, base.tags, Options())
+        (second,) = send(source, here.target, app.tags, Options())
+
+    noise = (1 << 20) // 2
+    assert (first.there, second.there, second.layers) == (0, 3, 4)
+    assert second.sent < noise * 1.05 + DOCUMENTS_AT_MOST
+    assert second.again == ""
+    for image in (base, app):
+        here.assert_there(image)
+
+
+@pytest.mark.parametrize("far", [OWN, CONTAINERD])
+def test_what_goes_to_a_far_engine_is_compressed(
+    scene: Callable[..., Scene],
+    ssh_hosts: dict[str, Sshd],
+    run_directory: Path,
+    tmp_path: Path,
+    far: str,
+) -> None:
+    here = scene(CLASSIC, far)
+    base = here.made("base:1", [here.layer("a")])
+    app = here.made("app:1", [*base.layers, here.layer("b", 1 << 20)])
+    if far not in ssh_hosts:
+        ssh_hosts[far] = Sshd(run_directory, here.beds[1])
+    with reached_by_ssh(ssh_hosts[far], tmp_path) as target:
+        (first,) = send(here.source, target, base.tags, Options())
+        (second,) = send(here.source, target, app.tags, Options())
+
+    assert (first.there, second.there) == (0, 1)
+    assert second.sent < (1 << 20) // 2 * 1.05 + DOCUMENTS_AT_MOST
+    here.assert_there(app)
+
+
+def test_an_image_that_goes_away_on_a_far_host_is_told(
+    scene: Callable[..., Scene], ssh_hosts: dict[str, Sshd], run_directory: Path, tmp_path: Path
+) -> None:
+    here = scene(OWN, CLASSIC)
+    app = here.made("app:1", [here.layer("a")])
+    if OWN not in ssh_hosts:
+        ssh_hosts[OWN] = Sshd(run_directory, here.beds[0])
+    with reached_by_ssh(ssh_hosts[OWN], tmp_path) as source:
+        origin = Origin(source, app.tags[0], "")
+        here.beds[0].docker("rmi", app.tags[0])
+
+        with pytest.raises(
+            EngineError, match=r"docker save on ssh://.* failed: Error response from daemon"
+        ):
+            list(origin.take(app.diff_ids, ignore))

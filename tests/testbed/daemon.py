@@ -18,6 +18,8 @@ from tests.testbed.command import BedFailure, attempt, run
 from tests.testbed.workspace import started
 
 SCRIPT = Path(__file__).with_name("engine.sh")
+DOCKER_GROUP = 4243
+"""The group that may use an engine's socket; a name would have to exist in every release."""
 
 
 class Daemon:
@@ -48,6 +50,7 @@ class Daemon:
             "exec-root": str(self.directory / "exec"),
             "pidfile": str(self.directory / "pid"),
             "hosts": [f"unix://{self.socket}"],
+            "group": str(DOCKER_GROUP),
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
             "cgroup-parent": f"/{workspace.cgroup_of(self.directory)}",
         }
@@ -134,7 +137,6 @@ class Daemon:
             self._process.wait()
             self._process = None
 
-    @property
     def init(self) -> int:
         """The pid of the first process in the engine's namespaces, as seen from here."""
         if self._process is None:
@@ -143,11 +145,11 @@ class Daemon:
 
     def inside(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command of this machine in the mount, network and pid namespaces of the engine."""
-        return attempt(["nsenter", "--all", "--target", str(self.init), *argv])
+        return attempt(["nsenter", "--all", "--target", str(self.init()), *argv])
 
     def network(self, *argv: str) -> bytes:
         """Run a command of this machine in the network namespace of the engine."""
-        return run(["nsenter", f"--net=/proc/{self.init}/ns/net", *argv])
+        return run(["nsenter", f"--net=/proc/{self.init()}/ns/net", *argv])
 
     def trust(self, registry: str, certificate: Path) -> None:
         """Let the engine accept a registry's certificate; nothing but its own mounts change."""

@@ -83,7 +83,7 @@ class Registry:
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        net = Path(f"/proc/{self.engine.daemon.init}/ns/net")
+        net = Path(f"/proc/{self.engine.daemon.init()}/ns/net")
         argv = ["nsenter", f"--net={net}", "setpriv", "--pdeathsig", "KILL", "docker-registry"]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
