@@ -80,6 +80,17 @@ def find_id(snapshot_ids: Sequence[SnapshotId], text: str) -> SnapshotId:
     return found
 
 
+def source_name(source: str) -> str:
+    """Return a source's name as snapshots have it: that of an image is written in several ways."""
+    kind, _, name = source.partition(":")
+    if kind != "image":
+        return source
+    try:
+        return f"image:{Reference.parse(name).familiar}"
+    except UsageError:
+        return source
+
+
 def _newest(matches: list[Found], now: datetime) -> Found:
     past = [item for item in matches if not is_future(item[1].time, now)]
     return (past or matches)[-1]
@@ -106,24 +117,13 @@ def _demand_one_meaning(repository: Repository, text: str, snapshot_id: Snapshot
 
 
 def _of_source(every: list[Found], source: str) -> list[Found]:
-    source = _normal(source)
+    source = source_name(source)
     found = [item for item in every if item[1].is_of(source)]
     if found or not _SHORT_NAME.fullmatch(source):
         return found
     # as anonymous volumes are shown where there is no room for all of their name
     long = [item for item in every if item[1].source.startswith(f"volume:{source[-12:]}")]
     return long if len({item[1].source for item in long}) == 1 else []
-
-
-def _normal(source: str) -> str:
-    """The name of a source as snapshots have it: that of an image is written in several ways."""
-    kind, _, name = source.partition(":")
-    if kind != "image":
-        return source
-    try:
-        return f"image:{Reference.parse(name).familiar}"
-    except UsageError:
-        return source
 
 
 def _beginning(snapshot_ids: Sequence[SnapshotId], prefix: str) -> SnapshotId | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from backup.lookup import source_name
 from backup.repository import Recorded, SnapshotId
 from backup.repository.timing import is_future
 from backup.retention import Decision, Moment, Policy, decide
@@ -43,7 +44,7 @@ class Scope:
         """Whether a snapshot is meant."""
         snapshot = recorded.snapshot
         return (
-            (not self.sources or any(map(snapshot.is_of, self.sources)))
+            (not self.sources or any(snapshot.is_of(source_name(each)) for each in self.sources))
             and (not self.hosts or snapshot.host in self.hosts)
             and has_tags(recorded, self.tags)
         )

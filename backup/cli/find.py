@@ -11,7 +11,7 @@ from backup.cli.context import Context
 from backup.cli.snapshots import member_json, member_line
 from backup.errors import NoSuchSnapshot, RepositoryError
 from backup.find import Version, Versions, versions
-from backup.lookup import Found, find_snapshot
+from backup.lookup import Found, find_snapshot, source_name
 from backup.paths import printable
 from backup.pattern import Patterns
 from backup.pieces import length
@@ -72,10 +72,11 @@ def find(
 
 def _histories(found: Iterable[Found], source: str | None, host: str | None) -> list[History]:
     """Return what is asked for, source by source. Raises NoSuchSnapshot where that is nothing."""
+    named = None if source is None else source_name(source)
     wanted = [
         item
         for item in found
-        if (source is None or item[1].is_of(source)) and (host is None or item[1].host == host)
+        if (named is None or item[1].is_of(named)) and (host is None or item[1].host == host)
     ]
     if not wanted and (source is not None or host is not None):
         of_source = f" of {source}" if source is not None else ""

@@ -1,8 +1,9 @@
 """voltar restore"""
 
 import os
+import re
 import time
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +18,9 @@ from backup.repository import SHORT_ID
 from backup.restore import Verify
 from backup.restore import restore as restore_into
 from backup.survey import Selection, survey
+from backup.targets import IMAGE
+
+_ID: Final = re.compile(r"[0-9a-f]{4,64}")
 
 
 def restore(
@@ -54,6 +58,8 @@ def restore(
     target is put back to what it was.
     """
     context: Context = ctx.obj
+    if to is None and not _may_be_image(snapshot):
+        raise _nowhere(snapshot)
     opened = context.opening()
     with context.engine() as engine:
         run = new_run()
@@ -64,12 +70,10 @@ def restore(
             _refuse(bool(paths), verify)
             restore_image(context, engine, repository, (snapshot_id, found), (to, force_tag))
             return
-        if to is None or force_tag:
-            raise UsageError(
-                "--force-tag is for images"
-                if force_tag
-                else f"say where to restore {found.source}: --to TARGET"
-            )
+        if force_tag:
+            raise UsageError("--force-tag is for images")
+        if to is None:
+            raise _nowhere(found.source)
         into = target(engine, target_name(engine, to, found), found.volume, run)
         selection = Selection.of([os.fsencode(path) for path in paths or ()])
         surveyed = survey(repository, found, selection)
@@ -98,6 +102,14 @@ def restore(
         f"{counted(surveyed.entries, 'entry')}, {size_text(surveyed.size)}, "
         f"{seconds_text(seconds)}; {proof}"
     )
+
+
+def _may_be_image(text: str) -> bool:
+    return text.startswith(IMAGE) or _ID.fullmatch(text) is not None
+
+
+def _nowhere(what: str) -> UsageError:
+    return UsageError(f"say where to restore {what}: --to TARGET")
 
 
 def _refuse(paths: bool, verify: Verify) -> None:

@@ -229,7 +229,7 @@ def test_a_wrong_command_line_is_told_in_words(words, capsys):
 
     out, err = capsys.readouterr()
     assert out == ""
-    assert "Error" in err
+    assert "error" in err.lower()
     assert "Traceback" not in err
 
 

@@ -49,6 +49,14 @@ def test_each_source_of_each_host_is_a_group():
     assert to_forget(judged) == ["a-web-old", "a-db-old", "b-db-old"]
 
 
+def test_an_image_is_meant_by_any_of_its_spellings():
+    history = [recorded("old", source="image:app:latest", days=1)]
+
+    for name in ("image:app", "image:docker.io/library/app:latest"):
+        assert Scope(sources=[name]).matches(history[0])
+    assert not Scope(sources=["image:app:2"]).matches(history[0])
+
+
 def test_what_is_dated_in_the_future_is_kept_and_takes_no_place():
     history = [
         *HISTORY,
