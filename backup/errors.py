@@ -18,6 +18,7 @@
     │  ├─ NoSuchKey             none of the repository's keys, or more than one, has that id
     │  ├─ NoSuchSnapshot        nothing, or more than one thing, answers to the name
     │  └─ IntegrityError        bytes are not what their id or their seal says
+    ├─ DamagedImage             an image lacks layers, or they are not what their digests say
     ├─ UnsafeArchive            an entry tries to leave the volume it is restored into
     └─ VerificationFailed       what was read back is not what was restored
 
@@ -125,6 +126,10 @@ class IntegrityError(RepositoryError):
     def __init__(self, message: str, *, hint: str | None = None, chunk: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.chunk = chunk
+
+
+class DamagedImage(BackupError):
+    """An image, or an archive of one, lacks layers, or they are not what their digests say."""
 
 
 class UnsafeArchive(BackupError):

@@ -50,6 +50,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     errors.NoSuchKey: FAILED,
     errors.NoSuchSnapshot: FAILED,
     errors.IntegrityError: INTEGRITY,
+    errors.DamagedImage: INTEGRITY,
     errors.UnsafeArchive: INTEGRITY,
     errors.VerificationFailed: INTEGRITY,
     TransportError: FAILED,

@@ -27,8 +27,10 @@ from backup.cli import (
     find,
     forget,
     help_text,
+    image,
     key,
     prune,
+    registry,
     restore,
     retention,
     stats,
@@ -86,10 +88,13 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("doctor")(doctor.doctor)
+image.app.command("push")(registry.push)
+image.app.command("pull")(registry.pull)
+app.add_typer(image.app, name="image")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
 app.add_typer(key.app, name="key")
-for each in (app, retention.app, check.repair, key.app):
+for each in (app, image.app, retention.app, check.repair, key.app):
     help_text.lay_out(each.registered_commands)
 
 

@@ -50,6 +50,10 @@ class Context:
         """Connect to the engine. Raises EngineUnavailable."""
         return connect(self.host, helper_image=self.helper_image)
 
+    def engine_at(self, url: str) -> Engine:
+        """Connect to another engine. Raises EngineUnavailable."""
+        return connect(url, helper_image=self.helper_image)
+
     def tidy(self, engine: Engine, run: str) -> None:
         """Clear away what killed runs left on the engine, and tell about it."""
         for dead in take_back_dead_restores(engine, run):

@@ -25,7 +25,9 @@ class _Connection(urllib3.connection.HTTPConnection):
         self._address = address
 
     def _new_conn(self) -> socket.socket:
-        return dial(self._address)
+        sock = dial(self._address)
+        sock.settimeout(self.timeout)  # dial's own is for connecting; an upload may have to wait
+        return sock
 
 
 class _Pool(urllib3.HTTPConnectionPool):

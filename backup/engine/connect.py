@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import requests
 
 TIMEOUT_S = 60.0
+LONG_TIMEOUT_S = 3600.0
+"""For the engine's silence while it gathers or unpacks an image; a dead link is TCP's to notice."""
+_BLOCK = 1 << 20
 PLANES = ("fifo", "attach")
 
 
@@ -79,9 +82,9 @@ class Engine:
         asked = datetime.fromisoformat(f"{seconds}{zone}").timestamp()
         return asked + time.monotonic() - self._connected
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Any:
         """GET a JSON document."""
-        return self._json("GET", path, params=params)
+        return self._json("GET", path, params=params, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
         """POST a JSON document; the reply is parsed when there is one."""
@@ -91,18 +94,33 @@ class Engine:
         """DELETE an object."""
         self._json("DELETE", path, params=params)
 
-    def upload(self, path: str, blocks: Blocks, **params: Any) -> Iterator[dict[str, Any]]:
+    def upload(
+        self,
+        path: str,
+        blocks: Blocks | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+        **params: Any,
+    ) -> Iterator[dict[str, Any]]:
         """POST bytes; yields the messages that the engine answers with.
 
         Raises EngineError for an error among them, and for a transfer that failed.
         """
-        reply = self._request("POST", path, params=params, data=blocks, stream=True)
+        how = {"params": params, "headers": headers, "timeout": timeout_s}
+        reply = self._request("POST", path, data=blocks, stream=True, **how)
         with reply, reaching(self.address):
             for line in reply.iter_lines():
                 message = json.loads(line) if line.strip() else {}
                 if "error" in message:
                     raise Declined(500, str(message["error"]))
                 yield message
+
+    def download(self, path: str, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Blocks:
+        """GET bytes, as they come. Raises EngineUnavailable for a stream that breaks off."""
+        reply = self._request("GET", path, params=params, stream=True, timeout=timeout_s)
+        with reply, reaching(self.address):
+            yield from reply.iter_content(_BLOCK)
 
     def stream(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> wire.Wire:
         """POST a request that the engine answers with a two-way stream."""

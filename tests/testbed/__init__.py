@@ -6,6 +6,8 @@
     engine      what a test talks to: URL, docker command, docker-py client
     images      images made from this machine's own binaries, without a registry
     seed        containers with content, in the shape of the classic `dbdata` example
+    registry    a registry on an engine's own loopback
+    certificates  for servers of the test bed
     walk        an independent look at a directory, to compare what was restored
 
 Nothing here imports `backup` or `transports`: what judges them must not depend on them.
