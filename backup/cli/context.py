@@ -20,6 +20,7 @@ from typing import Final
 from backup.cli.console import Voice
 from backup.engine import Engine, connect
 from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
+from backup.evidence.journal import sweep
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
 from transports.store import Store, open_store
@@ -61,6 +62,11 @@ class Context:
             self.voice.warn(
                 f"a restore into volume {dead.volume!r} was killed before it was complete; "
                 f"what it did is {became}"
+            )
+        for each in sweep(captures_directory(), engine):
+            went_on = ", and it goes on if it was paused" if each.pauses else ""
+            self.voice.warn(
+                f"a capture of {each.name} was killed; what it made is removed{went_on}"
             )
 
     def store(self) -> Store:
@@ -164,6 +170,27 @@ def _cache_directory() -> Path | None:
         return (_path("XDG_CACHE_HOME") or Path.home() / ".cache") / "voltar"
     except RuntimeError:  # a user without a home
         return None
+
+
+def state_directory() -> Path:
+    """Return where this user's programs keep what must outlive them. Raises ConfigError."""
+    named = _path("VOLTAR_STATE_DIRECTORY")
+    if named is not None:
+        return named
+    home = _path("XDG_STATE_HOME")
+    if home is None and os.geteuid() == 0:
+        return Path("/var/lib/voltar")
+    try:
+        return (home or Path.home() / ".local/state") / "voltar"
+    except RuntimeError:
+        raise ConfigError(
+            "there is no place for journals", hint="VOLTAR_STATE_DIRECTORY names one"
+        ) from None
+
+
+def captures_directory() -> Path:
+    """Return where journals of captures are."""
+    return state_directory() / "captures"
 
 
 def _path(variable: str) -> Path | None:
