@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -63,10 +64,15 @@ class Context:
                 f"a restore into volume {dead.volume!r} was killed before it was complete; "
                 f"what it did is {became}"
             )
-        for each in sweep(captures_directory(), engine):
-            went_on = ", and it goes on if it was paused" if each.pauses else ""
+        with suppress(ConfigError):  # who has no place for journals has captured nothing
+            self._take_back_captures(captures_directory(), engine)
+
+    def _take_back_captures(self, directory: Path, engine: Engine) -> None:
+        for each in sweep(directory, engine):
+            became = f"is there still: {each.left}" if each.left else "is removed"
+            went_on = ", and it goes on if it was paused" if each.record.pauses else ""
             self.voice.warn(
-                f"a capture of {each.name} was killed; what it made is removed{went_on}"
+                f"a capture of {each.record.name} was killed; what it made {became}{went_on}"
             )
 
     def store(self) -> Store:

@@ -10,6 +10,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,7 @@ import msgspec
 
 from backup.engine import Engine, images, remove_image
 from backup.engine.inspection import identity, unpause
-from backup.errors import BackupError
+from backup.errors import BackupError, EngineError, EngineUnavailable
 
 REPOSITORY: Final = "voltar-evidence"
 """The name of images that captures make, each with its run as the tag."""
@@ -89,27 +91,57 @@ def _take_back(engine: Engine, record: Record) -> None:
     """Let the container go on, and remove what was made. What is not there is no error."""
     if record.pauses:
         unpause(engine, record.container)
-    remove_image(engine, record.image, force=True)
     if record.directory is not None:
         shutil.rmtree(record.directory, ignore_errors=True)
+    remove_image(engine, record.image, force=True)
 
 
-def sweep(directory: Path, engine: Engine) -> list[Record]:
-    """Take back what killed captures left on an engine; return what they were."""
-    swept: list[Record] = []
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A capture that was killed; `left` says why what it made is there still, if so."""
+
+    record: Record
+    left: str | None = None
+
+
+def sweep(directory: Path, engine: Engine) -> list[Swept]:
+    """Take back what killed captures left on an engine; return what they were.
+
+    What cannot be removed, since somebody uses it, is left to a later run.
+    """
+    swept: list[Swept] = []
     for path in sorted(directory.glob(f"*{_SUFFIX}")) if directory.is_dir() else ():
         with _dead(path) as record:
             if record is not None and record.engine == identity(engine):
-                _take_back(engine, record)
-                path.unlink(missing_ok=True)
-                swept.append(record)
-    for image in images(engine, reference=REPOSITORY):
-        made = image.tagged_at
-        if made is not None and engine.now() - made.timestamp() > _STALE_AFTER_S:
-            for tag in image.tags:
-                if tag.startswith(f"{REPOSITORY}:"):
-                    remove_image(engine, tag, force=True)
+                left = _tried(partial(_take_back, engine, record))
+                if left is None:
+                    path.unlink(missing_ok=True)
+                swept.append(Swept(record, left))
+    for tag in _stale(engine):
+        _tried(partial(remove_image, engine, tag, force=True))
     return swept
+
+
+def _tried(act: Callable[[], None]) -> str | None:
+    """Do something; return what the engine has against it, or None."""
+    try:
+        act()
+    except EngineUnavailable:
+        raise
+    except EngineError as error:
+        return str(error)
+    return None
+
+
+def _stale(engine: Engine) -> list[str]:
+    """Images of captures that nobody can be at work on any more."""
+    return [
+        tag
+        for image in images(engine, reference=REPOSITORY)
+        if image.tagged_at and engine.now() - image.tagged_at.timestamp() > _STALE_AFTER_S
+        for tag in image.tags
+        if tag.startswith(f"{REPOSITORY}:")
+    ]
 
 
 @contextmanager

@@ -237,6 +237,23 @@ def test_after_a_kill_the_next_run_makes_it_good(voltar, scratch, image, filled,
     assert "was killed" not in voltar("backup", name).err
 
 
+def test_what_somebody_uses_meanwhile_is_left_to_them(voltar, scratch, image, filled, tmp_path):
+    name = slow(scratch, image, filled)
+    with voltar.start("capture", name, "-o", tmp_path / "evidence") as running:
+        until(lambda: list(tmp_path.glob(".voltar*/mounts/*.tar")), what="the mount")
+        running.kill()
+    used = images(scratch.engine)
+    scratch.claim(images=[used])
+    user = scratch.running(used, "sleep", "600")
+
+    done = voltar("backup", name)
+
+    assert f"a capture of {name} was killed" in done.err
+    assert state(scratch.engine, user)["Status"] == "running"
+    assert images(scratch.engine) == ""
+    assert "was killed" not in voltar("backup", name).err
+
+
 def test_one_that_is_at_work_is_left_alone(voltar, scratch, image, filled, tmp_path):
     name = slow(scratch, image, filled)
     with voltar.start("capture", name, "--pause", "-o", tmp_path / "evidence") as running:

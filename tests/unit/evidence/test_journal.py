@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from backup.errors import BackupError
-from backup.evidence.journal import Record, _begun, _dead
+from backup.errors import BackupError, EngineError, EngineUnavailable
+from backup.evidence.journal import Record, _begun, _dead, _tried
 
 RECORD = Record(
     engine="E",
@@ -72,3 +72,16 @@ def test_where_no_record_can_be_kept_nothing_is_begun(tmp_path):
 
     with pytest.raises(BackupError, match="journal of a capture"):
         _begun(tmp_path / "file" / "7.json", RECORD)
+
+
+def test_what_an_engine_refuses_is_left_to_a_later_run():
+    def refused():
+        raise EngineError("it is in use")
+
+    def gone():
+        raise EngineUnavailable("no engine")
+
+    assert _tried(refused) == "it is in use"
+    assert _tried(lambda: None) is None
+    with pytest.raises(EngineUnavailable):
+        _tried(gone)
