@@ -50,7 +50,7 @@ TAR_CREATE: Final = (
     "--quoting-style=escape",
     "--blocking-factor=512",
 )
-_TAR_ENDED_WELL: Final = (0, 1)
+TAR_ENDED_WELL: Final = (0, 1)
 """1: some files changed while they were read, or vanished; each is named."""
 _TELL_SIZE: Final = 1 << 20
 _TELL_ENTRIES: Final = 50
@@ -164,7 +164,7 @@ def _caches(helper: Helper, where: Place, exclusion: Exclusion) -> set[bytes]:
     if not names:
         return set()
     found: set[bytes] = set()
-    with archived(helper, (names,), within=where.directory, ok=_TAR_ENDED_WELL) as stream:
+    with archived(helper, (names,), within=where.directory, ok=TAR_ENDED_WELL) as stream:
         for entry in split(stream):
             start = b""
             for block in entry.body:
@@ -214,7 +214,7 @@ def _read_changed(
     specials = _Specials()
     told = (0, 0)
     reasons: dict[bytes, str] = {}
-    with archived(helper, spool.names(), within=where.directory, ok=_TAR_ENDED_WELL) as stream:
+    with archived(helper, spool.names(), within=where.directory, ok=TAR_ENDED_WELL) as stream:
         for entry in split(stream):
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own

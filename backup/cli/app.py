@@ -19,6 +19,7 @@ from backup.cli import (
     USAGE,
     archive,
     backup,
+    capture,
     check,
     container,
     copy,
@@ -88,6 +89,7 @@ app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)
 app.command("copy")(copy.copy_command)
+app.command("capture")(capture.capture)
 app.command("prune")(prune.prune)
 app.command("check")(check.check)
 app.command("forget")(forget.forget)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from backup.cli.console import Voice
 from backup.cli.ssh_wishes import SshWishes
 from backup.engine import Engine, connect
 from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
+from backup.evidence.journal import sweep
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
 from transports.errors import ConnectionLost
@@ -67,6 +69,16 @@ class Context:
             self.voice.warn(
                 f"a restore into volume {dead.volume!r} was killed before it was complete; "
                 f"what it did is {became}"
+            )
+        with suppress(ConfigError):  # who has no place for journals has captured nothing
+            self._take_back_captures(captures_directory(), engine)
+
+    def _take_back_captures(self, directory: Path, engine: Engine) -> None:
+        for each in sweep(directory, engine):
+            became = f"is there still: {each.left}" if each.left else "is removed"
+            went_on = ", and it goes on if it was paused" if each.record.pauses else ""
+            self.voice.warn(
+                f"a capture of {each.record.name} was killed; what it made {became}{went_on}"
             )
 
     def store(self) -> Store:
@@ -191,6 +203,27 @@ def _cache_directory() -> Path | None:
         return (_path("XDG_CACHE_HOME") or Path.home() / ".cache") / "voltar"
     except RuntimeError:  # a user without a home
         return None
+
+
+def state_directory() -> Path:
+    """Return where this user's programs keep what must outlive them. Raises ConfigError."""
+    named = _path("VOLTAR_STATE_DIRECTORY")
+    if named is not None:
+        return named
+    home = _path("XDG_STATE_HOME")
+    if home is None and os.geteuid() == 0:
+        return Path("/var/lib/voltar")
+    try:
+        return (home or Path.home() / ".local/state") / "voltar"
+    except RuntimeError:
+        raise ConfigError(
+            "there is no place for journals", hint="VOLTAR_STATE_DIRECTORY names one"
+        ) from None
+
+
+def captures_directory() -> Path:
+    """Return where journals of captures are."""
+    return state_directory() / "captures"
 
 
 def _path(variable: str) -> Path | None:

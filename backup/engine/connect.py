@@ -95,9 +95,16 @@ class Engine:
         """GET a JSON document."""
         return self._json("GET", path, params=params, headers=headers)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        **params: Any,
+    ) -> Any:
         """POST a JSON document; the reply is parsed when there is one."""
-        return self._json("POST", path, params=params, json=body)
+        return self._json("POST", path, params=params, json=body, timeout=timeout_s)
 
     def delete(self, path: str, **params: Any) -> None:
         """DELETE an object."""

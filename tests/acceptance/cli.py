@@ -97,6 +97,7 @@ class Voltar:
             "HOME": str(self.home),
             "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
             "LC_ALL": "C.UTF-8",
+            "VOLTAR_STATE_DIRECTORY": str(self.home / "state"),
             "DOCKER_HOST": self.url,
         }
         if self.repository is not None:

@@ -29,7 +29,7 @@ EVIL = "\x1b[2J\x1b]0;owned\x07\r"
 MODULES = (errors, transports.errors, backup.archive, backup.tarsplit, backup.listing)
 COMMANDS = [
     "init", "backup", "snapshots", "ls", "diff", "find", "restore", "export", "import", "check",
-    "doctor", "stats", "forget", "unforget", "tag", "pin", "unpin", "prune", "copy",
+    "doctor", "stats", "forget", "unforget", "tag", "pin", "unpin", "prune", "copy", "capture",
 ]  # fmt: skip
 
 
