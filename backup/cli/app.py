@@ -27,7 +27,9 @@ from backup.cli import (
     forget,
     help_text,
     key,
+    migrate,
     prune,
+    recover,
     restore,
     retention,
     stats,
@@ -87,7 +89,9 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
 app.add_typer(key.app, name="key")
-for each in (app, retention.app, check.repair, key.app):
+app.command("recover")(recover.recover)
+app.add_typer(migrate.app, name="migrate")
+for each in (app, retention.app, check.repair, key.app, migrate.app):
     help_text.lay_out(each.registered_commands)
 
 

@@ -44,6 +44,10 @@ class Context:
         """Connect to the engine. Raises EngineUnavailable."""
         return connect(self.host, helper_image=self.helper_image)
 
+    def connect(self, url: str | None) -> Engine:
+        """Connect to another engine than --host names, with the same settings."""
+        return connect(url or self.host, helper_image=self.helper_image)
+
     def tidy(self, engine: Engine, run: str) -> None:
         """Clear away what killed runs left on the engine, and tell about it."""
         for dead in take_back_dead_restores(engine, run):
@@ -132,6 +136,22 @@ def _cache_directory() -> Path | None:
         return (_path("XDG_CACHE_HOME") or Path.home() / ".cache") / "voltar"
     except RuntimeError:  # a user without a home
         return None
+
+
+def state_directory() -> Path:
+    """Return where this user's programs keep what must outlive them. Raises ConfigError."""
+    named = _path("VOLTAR_STATE_DIRECTORY")
+    if named is not None:
+        return named
+    home = _path("XDG_STATE_HOME")
+    if home is None and os.geteuid() == 0:
+        return Path("/var/lib/voltar")
+    try:
+        return (home or Path.home() / ".local/state") / "voltar"
+    except RuntimeError:
+        raise ConfigError(
+            "there is no place for journals", hint="VOLTAR_STATE_DIRECTORY names one"
+        ) from None
 
 
 def _path(variable: str) -> Path | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 PLANES = ("fifo", "attach")
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,26 +84,45 @@ class Engine:
         """GET a JSON document."""
         return self._json("GET", path, params=params)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> Any:
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        **params: Any,
+    ) -> Any:
         """POST a JSON document; the reply is parsed when there is one."""
-        return self._json("POST", path, params=params, json=body)
+        return self._json("POST", path, params=params, json=body, timeout=timeout_s)
 
     def delete(self, path: str, **params: Any) -> None:
         """DELETE an object."""
         self._json("DELETE", path, params=params)
 
-    def upload(self, path: str, blocks: Blocks, **params: Any) -> Iterator[dict[str, Any]]:
+    def upload(
+        self, path: str, blocks: Blocks, *, timeout_s: float = TIMEOUT_S, **params: Any
+    ) -> Iterator[dict[str, Any]]:
         """POST bytes; yields the messages that the engine answers with.
 
         Raises EngineError for an error among them, and for a transfer that failed.
         """
-        reply = self._request("POST", path, params=params, data=blocks, stream=True)
+        reply = self._request(
+            "POST", path, params=params, data=blocks, stream=True, timeout=timeout_s
+        )
         with reply, reaching(self.address):
             for line in reply.iter_lines():
                 message = json.loads(line) if line.strip() else {}
                 if "error" in message:
                     raise Declined(500, str(message["error"]))
                 yield message
+
+    def download(
+        self, path: str, *, timeout_s: float = TIMEOUT_S, **params: Any
+    ) -> Iterator[bytes]:
+        """GET bytes; `timeout_s` is how long the engine may say nothing. Raises Declined."""
+        reply = self._request("GET", path, params=params, stream=True, timeout=timeout_s)
+        with reply, reaching(self.address):
+            yield from reply.iter_content(_PIECE)
 
     def stream(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> wire.Wire:
         """POST a request that the engine answers with a two-way stream."""
