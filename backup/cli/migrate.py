@@ -39,7 +39,7 @@ class _Migrate(typer.core.TyperGroup):
 
 app = typer.Typer(
     cls=_Migrate,
-    help="Move a container or a volume to another engine: voltar migrate TARGET --to URL.",
+    help="Move a container or a volume to another engine.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -88,7 +88,7 @@ def begin(  # noqa: PLR0913  one parameter an option
         ),
     ] = False,
 ) -> None:
-    """Move a container with all its data, or a volume, to another engine, and prove it.
+    """Move it: voltar migrate TARGET --to URL.
 
     Examples: voltar migrate container:db --to tcp://new:2375 --dry-run · voltar migrate volume:v
     --to unix:///run/other.sock
@@ -231,7 +231,7 @@ def _tell(voice: Voice, record: Record, seconds: float) -> None:
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
-    """Show the migrations that this machine has a journal of.
+    """Show the migrations that this machine knows of.
 
     Example: voltar migrate list
     """
@@ -286,7 +286,7 @@ _Named = Annotated[
 
 @app.command("finish")
 def finish(ctx: typer.Context, migration: _Named) -> None:
-    """Remove the source of a migration, after another comparison.
+    """Remove the source, after another comparison.
 
     Example: voltar migrate finish container:db
 
@@ -315,17 +315,21 @@ def rollback(
         ),
     ] = False,
 ) -> None:
-    """Go back to the source of a migration: the target is stopped, the source started again.
+    """Go back to the source.
 
     Example: voltar migrate rollback container:db
 
-    What the target has written stays there, under its name; nothing of it is brought back.
+    The target is stopped, and the source started again. What the target has written stays there,
+    under its name; nothing of it is brought back.
     """
     context: Context = ctx.obj
 
     def go_back(work: Work) -> None:
         roll_back(work, without_target=without_target)
-        _answer(context.voice, work, "rolled back", "the source is in use again")
+        header = work.record.header
+        stopped = header.subject.startswith("container:")
+        said = "the source is as it was" if stopped else "the source was never touched"
+        _answer(context.voice, work, "rolled back", said)
         if not without_target:
             context.voice.say(
                 "what is on the target stays there, stopped; `docker rm` and `docker volume rm` "

@@ -22,7 +22,7 @@ def recover(
         typer.Argument(metavar="MIGRATION", help="Only this one: an id, container:NAME."),
     ] = None,
 ) -> None:
-    """Bring migrations whose run was killed to an end.
+    """Put right what killed migrations left.
 
     Example: voltar recover
 

@@ -84,8 +84,12 @@ def apply(work: Work) -> None:
         work.journal.close_as(MOVED)
     except BaseException as error:
         with uninterrupted():
-            for text in take_back(work):
-                error.add_note(text)
+            try:
+                left = take_back(work)
+            except BackupError as failure:  # only its last line is missing
+                left = [str(failure)]
+        for text in left:
+            error.add_note(text)
         raise
 
 
@@ -96,15 +100,13 @@ def take_back(work: Work) -> list[str]:
         step = work.record.header.steps[number]
         try:
             _UNDOING[type(step)](work, step, work.record.facts.get(number, {}))
+            work.journal.undo(number)
         except (BackupError, TransportError) as error:
             left.append(f"not taken back ({type(step).__struct_config__.tag}): {error}")
-            continue
-        work.journal.undo(number)
-    if not left:
-        work.journal.close_as(TAKEN_BACK)
-    else:
-        left.append(f"`voltar recover {work.id}` tries again")
-    return left
+    if left:
+        return [*left, f"`voltar recover {work.id}` tries again"]
+    work.journal.close_as(TAKEN_BACK)
+    return []
 
 
 def remedy(record: Record) -> Remedy:

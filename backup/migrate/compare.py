@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from backup.engine import unknown
 
-_COMPARED: Final = ("config", "host_config", "networks")
+_COMPARED: Final = ("config", "host_config", "networks", "mounts")
 _ALLOWED: Final = (
     r"config\.Image",  # the id of an image differs between image stores
     r"config\.MacAddress",  # since API 1.44 the endpoint has it
@@ -48,13 +48,46 @@ def differences(
 
     `api` is the target's: what it does not know has been told already.
     """
+    one_side, other_side = (
+        {
+            **each,
+            "host_config": _host_config(each),
+            "networks": _networks(each),
+            "mounts": _mounts(each),
+        }
+        for each in (source, target)
+    )
     left_out = {one.rpartition(".")[2] for one in unknown(source, api)}
     return [
         one
         for key in _COMPARED
-        for one in _differ(key, source[key], target[key])
+        for one in _differ(key, one_side[key], other_side[key])
         if not _IS_ALLOWED.fullmatch(one.path) and one.path.rpartition(".")[2] not in left_out
     ]
+
+
+def _host_config(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The default network is the bridge; newer engines call it so."""
+    found = dict(definition["host_config"])
+    return found | ({"NetworkMode": "bridge"} if found.get("NetworkMode") == "default" else {})
+
+
+def _networks(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """What it is connected to, also where nothing was set for a network."""
+    found = definition["networks"]
+    return {name: {**endpoint, "connected": "yes"} for name, endpoint in found.items()}
+
+
+def _mounts(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """What is mounted where. Another engine has other names for anonymous volumes."""
+    return {
+        str(one.get("destination")): {
+            "type": one.get("type"),
+            "read_only": one.get("read_only"),
+            "name": one.get("name") if one.get("requested") else "",
+        }
+        for one in definition["mounts"]
+    }
 
 
 def _differ(path: str, one: Any, other: Any) -> Iterator[Difference]:

@@ -13,6 +13,7 @@ when the machine died, and does not count. The file is locked while a run works 
 that is open and not locked belongs to a run that is dead.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
@@ -132,9 +133,24 @@ class Journal:
         os.close(self._handle)
 
     def _write(self, line: Line) -> None:
-        os.write(self._handle, msgspec.json.encode(line) + b"\n")
-        os.fsync(self._handle)
+        """Append a line. Where that fails, nothing of it may stay: the next one would be spoilt."""
+        size = os.fstat(self._handle).st_size
+        data = msgspec.json.encode(line) + b"\n"
+        try:
+            _append(self._handle, data)
+        except OSError as error:
+            os.ftruncate(self._handle, size)
+            raise BackupError(
+                f"the journal {self.path} cannot be written: {error.strerror}"
+            ) from error
         self.record.add(line)
+
+
+def _append(handle: int, data: bytes) -> None:
+    """Write durably. A disk that becomes full takes a part of it, and says so the next time."""
+    if os.write(handle, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(handle)
 
 
 def _now() -> datetime:

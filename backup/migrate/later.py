@@ -15,7 +15,7 @@ from backup.engine import (
 from backup.errors import InUse, MigrationFailed, NotOnEngine, UsageError
 from backup.migrate.journal import FINISHED, MOVED, ROLLED_BACK, Record
 from backup.migrate.moving import listed, start_source
-from backup.migrate.step import CopyData, CreateContainer, StopSource
+from backup.migrate.step import CopyData, CreateContainer, MakeVolume, StopSource
 from backup.migrate.work import Work
 
 
@@ -56,6 +56,10 @@ def finish(work: Work) -> Removed:
             done.removed.append(step.name)
         else:
             _remove_volume(work, step, done)
+    copied = {step.source for _, step in work.record.steps(CopyData)}
+    for _, made in work.record.steps(MakeVolume):
+        if made.name not in copied:
+            done.kept.append((f"volume:{made.name}", "its data are elsewhere, and were not moved"))
     work.journal.close_as(FINISHED)
     return done
 

@@ -159,12 +159,11 @@ def await_target(work: Work, _number: int, step: AwaitTarget) -> Facts:
     the last lines of its log."""
     work.on_event(Started("await", f"container:{step.name}"))
     target, identity = work.engines.target, container_id(work)
-    restarts = state(target, identity).restarts
     limit_s = step.timeout_s if step.health_check else min(_SETTLES_S, step.timeout_s)
     limit = time.monotonic() + limit_s
     while True:
         now = state(target, identity)
-        if not now.running or now.restarts > restarts:
+        if not now.running or now.restarts:
             raise _failed(target, identity, step, f"ended with exit code {now.exit_code}")
         if now.health == "healthy":
             break

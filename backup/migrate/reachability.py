@@ -60,8 +60,10 @@ def of_networks(origin: Origin, ground: Ground, wishes: Wishes) -> Findings:
             )
     for name, network in wanted(origin, wishes).items():
         there = ground.network(name)
-        if there:
+        if there and name not in wishes.networks.values():
             yield from _there(origin, name, network, there)
+        elif there:
+            continue
         elif name in wishes.networks.values():
             yield blocks(
                 f"there is no network {name!r} on the target", f"docker network create {name}"
@@ -101,7 +103,7 @@ def _missing(origin: Origin, name: str, network: Network, ground: Ground) -> Fin
 
 
 def _there(origin: Origin, name: str, network: Network | None, there: Network) -> Findings:
-    for address in _static(origin, network.name if network else name):
+    for address in _static(origin, name):
         if not there.has(address):
             yield blocks(
                 f"the container wants the address {address}, which the target's network {name!r} "
