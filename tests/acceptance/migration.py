@@ -53,22 +53,17 @@ class Pair:
 
 
 def everything(engine: Engine) -> dict[str, set[str]]:
+    """What is on an engine, but for helper images."""
+    images = ("images", "-aq", "--no-trunc")
     listed = {
         "containers": engine.docker("ps", "-aq", "--no-trunc"),
         "volumes": engine.docker("volume", "ls", "-q"),
         "networks": engine.docker("network", "ls", "-q", "--no-trunc"),
-        "images": engine.docker(
-            "images", "-aq", "--no-trunc", "--filter", "label!=voltar.helper-image"
-        ),
+        "images": engine.docker(*images),
         "names": engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}"),
     }
     found = {kind: set(text.split()) for kind, text in listed.items()}
-    helpers = set(
-        engine.docker(
-            "images", "-aq", "--no-trunc", "--filter", "label=voltar.helper-image"
-        ).split()
-    )
-    found["images"] -= helpers
+    found["images"] -= set(engine.docker(*images, "--filter", "label=voltar.helper-image").split())
     found["names"] = {name for name in found["names"] if not name.startswith("voltar-helper:")}
     return found
 
@@ -81,10 +76,8 @@ def paired(pool: Pool, kinds: tuple[str, str], home: Path) -> Iterator[Pair]:
 
 
 def move(pair: Pair, target: str, *words: str, code: int = 0) -> Result:
-    """Run `voltar migrate`; what comes about on the target is removed after the test."""
+    """Run `voltar migrate`; a volume that comes about is removed after the test."""
     kind, _, name = target.partition(":")
-    if kind == "container":
-        pair.target.claim(containers=[name])
-    else:
+    if kind == "volume":
         pair.target.claim(volumes=[name])
     return pair.voltar("--json", "migrate", target, *pair.to, *words, code=code)

@@ -198,7 +198,7 @@ def test_what_must_be_settled_is_told_before_anything_is_touched(newer: Pair) ->
     name = service(newer, "-v", f"{volume}:/data")
     newer.target.volume(name=volume)
     image = images.build(newer.target.engine, "voltar-test-moved", images.TOOLS)
-    newer.target.engine.docker("create", "--name", name, image)
+    newer.target.engine.docker("create", "--name", name, image, "true")
     newer.remember()
 
     refused = move(newer, f"container:{name}", code=5)
