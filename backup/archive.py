@@ -1,25 +1,21 @@
 """Tar files on the host: plain, gzip or zstd, to and from.
 
-The one place outside of the repository that compresses. What a file is compressed by is seen from
-its first bytes when it is read, and from its name when it is written.
+What a file is compressed by is seen from its first bytes when it is read, and from its name when it
+is written.
 """
 
 import contextlib
-import gzip
 import os
 import secrets
 import sys
-import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
-from typing import IO, Final, cast
-
-import zstandard
+from typing import IO, Final
 
 from backup.blocks import Block
-from backup.errors import BackupError, UsageError
+from backup.compression import ArchiveError, Form, compressed, decompressed
+from backup.errors import UsageError
 from backup.recorder import Recorder
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import Repository, Snapshot, SnapshotId, Statistics
@@ -28,24 +24,16 @@ from backup.tarsplit import split
 from transports.store import publish, sync_directory
 
 _BLOCK_SIZE: Final = 1 << 20
-_ZSTD_STEP: Final = 4 << 10
-"""Bytes decompressed at once: 4 KiB can be a thousand runs, and so 128 MiB, and no more."""
 
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
-_SKIPPABLE_MAGIC: Final = b"\x2a\x4d\x18"
-
-
-class Form(Enum):
-    """How a tar file is compressed."""
-
-    TAR = ".tar"
-    GZIP = ".tar.gz"
-    ZSTD = ".tar.zst"
-
-
-class ArchiveError(BackupError):
-    """A tar file on the host cannot be read or written."""
+__all__ = [
+    "ArchiveError",
+    "Form",
+    "form_of",
+    "import_file",
+    "write_file",
+    "write_stdout",
+    "write_stream",
+]
 
 
 def form_of(path: Path) -> Form:
@@ -64,22 +52,26 @@ def form_of(path: Path) -> Form:
     )
 
 
-def write_file(blocks: Iterable[Block], path: Path, form: Form) -> None:
+def write_file(blocks: Iterable[Block], path: Path, form: Form, *, replace: bool = False) -> None:
     """Write a tar stream to a new file: complete and synced under its name, or not there at all.
 
-    Raises UsageError where the file exists, ArchiveError where it cannot be written.
+    Raises UsageError where the file exists and nothing is said of replacing it, ArchiveError where
+    it cannot be written.
     """
     temporary = path.with_name(f".voltar-{secrets.token_hex(8)}.tmp")
     try:
         with _written(path):
-            if path.exists():
+            if path.exists() and not replace:
                 raise UsageError(f"{path} exists, and an export replaces nothing")
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 write_stream(blocks, file, form)
                 file.flush()
                 os.fsync(file.fileno())
-            publish(temporary, path)
+            if replace:
+                temporary.replace(path)
+            else:
+                publish(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -100,22 +92,8 @@ def write_stdout(blocks: Iterable[Block], form: Form) -> None:
 
 def write_stream(blocks: Iterable[Block], file: IO[bytes], form: Form) -> None:
     """Write a tar stream to an open file, compressed as asked."""
-    with contextlib.ExitStack() as stack:
-        sink: IO[bytes] = file
-        if form is Form.GZIP:
-            sink = cast(
-                IO[bytes],
-                stack.enter_context(
-                    gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0)
-                ),
-            )
-        elif form is Form.ZSTD:
-            compressor = zstandard.ZstdCompressor(level=3, write_checksum=True, threads=-1)
-            sink = cast(
-                IO[bytes], stack.enter_context(compressor.stream_writer(file, closefd=False))
-            )
-        for block in blocks:
-            sink.write(block)
+    for block in compressed(blocks, form):
+        file.write(block)
 
 
 def import_file(  # noqa: PLR0913  where from, where to, and as what
@@ -138,7 +116,7 @@ def import_file(  # noqa: PLR0913  where from, where to, and as what
     with repository.writer() as writer, _opened(path) as file:
         on_event(Started("import", name))
         recorder = Recorder(repository, writer)
-        for entry in split(_decompressed(file, name)):
+        for entry in split(decompressed(_blocks(file, name), name)):
             if entry.kind == "g":
                 refuse_overriding(entry)
             before = recorder.read
@@ -182,59 +160,12 @@ def _opened(path: Path | None) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _decompressed(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """Yield the tar stream in a file, whichever way it is compressed."""
-    first = file.read(_BLOCK_SIZE)
-    rejoined = cast(IO[bytes], _Rejoined(first, file))
-    if first.startswith(_GZIP_MAGIC):
-        stream = _blocks(cast(IO[bytes], gzip.GzipFile(fileobj=rejoined)), _BLOCK_SIZE)
-    elif first.startswith(_ZSTD_MAGIC) or first[1:4] == _SKIPPABLE_MAGIC:
-        stream = _unzstd(_blocks(rejoined, _ZSTD_STEP))
-    else:
-        stream = _blocks(rejoined, _BLOCK_SIZE)
+def _blocks(file: IO[bytes], name: str) -> Iterator[bytes]:
     try:
-        yield from stream
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        while block := file.read(_BLOCK_SIZE):
+            yield block
+    except OSError as error:
         raise ArchiveError(f"cannot read {name}: {error}") from error
-
-
-def _blocks(file: IO[bytes], size: int) -> Iterator[bytes]:
-    while block := file.read(size):
-        yield block
-
-
-def _unzstd(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress frame after frame. Raises EOFError where the last one is cut off.
-
-    The library's own file reader takes a cut frame for the end.
-    """
-    frames = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-    frame = None
-    for block in blocks:
-        left = block
-        while left:
-            frame = frame or frames.decompressobj()
-            yield frame.decompress(left)
-            left = frame.unused_data if frame.eof else b""
-            frame = None if frame.eof else frame
-    if frame is not None:
-        raise EOFError("the compressed data end too early")
-
-
-class _Rejoined:
-    """A file whose first bytes were read already."""
-
-    def __init__(self, first: bytes, rest: IO[bytes]) -> None:
-        self._first = first
-        self._rest = rest
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._first:
-            return self._rest.read(size)
-        if size < 0:
-            size = len(self._first)
-        part, self._first = self._first[:size], self._first[size:]
-        return part
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@
     │  └─ IntegrityError        bytes are not what their id or their seal says
     ├─ MigrationRefused         what a preflight found must be settled first; nothing was touched
     ├─ MigrationFailed          it could not be moved; what was done was taken back
+    ├─ DamagedImage             an image lacks layers, or they are not what their digests say
     ├─ UnsafeArchive            an entry tries to leave the volume it is restored into
     └─ VerificationFailed       what was read back is not what was restored
 
@@ -142,6 +143,10 @@ class MigrationRefused(BackupError):
 
 class MigrationFailed(BackupError):
     """A container or volume could not be moved; what had been done was taken back."""
+
+
+class DamagedImage(BackupError):
+    """An image, or an archive of one, lacks layers, or they are not what their digests say."""
 
 
 class UnsafeArchive(BackupError):

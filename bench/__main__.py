@@ -3,16 +3,17 @@
 import argparse
 import sys
 
-from bench import asked, dataplane, peers
+from bench import asked, dataplane, image, peers
 from bench.tools import Work
 from tests.testbed.command import BedFailure
 
 BENCHMARKS = {
     "dataplane": dataplane.run,
+    "image": image.run,
     "peers": peers.run,
     "first-backup": peers.first_backup,
 }
-EVERYTHING = ("dataplane", "peers")
+EVERYTHING = ("dataplane", "image", "peers")
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     add = parser.add_argument
-    add("benchmark", nargs="*", help=f"{', '.join(BENCHMARKS)} (default: dataplane, peers)")
+    add("benchmark", nargs="*", help=f"{', '.join(BENCHMARKS)} (default: dataplane, image, peers)")
     add("--rounds", type=int, default=3, metavar="N", help="rounds (default: 3)")
     add("--size", type=asked.size, metavar="SIZE", help="bytes of data: 300M, 4G")
     add("--markdown", metavar="FILE", help="append the tables to a file as well")

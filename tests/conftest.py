@@ -5,25 +5,31 @@
     start_engine   start_engine(kind="20.10", shared=True): one more, for a test that breaks it
     scratch        volumes, containers and images on the test's engine, removed after the test
     image          the name of an image with a shell and the usual tools, on that same engine
+    ssh_host       a real sshd on the host of the test's engine, shared by the tests
+    start_sshd     start_sshd(engine=None, account=None, options=[…]): one more, ended with the test
+    moto           an S3 server that does as Amazon's; rclone_s3: one with quirks; shared by all
     run_directory  a directory that shared engines see at the same path; tmp_path is below it
 
 An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that
-kill or configure an engine (with `start_engine`, or marked `private`) are deselected, and the
-summary says so.
+kill or configure an engine (with `start_engine`, or marked `private`) or log in on its host (with
+`ssh_host`) are deselected, and the summary says so.
 """
 
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.testbed import debian, images, leaks
+from tests.testbed import buckets, debian, images, leaks
 from tests.testbed.command import located
 from tests.testbed.engine import KINDS, OWN, Engine, Pool
+from tests.testbed.farhost import Account
 from tests.testbed.scratch import Scratch
+from tests.testbed.sshd import Sshd
 from tests.testbed.workspace import Run
 
 settings.register_profile("voltar", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -73,8 +79,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def needs_private_engine(item: pytest.Item) -> bool:
     """Whether a test kills or configures an engine, which nobody's engine but ours may suffer."""
-    starts = "start_engine" in getattr(item, "fixturenames", ())
-    return starts or item.get_closest_marker("private") is not None
+    starts = {"start_engine", "ssh_host"} & set(getattr(item, "fixturenames", ()))
+    return bool(starts) or item.get_closest_marker("private") is not None
 
 
 def rank(item: pytest.Item) -> int:
@@ -128,6 +134,20 @@ def every_engine(pool: Pool, request: pytest.FixtureRequest) -> Engine:
     return pool.engine(request.param)
 
 
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
+    """An S3 server that knows what Amazon documents."""
+    with buckets.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
+    """An S3 server that calls itself experimental."""
+    with buckets.rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
 @pytest.fixture
 def start_engine(pool: Pool) -> Iterator[Callable[..., Engine]]:
     """Start private engines that end with the test."""
@@ -140,6 +160,43 @@ def start_engine(pool: Pool) -> Iterator[Callable[..., Engine]]:
     yield start
     for engine in started:
         engine.stop()
+
+
+@pytest.fixture(scope="session")
+def ssh_hosts(pool: Pool, run_directory: Path) -> Iterator[dict[str, Sshd]]:
+    """The servers that tests share, by kind of engine; nothing may be left behind them."""
+    hosts: dict[str, Sshd] = {}
+    yield hosts
+    left = [line for host in hosts.values() for line in leaks.on_far_host(host)]
+    for host in hosts.values():
+        host.close()
+    assert not left, "the tests left something on a far host"
+
+
+@pytest.fixture
+def ssh_host(
+    request: pytest.FixtureRequest, ssh_hosts: dict[str, Sshd], run_directory: Path
+) -> Sshd:
+    """A real sshd on the host of this test's engine; its user is not root, but may use docker."""
+    name = "every_engine" if "every_engine" in request.fixturenames else "engine"
+    engine: Engine = request.getfixturevalue(name)
+    if engine.kind not in ssh_hosts:
+        ssh_hosts[engine.kind] = Sshd(run_directory, engine)
+    return ssh_hosts[engine.kind]
+
+
+@pytest.fixture
+def start_sshd(run_directory: Path) -> Iterator[Callable[..., Sshd]]:
+    """Start servers that end with the test; without an engine they serve this machine."""
+    started: list[Sshd] = []
+
+    def start(engine: Engine | None = None, account: Account | None = None, **more: Any) -> Sshd:
+        started.append(Sshd(run_directory, engine, account, **more))
+        return started[-1]
+
+    yield start
+    for host in started:
+        host.close()
 
 
 @pytest.fixture

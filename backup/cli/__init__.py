@@ -52,6 +52,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     errors.IntegrityError: INTEGRITY,
     errors.MigrationRefused: REFUSED,
     errors.MigrationFailed: FAILED,
+    errors.DamagedImage: INTEGRITY,
     errors.UnsafeArchive: INTEGRITY,
     errors.VerificationFailed: INTEGRITY,
     TransportError: FAILED,

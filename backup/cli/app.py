@@ -26,10 +26,12 @@ from backup.cli import (
     find,
     forget,
     help_text,
+    image,
     key,
     migrate,
     prune,
     recover,
+    registry,
     restore,
     retention,
     stats,
@@ -86,12 +88,15 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("doctor")(doctor.doctor)
+image.app.command("push")(registry.push)
+image.app.command("pull")(registry.pull)
+app.add_typer(image.app, name="image")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
 app.add_typer(key.app, name="key")
 app.command("recover")(recover.recover)
 app.add_typer(migrate.app, name="migrate")
-for each in (app, retention.app, check.repair, key.app, migrate.app):
+for each in (app, image.app, retention.app, check.repair, key.app, migrate.app):
     help_text.lay_out(each.registered_commands)
 
 

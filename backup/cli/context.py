@@ -44,8 +44,8 @@ class Context:
         """Connect to the engine. Raises EngineUnavailable."""
         return connect(self.host, helper_image=self.helper_image)
 
-    def connect(self, url: str | None) -> Engine:
-        """Connect to another engine than --host names, with the same settings."""
+    def engine_at(self, url: str | None) -> Engine:
+        """Connect to another engine, or to the one of --host. Raises EngineUnavailable."""
         return connect(url or self.host, helper_image=self.helper_image)
 
     def tidy(self, engine: Engine, run: str) -> None:

@@ -110,7 +110,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     )
     directory = state_directory() / "migrations"
     run = fresh_id()
-    with Engines(from_ or "", to, lambda url: context.connect(url or None)) as engines:
+    with Engines(from_ or "", to, lambda url: context.engine_at(url or None)) as engines:
         context.tidy(engines.source, run)
         context.tidy(engines.target, run)
         if not dry_run and _recovered_earlier(context, engines, target):
@@ -343,7 +343,7 @@ def _later(context: Context, migration: str, act: Callable[[Work], None]) -> Non
     path = journal.find(state_directory() / "migrations", migration)
     with journal.reopened(path) as opened, listening(context.voice) as listener:
         header = opened.record.header
-        with Engines(header.source, header.target, context.connect) as engines:
+        with Engines(header.source, header.target, context.engine_at) as engines:
             act(Work(engines, opened, listener))
 
 

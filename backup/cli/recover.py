@@ -57,7 +57,7 @@ def recover_one(context: Context, path: Path) -> Remedy:
     with journal.reopened(path) as opened, listening(context.voice) as listener:
         header = opened.record.header
         what = remedy(opened.record)
-        with Engines(header.source, header.target, context.connect) as engines:
+        with Engines(header.source, header.target, context.engine_at) as engines:
             recover_migration(Work(engines, opened, listener))
     said = {
         Remedy.BACK: "was killed; it is taken back, and the source is as it was",

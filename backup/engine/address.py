@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from backup.errors import ConfigError, EngineUnavailable
 
@@ -29,7 +29,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """One engine's address: `scheme` is unix or tcp, `origin` says who named it."""
+    """One engine's address: `scheme` is unix, tcp or ssh, `origin` says who named it."""
 
     url: str
     origin: str
@@ -37,18 +37,27 @@ class Address:
 
     @property
     def scheme(self) -> str:
-        """`unix` or `tcp`."""
-        return urlsplit(self.url).scheme
+        """`unix`, `tcp` or `ssh`."""
+        return self._parts.scheme
 
     @property
     def path(self) -> str:
-        """The socket's path (unix only)."""
-        return self.url.removeprefix("unix://")
+        """The socket's path (unix); that on the far host, "" where none is named (ssh)."""
+        return self.url.removeprefix("unix://") if self.scheme == "unix" else self._parts.path
+
+    @property
+    def login(self) -> str:
+        """Where to log in (ssh only): the url without a path."""
+        return f"ssh://{self._parts.netloc}"
+
+    @property
+    def _parts(self) -> SplitResult:
+        return urlsplit(self.url)
 
     @property
     def host(self) -> tuple[str, int]:
         """Host and port (tcp only)."""
-        parts = urlsplit(self.url)
+        parts = self._parts
         return parts.hostname or "127.0.0.1", parts.port or (2376 if self.tls else 2375)
 
 
@@ -76,14 +85,11 @@ def _checked(url: str, origin: str, tls: Tls | None) -> Address:
     if scheme == "unix":
         return Address(url=url if url != "unix:" else DEFAULT_SOCKET, origin=origin)
     if scheme == "ssh":
-        raise ConfigError(
-            f"{origin} names {url}: engines over ssh:// are not supported in this version",
-            hint="run voltar on that host, or forward its socket: "
-            "ssh -N -L /tmp/docker.sock:/var/run/docker.sock HOST, then unix:///tmp/docker.sock",
-        )
+        return Address(url=_login(url, origin), origin=origin)
     if scheme != "tcp":
         raise ConfigError(
-            f"{origin} names {url!r}: expected unix:///path or tcp://host:port",
+            f"{origin} names {url!r}: expected unix:///path, tcp://host:port or "
+            "ssh://user@host:port",
             hint="for example unix:///var/run/docker.sock",
         )
     return Address(url=_with_port(url, origin, tls), origin=origin, tls=tls)
@@ -99,6 +105,23 @@ def _with_port(url: str, origin: str, tls: Tls | None) -> str:
     if not parts.hostname:
         raise ConfigError(f"{origin} names {url!r}: the host is missing")
     return url if port else f"tcp://{parts.netloc}:{2376 if tls else 2375}"
+
+
+def _login(url: str, origin: str) -> str:
+    """The url of a login, as the docker client writes it. A password in it is refused unseen."""
+    parts = urlsplit(url)
+    if parts.password is not None:
+        raise ConfigError(
+            f"{origin} names a password for {parts.hostname}: a url is no place for secrets",
+            hint="leave it out: voltar asks for it, or use a key",
+        )
+    try:
+        valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError as err:
+        raise ConfigError(f"{origin} names {url!r}: {err}") from err
+    if not valid or parts.query or parts.fragment:
+        raise ConfigError(f"{origin} names {url!r}: expected ssh://user@host:port")
+    return f"ssh://{parts.netloc}{parts.path}"
 
 
 def _tls_of_environment(environ: Mapping[str, str]) -> Tls | None:

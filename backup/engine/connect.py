@@ -17,15 +17,22 @@ from urllib.parse import quote
 from backup.blocks import Blocks
 from backup.engine import wire
 from backup.engine.address import Address, locate
-from backup.engine.door import Declined, reaching
+from backup.engine.door import Declined
+from backup.engine.machine import HERE, Machine
+from backup.engine.route import Direct, Route
+from backup.engine.ssh import SshRoute
 from backup.errors import ConfigError, EngineError, NotOnEngine
+from transports.ssh import Options
 
 if TYPE_CHECKING:
     import requests
 
 TIMEOUT_S = 60.0
+LONG_TIMEOUT_S = 3600.0
+"""For the engine's silence while it gathers or unpacks an image; a dead link is TCP's to notice."""
+_BLOCK = 1 << 20
 PLANES = ("fifo", "attach")
-_PIECE = 1 << 20
+COMPRESSION = ("auto", "always", "never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +41,7 @@ class Settings:
 
     helper_image: str | None = None
     data_plane: str | None = None
+    ssh_compression: str = "auto"
     sys_admin: bool = True
     api_version: str | None = None
 
@@ -44,14 +52,15 @@ class Engine:
     `memory` is where this package keeps what it found out once (the helper image, the data plane).
     """
 
-    def __init__(self, address: Address, settings: Settings) -> None:
-        self.address = address
+    def __init__(self, route: Route, settings: Settings) -> None:
+        self.route = route
+        self.address = route.address
         self.settings = settings
-        self.url = address.url
+        self.url = route.address.url
         self.memory: dict[str, Any] = {}
         from backup.engine.client import client  # noqa: PLC0415  0.1 s to load, and not always needed
 
-        self._api = client(address, settings.api_version, TIMEOUT_S)
+        self._api = client(route, settings.api_version, TIMEOUT_S)
         self.api_version: str = self._api.api_version
         self.info: dict[str, Any] = self._facts()
         self._connected = time.monotonic()
@@ -80,9 +89,9 @@ class Engine:
         asked = datetime.fromisoformat(f"{seconds}{zone}").timestamp()
         return asked + time.monotonic() - self._connected
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Any:
         """GET a JSON document."""
-        return self._json("GET", path, params=params)
+        return self._json("GET", path, params=params, headers=headers)
 
     def post(
         self,
@@ -100,33 +109,36 @@ class Engine:
         self._json("DELETE", path, params=params)
 
     def upload(
-        self, path: str, blocks: Blocks, *, timeout_s: float = TIMEOUT_S, **params: Any
+        self,
+        path: str,
+        blocks: Blocks | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+        **params: Any,
     ) -> Iterator[dict[str, Any]]:
         """POST bytes; yields the messages that the engine answers with.
 
         Raises EngineError for an error among them, and for a transfer that failed.
         """
-        reply = self._request(
-            "POST", path, params=params, data=blocks, stream=True, timeout=timeout_s
-        )
-        with reply, reaching(self.address):
+        how = {"params": params, "headers": headers, "timeout": timeout_s}
+        reply = self._request("POST", path, data=blocks, stream=True, **how)
+        with reply, self.route.reaching():
             for line in reply.iter_lines():
                 message = json.loads(line) if line.strip() else {}
                 if "error" in message:
                     raise Declined(500, str(message["error"]))
                 yield message
 
-    def download(
-        self, path: str, *, timeout_s: float = TIMEOUT_S, **params: Any
-    ) -> Iterator[bytes]:
-        """GET bytes; `timeout_s` is how long the engine may say nothing. Raises Declined."""
+    def download(self, path: str, *, timeout_s: float = TIMEOUT_S, **params: Any) -> Blocks:
+        """GET bytes, as they come. Raises EngineUnavailable for a stream that breaks off."""
         reply = self._request("GET", path, params=params, stream=True, timeout=timeout_s)
-        with reply, reaching(self.address):
-            yield from reply.iter_content(_PIECE)
+        with reply, self.route.reaching():
+            yield from reply.iter_content(_BLOCK)
 
     def stream(self, path: str, body: Mapping[str, Any] | None = None, **params: Any) -> wire.Wire:
         """POST a request that the engine answers with a two-way stream."""
-        return wire.hijack(self.address, f"/v{self.api_version}{path}", params, body)
+        return wire.hijack(self.route, f"/v{self.api_version}{path}", params, body)
 
     def find(self, kind: str, name: str, path: str) -> Any:
         """GET one object. Raises NotOnEngine(kind, name) when there is none."""
@@ -137,6 +149,11 @@ class Engine:
                 raise NotOnEngine(kind, name) from err
             raise
 
+    def machines(self) -> list[Machine]:
+        """Where tools may come from that run on the engine: here first, then its host."""
+        here: list[Machine] = [HERE] if self.local_architecture() else []
+        return [*here, *self.route.machines()]
+
     def local_architecture(self) -> bool:
         """True where programs of this machine run on the engine."""
         same = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -145,8 +162,9 @@ class Engine:
         return platform.system() == "Linux" and same.get(ours, ours) == same.get(theirs, theirs)
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close idle connections, and let go of the way to the engine."""
         self._api.close()
+        self.route.close()
 
     def __enter__(self) -> Self:
         return self
@@ -161,17 +179,17 @@ class Engine:
 
     def _json(self, method: str, path: str, **how: Any) -> Any:
         reply = self._request(method, path, **how)
-        with reaching(self.address):
+        with self.route.reaching():
             return reply.json() if reply.content.strip() else None
 
     def _request(self, method: str, path: str, **how: Any) -> "requests.Response":
         url = f"{self._api.base_url}/v{self._api.api_version}{path}"
-        with reaching(self.address):
+        with self.route.reaching():
             how.setdefault("timeout", TIMEOUT_S)
             reply: requests.Response = self._api.request(method, url, **how)
         if reply.status_code < 400:
             return reply
-        with reply, reaching(self.address):
+        with reply, self.route.reaching():
             raise Declined(reply.status_code, _message(reply))
 
 
@@ -180,6 +198,7 @@ def connect(
     *,
     helper_image: str | None = None,
     environ: Mapping[str, str] | None = None,
+    ssh: Options | None = None,
 ) -> Engine:
     """Connect to the engine at `url`, or to the one that the docker client would use.
 
@@ -188,7 +207,17 @@ def connect(
     what to do, and ConfigError for settings that cannot be used.
     """
     environ = os.environ if environ is None else environ
-    return Engine(locate(url, environ), _settings(helper_image, environ))
+    settings = _settings(helper_image, environ)
+    route = _route(locate(url, environ), ssh or Options())
+    try:
+        return Engine(route, settings)
+    except BaseException:
+        route.close()
+        raise
+
+
+def _route(address: Address, ssh: Options) -> Route:
+    return SshRoute(address, ssh) if address.scheme == "ssh" else Direct(address)
 
 
 def segment(kind: str, name: str) -> str:
@@ -202,9 +231,15 @@ def _settings(helper_image: str | None, environ: Mapping[str, str]) -> Settings:
     plane = environ.get("VOLTAR_DATA_PLANE") or None
     if plane not in (None, *PLANES):
         raise ConfigError(f"VOLTAR_DATA_PLANE is {plane!r}: expected fifo or attach")
+    compression = environ.get("VOLTAR_SSH_COMPRESSION") or "auto"
+    if compression not in COMPRESSION:
+        raise ConfigError(
+            f"VOLTAR_SSH_COMPRESSION is {compression!r}: expected auto, always or never"
+        )
     return Settings(
         helper_image=helper_image or environ.get("VOLTAR_HELPER_IMAGE") or None,
         data_plane=plane,
+        ssh_compression=compression,
         sys_admin=environ.get("VOLTAR_HELPER_NO_SYS_ADMIN") in (None, "", "0"),
         api_version=environ.get("DOCKER_API_VERSION") or None,
     )

@@ -1,104 +1,96 @@
-"""Data plane for an engine on this machine: a FIFO in a directory that helper and voltar share.
+"""Data plane through FIFOs in a directory that the helper shares with voltar, here or far away.
 
-No daemon is in the path. Two hazards are settled here. *Blocking*: opening a FIFO waits for the
-other end; both ends are opened without waiting, and the command is watched at the same time.
+Where the directory is, and how our ends of its FIFOs are had, is the business of pipes.py (this
+machine) and far.py (the host at the other end of an SSH connection). Two hazards are settled here.
+*Blocking*: opening a FIFO waits for the other end; so the command is watched all the time.
 *Truncation*: a FIFO ends in the same way for a command that finished and for one that was killed; a
 stream is at its end only when the FIFO is drained **and** the engine has told the command's exit
 status.
 """
 
-import errno
-import fcntl
-import itertools
-import os
+import secrets
 import select
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from backup.blocks import Blocks
 from backup.engine.gather import gathered
-from backup.engine.session import IDLE_S, SETTLE_S, Cell, Finished, Session, examine
+from backup.engine.packing import PLAIN, Packing
+from backup.engine.session import IDLE_S, SETTLE_S, Cell, Finished, Session, Source, examine
+from backup.engine.shelf import Directory, Intake, Outlet
 from backup.engine.tools import SCRATCH
 from backup.errors import HelperFailed
 
-PIPE_SIZE = 1 << 20
-_OUT = 'p=$1; shift; exec "$@" >"$p" </dev/null'
-_IN = 'p=$1; shift; exec "$@" <"$p" >/dev/null'
+BLOCK = 1 << 20
+_RELEASE_S = 0.25
 
 
 class FifoPlane:
-    """The data plane over `directory`, which the helper sees at SCRATCH."""
+    """The data plane over a directory. `packing` says what the bytes look like on the way."""
 
     name = "fifo"
 
-    def __init__(self, cell: Cell, directory: Path) -> None:
+    def __init__(self, cell: Cell, directory: Directory, packing: Packing = PLAIN) -> None:
         self._cell = cell
         self._directory = directory
-        self._numbers = itertools.count()
+        self._packing = packing
 
-    def read(self, argv: Sequence[str], patience_s: float | None = None) -> "FifoSource":
+    def read(self, argv: Sequence[str], patience_s: float | None = None) -> Source:
         """Start a command and read what it writes."""
-        path = self._make()
-        return FifoSource(self._cell, self._command(_OUT, path, argv), path, patience_s)
+        name = _name()
+        intake = self._directory.intake(name)
+        command = self._command(self._packing.out, name, argv)
+        return self._packing.unpacked(FifoSource(self._cell, command, intake, patience_s))
 
     def write(self, argv: Sequence[str], blocks: Blocks) -> Finished:
         """Run a command that reads `blocks`."""
-        path = self._make()
-        session = Session(self._cell, self._command(_IN, path, argv))
+        name = _name()
+        outlet = self._directory.outlet(name)
         try:
-            _feed(session, path, blocks)
-            _outlast(session)
-            return session.finished()
+            session = Session(self._cell, self._command(self._packing.into, name, argv))
+            try:
+                _feed(session, outlet, self._packing.packed(blocks))
+                _outlast(session)
+                done = session.finished()
+                outlet.confirm()
+            finally:
+                session.close()
         finally:
-            session.close()
-            path.unlink(missing_ok=True)
+            outlet.close()
+        return done
 
     def place(self, name: str, blocks: Blocks) -> str:
         """Put a file where the helper can read it, over one of that name; returns its path."""
-        with (self._directory / name).open("wb", buffering=0) as target:
-            for piece in gathered(blocks):
-                target.write(piece)
+        self._directory.place(name, blocks)
         return f"{SCRATCH}/{name}"
 
-    def _make(self) -> Path:
-        """A fresh FIFO, open to all: the directory around it is closed to other users."""
-        path = self._directory / f"fifo-{next(self._numbers)}"
-        os.mkfifo(path)
-        path.chmod(0o666)
-        return path
-
-    def _command(self, script: str, path: Path, argv: Sequence[str]) -> list[str]:
+    def _command(self, script: str, name: str, argv: Sequence[str]) -> list[str]:
         shell = self._cell.image.program("sh")
-        return [shell, "-c", script, "voltar", f"{SCRATCH}/{path.name}", *argv]
+        return [shell, "-c", script, "voltar", f"{SCRATCH}/{name}", *argv]
 
 
 class FifoSource:
     """What one command writes, as blocks; `outcome` is there once the last one was taken."""
 
     def __init__(
-        self, cell: Cell, argv: Sequence[str], path: Path, patience_s: float | None
+        self, cell: Cell, argv: Sequence[str], intake: Intake, patience_s: float | None
     ) -> None:
         self.outcome: Finished | None = None
+        self._intake = intake
         self._limit = None if patience_s is None else time.monotonic() + patience_s
-        self._path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            _widen(self._fd)
             self._session = Session(cell, argv)
         except BaseException:
-            os.close(self._fd)
+            intake.close()
             raise
-        self._open = False  # the command has opened its end
-        self._closed = False  # and closed it again
 
     def __iter__(self) -> Iterator[memoryview]:
-        buffer = memoryview(bytearray(PIPE_SIZE))
+        buffer = memoryview(bytearray(BLOCK))
         ending: Finished | None = None
         since = 0.0
         while True:
-            size = self._read(buffer)
+            size = self._intake.receive(buffer)
             if self._session.ended and ending is None:
                 ending, since = self._session.finished(), time.monotonic()
             if size:
@@ -111,38 +103,27 @@ class FifoSource:
                 if ending is not None:
                     self._lingering(since)
                 self._wait()
+        self._intake.confirm()
         self.outcome = ending
 
     def close(self) -> None:
         """Let go; a command that still writes gets SIGPIPE."""
         self._session.close()
-        os.close(self._fd)
-        self._path.unlink(missing_ok=True)
-
-    def _read(self, buffer: memoryview) -> int | None:
-        """Read once: None when nothing is there now, 0 when nobody has the other end open."""
-        try:
-            size = os.readv(self._fd, [buffer])
-        except BlockingIOError:
-            self._open = True
-            return None
-        self._open = self._open or size > 0
-        self._closed = self._open and size == 0
-        return size
+        self._intake.close()
 
     def _wait(self) -> None:
         """Until bytes come, or the command says something or ends; looks around when idle."""
         poll = select.poll()
-        if not self._closed:
-            poll.register(self._fd, select.POLLIN)
+        if not self._intake.closed:
+            poll.register(self._intake, select.POLLIN)
         if not self._session.ended:
             poll.register(self._session.wire, select.POLLIN)
             if self._session.pull() is not None:
                 return
         timeout = 50.0 if self._session.ended else IDLE_S * 1000
         events = dict(poll.poll(timeout))
-        if events.get(self._fd) == select.POLLHUP:
-            self._closed = True
+        if events.get(self._intake.fileno()) == select.POLLHUP:
+            self._intake.closed = True
         if not events and not self._session.ended:
             self._idle()
 
@@ -153,62 +134,64 @@ class FifoSource:
 
     def _lingering(self, since: float) -> None:
         """The command has ended, and something that it left behind still holds the FIFO."""
-        if time.monotonic() - since > SETTLE_S:
+        waited = time.monotonic() - since
+        if waited > _RELEASE_S:
+            self._intake.release()
+        if waited > self._intake.settle_s:
             raise HelperFailed("the command ended, and left a process behind that goes on writing")
 
 
-def _feed(session: Session, path: Path, blocks: Blocks) -> None:
+def _name() -> str:
+    return f"fifo-{secrets.token_hex(4)}"
+
+
+def _feed(session: Session, outlet: Outlet, blocks: Blocks) -> None:
     """Write the blocks into the FIFO until they or the command end.
 
     When `blocks` raises, the command sees the end of a truncated stream; it has ended when this
     raises in turn, so that nothing writes to the volume any more.
     """
-    fd = _open_for_writing(session, path)
-    if fd is None:
+    if not _opened(session, outlet):
         return
     try:
         try:
             for piece in gathered(blocks):
                 session.pull()
-                if session.ended or not _push(session, fd, piece):
+                if session.ended or not _push(session, outlet, piece):
                     break
         finally:
-            os.close(fd)
+            outlet.finish()
     except BaseException:
         with suppress(HelperFailed):
             _outlast(session, SETTLE_S)
         raise
 
 
-def _open_for_writing(session: Session, path: Path) -> int | None:
-    """The FIFO's writing end, once the command has opened the other; None if it ended before."""
+def _opened(session: Session, outlet: Outlet) -> bool:
+    """Wait until the command has opened its end of the FIFO; False if it ended before."""
     looked = time.monotonic()
     while not session.ended:
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError as err:
-            if err.errno != errno.ENXIO:
-                raise
-        else:
-            _widen(fd)
-            return fd
+        if outlet.ready():
+            return True
         if session.pull() is None:
             _ready(session, None, 0.002)
         if time.monotonic() - looked > IDLE_S:
             examine(session.cell)
             looked = time.monotonic()
-    return None
+    return False
 
 
-def _push(session: Session, fd: int, piece: memoryview) -> bool:
+def _push(session: Session, outlet: Outlet, piece: memoryview) -> bool:
     """Write one piece; False when the command does not read any more."""
     while piece:
-        try:
-            piece = piece[os.write(fd, piece) :]
-        except BlockingIOError:
-            if session.pull() is None and not _ready(session, fd, IDLE_S):
-                examine(session.cell)
-        except BrokenPipeError:
+        size = outlet.send(piece)
+        if size == 0:
+            return False
+        if size is not None:
+            piece = piece[size:]
+        elif session.pull() is None and not _ready(session, outlet, IDLE_S):
+            examine(session.cell)
+        if session.ended:
             return False
     return True
 
@@ -223,17 +206,11 @@ def _outlast(session: Session, limit_s: float | None = None) -> None:
                 return
 
 
-def _ready(session: Session, fd: int | None, timeout_s: float) -> bool:
-    """Wait until the session has news or `fd` takes bytes; False when neither happens."""
+def _ready(session: Session, outlet: Outlet | None, timeout_s: float) -> bool:
+    """Wait until the session has news or the outlet takes bytes; False when neither happens."""
     poll = select.poll()
     if not session.ended:
         poll.register(session.wire, select.POLLIN)
-    if fd is not None:
-        poll.register(fd, select.POLLOUT)
+    if outlet is not None:
+        poll.register(outlet, select.POLLOUT)
     return bool(poll.poll(timeout_s * 1000))
-
-
-def _widen(fd: int) -> None:
-    """A larger pipe needs fewer switches; the default works too, where the system refuses."""
-    with suppress(OSError):
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_SIZE)

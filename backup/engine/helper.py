@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from backup.blocks import Blocks
 from backup.engine.attach import AttachPlane
 from backup.engine.connect import Engine
-from backup.engine.dataplane import Chosen, Plane, Source, reached
+from backup.engine.dataplane import Chosen, Plane, reached
 from backup.engine.door import Declined
 from backup.engine.lifetime import Access, Wanted
 from backup.engine.mounts import Mounts
-from backup.engine.session import Cell, Finished, examine, explain
+from backup.engine.session import Cell, Finished, Source, examine, explain
 from backup.engine.tools import GNU
 from backup.errors import EngineError, HelperFailed
 

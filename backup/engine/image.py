@@ -1,4 +1,6 @@
-"""The helper image: built from this machine's tools without a registry, or one that the user names.
+"""The helper image: built from a machine's tools without a registry, or one that the user names.
+
+Our own tools do where the engine runs them; otherwise, over SSH, those of the engine's host.
 
 A built image is found by its tag, which is the digest of its contents; its id differs between image
 stores and means nothing here. It is looked for before every run and built again when it is gone.
@@ -12,6 +14,7 @@ from typing import Any
 from backup.engine import tools
 from backup.engine.connect import Engine
 from backup.engine.door import Declined
+from backup.engine.machine import Machine
 from backup.errors import EngineError, NotOnEngine
 
 REPOSITORY = "voltar-helper"
@@ -77,21 +80,29 @@ def _named(engine: Engine, reference: str) -> Image:
 
 
 def _built(engine: Engine) -> Image:
-    if not engine.local_architecture():
-        raise EngineError(
-            f"the helper image cannot be built here: the engine at {engine.url} runs "
-            f"{engine.architecture} programs, and this machine does not",
-            hint="name an image with GNU tar and GNU find: VOLTAR_HELPER_IMAGE=debian:stable-slim",
-        )
-    ready = _ready(engine)
-    return Image(reference=ready or _made(engine), built=True)
+    """An image of this machine's tools, or of those of the engine's host where ours do not do."""
+    missing = []
+    for machine in engine.machines():
+        try:
+            reference = _ready(engine, machine) or _made(engine, machine)
+        except tools.NoTools as err:
+            missing.append(err)
+        else:
+            return Image(reference=reference, built=True)
+    if missing:
+        raise missing[-1]
+    raise EngineError(
+        f"the helper image cannot be built here: the engine at {engine.url} runs "
+        f"{engine.architecture} programs, and this machine does not",
+        hint="name an image with GNU tar and GNU find: VOLTAR_HELPER_IMAGE=debian:stable-slim",
+    )
 
 
-def _ready(engine: Engine) -> str | None:
+def _ready(engine: Engine, machine: Machine) -> str | None:
     """The reference of an image that was made of the tools that are there now, if there is one."""
     for found in _ours(engine):
         tags = [tag for tag in found.get("RepoTags") or [] if tag.startswith(f"{REPOSITORY}:")]
-        if tags and tools.unchanged(str(found["Labels"].get(ORIGIN))):
+        if tags and tools.unchanged(str(found["Labels"].get(ORIGIN)), machine):
             return str(tags[0])
     return None
 
@@ -101,8 +112,8 @@ def _ours(engine: Engine) -> list[dict[str, Any]]:
     return found
 
 
-def _made(engine: Engine) -> str:
-    box: tools.Toolbox = engine.memory.get("toolbox") or tools.gather()
+def _made(engine: Engine, machine: Machine) -> str:
+    box: tools.Toolbox = engine.memory.get("toolbox") or tools.gather(machine)
     engine.memory["toolbox"] = box
     tag = box.digest[:12]
     reference = f"{REPOSITORY}:{tag}"

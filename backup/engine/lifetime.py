@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from backup.engine import image
@@ -53,7 +52,7 @@ class Wanted:
 
 
 @contextmanager
-def running(engine: Engine, wanted: Wanted, scratch: Path | None) -> Iterator[Cell]:
+def running(engine: Engine, wanted: Wanted, scratch: str | None) -> Iterator[Cell]:
     """A helper container that runs until the end of the `with`, and is removed on every path.
 
     `scratch` is the host's directory that the helper sees at SCRATCH; without one it is in memory.
@@ -96,7 +95,7 @@ def _remove_late(engine: Engine, name: str) -> None:
         time.sleep(0.1)
 
 
-def _create(engine: Engine, name: str, wanted: Wanted, scratch: Path | None) -> tuple[Image, str]:
+def _create(engine: Engine, name: str, wanted: Wanted, scratch: str | None) -> tuple[Image, str]:
     """Create the container; the image is made again when somebody deleted it."""
     for attempt in (1, 2):
         used = image.image(engine)
@@ -125,7 +124,7 @@ def _start(engine: Engine, identity: str, used: Image) -> None:
         raise HelperFailed(f"the helper container cannot start: {err.reason}", hint=hint) from err
 
 
-def _body(engine: Engine, used: Image, wanted: Wanted, scratch: Path | None) -> dict[str, Any]:
+def _body(engine: Engine, used: Image, wanted: Wanted, scratch: str | None) -> dict[str, Any]:
     """The create request."""
     return {
         "Image": used.reference,
@@ -144,7 +143,7 @@ def _body(engine: Engine, used: Image, wanted: Wanted, scratch: Path | None) -> 
     }
 
 
-def _host_config(engine: Engine, wanted: Wanted, scratch: Path | None) -> dict[str, Any]:
+def _host_config(engine: Engine, wanted: Wanted, scratch: str | None) -> dict[str, Any]:
     mounts = request(engine, wanted.mounts, read_only=wanted.access is Access.READ)
     config: dict[str, Any] = {
         "NetworkMode": "none",
@@ -158,7 +157,7 @@ def _host_config(engine: Engine, wanted: Wanted, scratch: Path | None) -> dict[s
     if scratch is None:
         config["Tmpfs"] = {SCRATCH: "mode=0700"}
     else:
-        config["Mounts"].append(mount(Attached(str(scratch), SCRATCH), read_only=False))
+        config["Mounts"].append(mount(Attached(scratch, SCRATCH), read_only=False))
     return config
 
 

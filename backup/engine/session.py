@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from backup.engine.connect import Engine
 from backup.engine.door import Declined
@@ -39,6 +40,19 @@ class Finished:
     status: int
     stderr: str
     dropped: int = 0
+
+
+class Source(Protocol):
+    """What one command writes: blocks, then `outcome`. Close it on every path."""
+
+    @property
+    def outcome(self) -> Finished | None:
+        """How the command ended, once the last block was taken."""
+
+    def __iter__(self) -> Iterator[memoryview]: ...
+
+    def close(self) -> None:
+        """Let go of the stream, finished or not."""
 
 
 class Tail:

@@ -1,4 +1,4 @@
-"""This machine's GNU tools, packed into a tar that works wherever it is unpacked.
+"""A machine's GNU tools, packed into a tar that works wherever it is unpacked.
 
 A helper mounts a target's volumes at the target's own paths, and a volume may be mounted at /usr,
 /lib or /etc: it hides what the image has there, and whoever writes to it would like the helper to
@@ -18,14 +18,12 @@ files that it was made of, by which can be seen whether they are what they were.
 import hashlib
 import io
 import os
-import shutil
-import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
+from backup.engine.machine import HERE, Machine
 from backup.errors import EngineError
 
 ROOT = "/.voltar"
@@ -65,107 +63,90 @@ class Toolbox:
     origin: str
 
 
-def gather() -> Toolbox:
-    """Pack this machine's tools. Raises EngineError when they are not GNU's, or one is missing."""
-    programs = _programs()
+class NoTools(EngineError):
+    """A machine has not what a helper image is made of; another one may have it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the helper image cannot be built here: {what}",
+            hint="name an image with GNU tar and GNU find: VOLTAR_HELPER_IMAGE=debian:stable-slim",
+        )
+
+
+def gather(machine: Machine = HERE) -> Toolbox:
+    """Pack a machine's tools. Raises NoTools when they are not GNU's, or one is missing."""
+    programs = _programs(machine)
     for name in GNU:
-        _require_gnu(name, programs[name])
-    loader, libraries = _linked(sorted({path.resolve() for path in programs.values()}))
-    origin = _origin(programs, [*([loader] if loader else []), *libraries.values()])
-    files = {f"{ROOT}/lib/{name}": _hide(path.read_bytes()) for name, path in libraries.items()}
-    if loader is not None:
-        files[LOADER] = _hide(loader.read_bytes())
-    for name, path in programs.items():
-        files[f"{ROOT}/bin/{name}"] = _relocate(path.resolve().read_bytes(), loader)
+        if "GNU" not in machine.output([programs[name], "--version"]):
+            raise NoTools(f"{programs[name]} of {machine.name} is not GNU {name}")
+    loader, libraries = _linked(machine.output(["ldd", *sorted(set(programs.values()))]))
+    linked = [*([loader] if loader else []), *libraries.values()]
+    origin = _origin(machine, programs, linked)
+    contents = machine.contents([*programs.values(), *linked])
+    tools, rest = contents[: len(programs)], contents[len(programs) :]
+    files = {
+        f"{ROOT}/bin/{name}": _relocate(tool, loader)
+        for name, tool in zip(programs, tools, strict=True)
+    }
+    names = [*([LOADER] if loader else []), *(f"{ROOT}/lib/{name}" for name in libraries)]
+    files |= {name: _hide(library) for name, library in zip(names, rest, strict=True)}
     digest, archive = _pack(files)
     return Toolbox(archive, digest, origin)
 
 
-def unchanged(origin: str) -> bool:
+def unchanged(origin: str, machine: Machine = HERE) -> bool:
     """Return whether to gather now would, by all that shows, make the same as from this origin."""
     try:
-        linked = [Path(os.fsdecode(unquote_to_bytes(path))) for path in origin.split(",")[1:]]
-        return origin == _origin(_programs(), linked)
-    except (OSError, ValueError, EngineError):
+        linked = [os.fsdecode(unquote_to_bytes(path)) for path in origin.split(",")[1:]]
+        return origin == _origin(machine, _programs(machine), linked)
+    except (ValueError, EngineError):
         return False
 
 
-def _origin(programs: Mapping[str, Path], linked: Sequence[Path]) -> str:
+def _origin(machine: Machine, programs: Mapping[str, str], linked: Sequence[str]) -> str:
     """Tell files from what may be there later: a digest, and what programs are linked with."""
     seen = hashlib.sha256(b"%d" % RECIPE)
-    for name, path in [*programs.items(), *((str(path), path) for path in linked)]:
-        real = path.resolve(strict=True)
-        state = real.stat()
-        about = f"\0{name}\0{real}\0{state.st_size} {state.st_mtime_ns} {state.st_ino}"
-        seen.update(os.fsencode(about))
+    states = machine.states([*programs.values(), *linked])
+    for name, state in zip([*programs, *linked], states, strict=True):
+        seen.update(os.fsencode(f"\0{name}\0{state}"))
     return ",".join([seen.hexdigest(), *(quote(os.fsencode(path)) for path in linked)])
 
 
-def _programs() -> dict[str, Path]:
-    programs = {name: _program(name) for name in NEEDED}
-    return programs | {name: Path(found) for name in WELCOME if (found := shutil.which(name))}
+def _programs(machine: Machine) -> dict[str, str]:
+    """Where the tools are. Raises NoTools when one is missing that is needed."""
+    found = machine.programs((*NEEDED, *WELCOME))
+    if missing := [name for name in NEEDED if name not in found]:
+        raise NoTools(f"{machine.name} has no {missing[0]!r}")
+    return found
 
 
-def _program(name: str) -> Path:
-    found = shutil.which(name)
-    if found is None:
-        raise EngineError(
-            f"the helper image cannot be built here: this machine has no {name!r}",
-            hint="name an image with GNU tar and GNU find: VOLTAR_HELPER_IMAGE=debian:stable-slim",
-        )
-    return Path(found)
-
-
-def _require_gnu(name: str, path: Path) -> None:
-    said = _output([str(path), "--version"])
-    if "GNU" not in said:
-        raise EngineError(
-            f"the helper image cannot be built here: {path} is not GNU {name}",
-            hint="name an image with GNU tar and GNU find: VOLTAR_HELPER_IMAGE=debian:stable-slim",
-        )
-
-
-def _linked(programs: list[Path]) -> tuple[Path | None, dict[str, Path]]:
-    """The loader and the shared libraries (by the name that programs ask for) of some programs."""
-    loader: Path | None = None
-    libraries: dict[str, Path] = {}
-    for line in _output(["ldd", *map(str, programs)]).splitlines():
+def _linked(listed: str) -> tuple[str | None, dict[str, str]]:
+    """The loader and the shared libraries (by the name that programs ask for) in ldd's list."""
+    loader: str | None = None
+    libraries: dict[str, str] = {}
+    for line in listed.splitlines():
         words = line.split()
         if not line.startswith(("\t", " ")) or not words:
             continue
         if "=>" in words and len(words) > 2 and words[2].startswith("/"):
-            libraries[words[0]] = Path(words[2])
+            libraries[words[0]] = words[2]
         elif words[0].startswith("/") and "=>" not in words:
-            loader = Path(words[0])
+            loader = words[0]
+    if not libraries and "static" not in listed:
+        raise NoTools("ldd does not tell what the tools need")
     return loader, libraries
 
 
-def _output(argv: list[str]) -> str:
-    """What a local program prints. Its status is not asked: ldd fails for static programs."""
-    done = subprocess.run(
-        argv,
-        capture_output=True,
-        check=False,
-        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-        stdin=subprocess.DEVNULL,
-    )
-    return done.stdout.decode(errors="replace")
-
-
-def _relocate(program: bytes, loader: Path | None) -> bytes:
+def _relocate(program: bytes, loader: str | None) -> bytes:
     """The program, asking for the loader in /.voltar. Scripts cannot be carried along."""
     if not program.startswith(b"\x7fELF"):
-        raise EngineError(
-            "the helper image cannot be built here: a tool is a script, not a program"
-        )
+        raise NoTools("a tool is a script, not a program")
     if loader is None:
         return program
-    old = str(loader).encode() + b"\0"
+    old = os.fsencode(loader) + b"\0"
     new = LOADER.encode().ljust(len(old) - 1, b"\0") + b"\0"
     if len(new) != len(old):
-        raise EngineError(
-            f"the helper image cannot be built here: the loader's path {loader} is short"
-        )
+        raise NoTools(f"the loader's path {loader} is short")
     return program.replace(old, new, 1)
 
 

@@ -1,4 +1,4 @@
-"""Sockets to the engine, and the streams that it hands over on them.
+"""The streams that the engine hands over on its connections.
 
 The engine turns some requests (attach, exec) into a two-way byte stream: the connection is
 *hijacked*. docker-py gives its socket out, but its HTTP reader may already have swallowed the first
@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from backup.engine.address import Address, Tls
-from backup.engine.door import Declined, reaching
+from backup.engine.door import Declined
+from backup.engine.route import Route
 
 HEADERS_AT_MOST = 64 << 10
-CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(slots=True)
@@ -62,49 +61,8 @@ class Wire:
         self.sock.close()
 
 
-def dial(address: Address) -> socket.socket:
-    """Open a blocking connection to the engine. Raises EngineUnavailable that says what to do."""
-    with reaching(address):
-        if address.scheme == "unix":
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(CONNECT_TIMEOUT_S)
-            try:
-                sock.connect(address.path)
-            except BaseException:
-                sock.close()
-                raise
-            return sock
-        sock = socket.create_connection(address.host, timeout=CONNECT_TIMEOUT_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return _secured(sock, address)
-
-
-def _secured(sock: socket.socket, address: Address) -> socket.socket:
-    """The same connection with TLS around it, where the address asks for TLS."""
-    if address.tls is None:
-        return sock
-    try:
-        return _tls_context(address.tls).wrap_socket(sock, server_hostname=address.host[0])
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _tls_context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
-    # from 3.13 on Python asks for extensions that certificates made by Docker's own recipe lack
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert and tls.key:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context
-
-
 def hijack(
-    address: Address, target: str, params: Mapping[str, Any], body: Mapping[str, Any] | None
+    route: Route, target: str, params: Mapping[str, Any], body: Mapping[str, Any] | None
 ) -> Wire:
     """Post a request whose reply is a stream. `target` is the path with the API version.
 
@@ -117,9 +75,9 @@ def hijack(
         "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(payload)}\r\n\r\n"
     )
-    sock = dial(address)
+    sock = route.dial()
     try:
-        with reaching(address):
+        with route.reaching():
             sock.settimeout(60)
             sock.sendall(request.encode() + payload)
             head, rest = _headers(sock)

@@ -7,6 +7,7 @@ that they were not there.
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,7 +24,6 @@ from backup.engine import (
     find_image,
     helper,
     host,
-    load_image,
     look,
     make_directory,
     networks,
@@ -33,32 +33,22 @@ from backup.engine import (
     remove_volume,
     rename,
     request,
-    save_image,
     tag_image,
     volume,
 )
-from backup.errors import InUse, MigrationFailed, NotOnEngine
+from backup.errors import EngineError, InUse, MigrationFailed, NotOnEngine
+from backup.image.destination import Destination
+from backup.image.transfer import Options, send
 from backup.migrate.compare import differences
 from backup.migrate.facts import LABEL, Image
 from backup.migrate.step import CreateContainer, MakeNetwork, MakePath, MakeVolume, SendImage
-from backup.migrate.survey import same_image
+from backup.migrate.survey import known_image, same_image
 from backup.migrate.work import Work
-from backup.report import Advanced, Noted, Started
+from backup.report import Noted
 
 Facts = dict[str, Any]
 _SHOWN = 20
-
-
-def send(source: Engine, target: Engine, identity: str, work: Work) -> None:
-    """Send an image, whole."""
-    pieces = save_image(source, identity)
-
-    def told() -> Any:
-        for piece in pieces:
-            work.on_event(Advanced(len(piece)))
-            yield piece
-
-    load_image(target, told())
+_UNTAGGED = Options(untagged=True)
 
 
 def send_image(work: Work, number: int, step: SendImage) -> Facts:
@@ -68,16 +58,16 @@ def send_image(work: Work, number: int, step: SendImage) -> Facts:
     found = same_image(target, wanted)
     if found is None:
         work.journal.note(number, {"absent": True})
-        work.on_event(Started("send", f"image:{step.reference or step.id[:19]}", step.size))
-        send(work.engines.source, target, step.id, work)
-        found = same_image(target, wanted)
-    if found is None:
+        (sent,) = send(work.engines.source, target, [step.id], _UNTAGGED, work.on_event)
+        work.journal.note(number, {"sent": sent.image_id})
+        found = known_image(target, sent.image_id)
+    if found is None or not found.same(wanted):
         raise MigrationFailed(
             f"image {step.reference or step.id} was sent, and is not the same on the target"
         )
     if step.reference and not _named(target, step.reference):
         work.journal.note(number, {"named": True})
-        tag_image(target, found.id, step.reference)
+        tag_image(target, found.id, *_divided(step.reference))
     return {"image": found.id}
 
 
@@ -94,17 +84,23 @@ def _named(engine: Engine, reference: str) -> bool:
 
 
 def drop_image(work: Work, step: SendImage, facts: Mapping[str, Any]) -> None:
-    """Take away the name and the image that were not there before."""
+    """Take away the name and the image that were not there before, and what was under way."""
     target = work.engines.target
-    found = same_image(target, _image(step)) if facts.get("absent") or facts.get("named") else None
-    if found is None:
-        return
-    if facts.get("named") and _with_tag(step.reference) in found.tags:
+    if facts.get("absent"):
+        Destination(target).forget(step.layers)
+    found = same_image(target, _image(step))
+    if found and facts.get("named") and _with_tag(step.reference) in found.tags:
         remove_image(target, step.reference)
     if facts.get("absent"):
-        left = same_image(target, _image(step))
+        left = same_image(target, _image(step)) or known_image(target, str(facts.get("sent")))
         if left is not None and not left.tags:
-            remove_image(target, left.id)
+            with suppress(EngineError):  # a container of somebody else has it by now
+                remove_image(target, left.id)
+
+
+def _divided(reference: str) -> tuple[str, str]:
+    repository, _, tag = _with_tag(reference).rpartition(":")
+    return repository, tag
 
 
 def _with_tag(reference: str) -> str:

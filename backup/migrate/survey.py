@@ -1,13 +1,12 @@
 """Look at both engines. Nothing is changed; helpers read, and are gone again."""
 
-from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 from backup.engine import (
     Container,
     Engine,
     Found,
+    ImageFacts,
     Mount,
     Volume,
     changed_paths,
@@ -16,8 +15,7 @@ from backup.engine import (
     find_image,
     free_space,
     host,
-    image_config,
-    image_ids,
+    images,
     look,
     networks,
     path_users,
@@ -65,7 +63,7 @@ def _of_container(engine: Engine, found: Container, run: str) -> Origin:
         host=host(engine),
         container=found,
         state=state(engine, found.id),
-        image=_image(engine, str(found.definition["image"]["id"])),
+        image=known_image(engine, str(found.definition["image"]["id"])),
         data=tuple(one for one in data if one.source in with_data),
         borrowed=tuple(sorted({*bound} - with_data)),
         inherited=tuple(sorted(inherited)),
@@ -140,29 +138,33 @@ def _with(one: Data, *, kind: str, size: int) -> Data:
     )
 
 
-def _image(engine: Engine, reference: str) -> Image | None:
+def known_image(engine: Engine, reference: str) -> Image | None:
     """An image as the engine has it; None where it is not there."""
     try:
-        found: Mapping[str, Any] = find_image(engine, reference)
+        return _known(find_image(engine, reference))
     except NotOnEngine:
         return None
+
+
+def _known(found: ImageFacts) -> Image:
     return Image(
-        id=str(found["Id"]),
-        layers=tuple((found.get("RootFS") or {}).get("Layers") or ()),
-        config=image_config(found),
-        architecture=str(found.get("Architecture") or ""),
-        size=int(found.get("Size") or 0),
-        tags=tuple(found.get("RepoTags") or ()),
+        id=found.id,
+        layers=found.diff_ids,
+        config=found.settings,
+        architecture=[*found.platform.split("/"), ""][1],
+        size=found.size,
+        tags=found.tags,
     )
 
 
 def same_image(engine: Engine, wanted: Image) -> Image | None:
     """The image of the same layers and configuration, if the engine has it."""
-    for identity in [wanted.id, *wanted.tags, *image_ids(engine)]:
-        found = _image(engine, identity)
+    for reference in (wanted.id, *wanted.tags):
+        found = known_image(engine, reference)
         if found is not None and found.same(wanted):
             return found
-    return None
+    everything = map(_known, images(engine))
+    return next((one for one in everything if one.same(wanted)), None)
 
 
 def ground(engine: Engine, about: Origin, run: str) -> Ground:
@@ -200,7 +202,7 @@ def _tags(engine: Engine, about: Origin, image: Image | None) -> dict[str, bool]
     if about.container is None:
         return {}
     reference = str(about.container.definition["image"]["reference"])
-    found = _image(engine, reference)
+    found = known_image(engine, reference)
     if found is None:
         return {}
     return {reference: image is not None and found.same(image)}

@@ -197,7 +197,8 @@ class Running:
 def judge(result: Result, password: str | None) -> None:
     """Demand what holds for every call."""
     error = result.err.encode()
-    is_data = "export" in result.words
+    words = result.words
+    is_data = "export" in words or ("image" in words and "save" in words and "-" in words)
     assert "Traceback" not in result.err, str(result)
     assert result.code != 70, str(result)
     assert not CONTROL.search(error), f"raw control characters on stderr: {result.err!r}"

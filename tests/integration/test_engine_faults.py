@@ -31,12 +31,15 @@ from backup.engine import (
     tools,
 )
 from backup.engine import private as shared
+from backup.engine.machine import Machine
 from backup.errors import EngineError, EngineUnavailable, HelperFailed, NotOnEngine
 from tests.integration.engine_side import (
     PLANES,
     TAR,
     UNTAR,
+    WAYS,
     awaited,
+    by_way,
     connected,
     endless,
     helpers,
@@ -49,10 +52,10 @@ from tests.testbed.scratch import Scratch
 WITHIN_S = 12
 
 
-@pytest.fixture(params=PLANES)
+@pytest.fixture(params=WAYS)
 def voltar(engine: testbed.Engine, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """A connection on each data plane."""
-    with connected(engine, request.param) as connection:
+    """A connection by each way for bulk data."""
+    with by_way(engine, request.param, request) as connection:
         yield connection
 
 
@@ -269,8 +272,8 @@ def test_tools_are_gathered_again_only_when_they_are_others(
     gathered: list[tools.Toolbox] = []
     gather = tools.gather
 
-    def watched() -> tools.Toolbox:
-        gathered.append(gather())
+    def watched(machine: Machine) -> tools.Toolbox:
+        gathered.append(gather(machine))
         return gathered[-1]
 
     def answer() -> bytes:

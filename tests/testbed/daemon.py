@@ -18,6 +18,8 @@ from tests.testbed.command import BedFailure, attempt, run
 from tests.testbed.workspace import started
 
 SCRIPT = Path(__file__).with_name("engine.sh")
+DOCKER_GROUP = 4243
+"""The group that may use an engine's socket; a name would have to exist in every release."""
 
 
 class Daemon:
@@ -48,6 +50,7 @@ class Daemon:
             "exec-root": str(self.directory / "exec"),
             "pidfile": str(self.directory / "pid"),
             "hosts": [f"unix://{self.socket}"],
+            "group": str(DOCKER_GROUP),
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
             "cgroup-parent": f"/{workspace.cgroup_of(self.directory)}",
         }
@@ -134,10 +137,30 @@ class Daemon:
             self._process.wait()
             self._process = None
 
+    def init(self) -> int:
+        """The pid of the first process in the engine's namespaces, as seen from here."""
+        if self._process is None:
+            raise BedFailure("the engine does not run")
+        return children(self._process.pid)[0]
+
     def inside(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command of this machine in the mount, network and pid namespaces of the engine."""
-        init = children(self._process.pid)[0] if self._process else 0
-        return attempt(["nsenter", "--all", "--target", str(init), *argv])
+        return attempt(["nsenter", "--all", "--target", str(self.init()), *argv])
+
+    def network(self, *argv: str) -> bytes:
+        """Run a command of this machine in the network namespace of the engine."""
+        return run(["nsenter", f"--net=/proc/{self.init()}/ns/net", *argv])
+
+    def trust(self, registry: str, certificate: Path) -> None:
+        """Let the engine accept a registry's certificate; nothing but its own mounts change."""
+        place = f"/etc/docker/certs.d/{registry}"
+        script = """
+            mountpoint -q /etc/docker || { mkdir -p /etc/docker; mount -t tmpfs t /etc/docker; }
+            mkdir -p "$0"; printf %s "$1" >"$0/ca.crt"
+        """
+        done = self.inside("bash", "-ec", script, place, certificate.read_text())
+        if done.returncode:
+            raise BedFailure(f"the engine cannot be told of a certificate: {done.stderr!r}")
 
     def remove(self) -> None:
         """End everything and remove every trace."""

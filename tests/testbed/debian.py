@@ -4,6 +4,7 @@ Where Debian is comes from this machine's own apt configuration. Installing need
 elsewhere the missing commands are named in one sentence, and nothing is changed.
 """
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -94,12 +95,13 @@ def services_stay_down() -> Iterator[None]:
 
 def unpack(suite: str, packages: Sequence[str]) -> Path:
     """A directory with a release's packages and all they depend on, unpacked once for all runs."""
-    root = workspace.base() / "roots" / suite
-    complete = root.with_name(f"{suite}.complete")
     wanted = " ".join(packages)
-    with workspace.locked(root.with_name(f"{suite}.lock")):
-        if not complete.exists() or complete.read_text() != wanted:
-            complete.unlink(missing_ok=True)
+    # Another list is another directory: engines of other work trees may run on the former one.
+    name = f"{suite}-{hashlib.sha256(wanted.encode()).hexdigest()[:8]}"
+    root = workspace.base() / "roots" / name
+    complete = root.with_name(f"{name}.complete")
+    with workspace.locked(root.with_name(f"{name}.lock")):
+        if not complete.exists():
             shutil.rmtree(root, ignore_errors=True)
             fill(root, suite, packages)
             complete.write_text(wanted)

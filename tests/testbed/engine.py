@@ -40,7 +40,12 @@ KINDS: Mapping[str, Kind] = {
         Kind(name="28.5-containerd", version="28.5", suite="unstable", containerd_store=True),
     )
 }
-PACKAGES = ("docker.io", "iptables", "bash", "coreutils", "mount", "util-linux", "base-files")
+PACKAGES = (
+    *("docker.io", "iptables", "bash", "coreutils", "mount", "util-linux", "base-files"),
+    # What a host has on which somebody logs in and uses the engine:
+    *("docker-cli", "openssh-server", "dash", "findutils", "grep", "gzip", "libc-bin", "login"),
+    *("procps", "sed", "tar", "zstd"),
+)
 
 
 @dataclass(kw_only=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.testbed.daemon import children
 from tests.testbed.engine import Engine
+from tests.testbed.sshd import Sshd
 
 HELPER = "voltar.helper"
 
@@ -16,6 +17,14 @@ def on_engine(engine: Engine) -> list[str]:
         "ps", "--all", "--filter", f"label={HELPER}", "--format", "{{.ID}} {{.Status}} {{.Labels}}"
     )
     return [f"helper container on {engine.kind}: {line}" for line in listed.splitlines()]
+
+
+def on_far_host(host: Sshd) -> list[str]:
+    """What sessions left on a host behind SSH: processes but sshd's, and temporary files."""
+    servers = host.far.servers()
+    pids = [pid for pid in host.far.pids() if pid not in servers]
+    left = [f"process on the far host: {words}" for pid in pids if (words := command(pid))]
+    return left + [f"file on the far host: {path}" for path in host.far.left()]
 
 
 def processes() -> list[str]:

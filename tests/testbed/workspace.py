@@ -4,7 +4,7 @@
     <base>/runs/<id>/lock    held by its run for as long as it lives, whatever its end
     <base>/runs/<id>/tmp     temporary files of the tests: visible to every engine at the same path
     <base>/runs/<id>/<n>     one private engine: its socket, data, log
-    <base>/roots/<suite>     packages of another release (testbed.debian)
+    <base>/roots/<suite>-*   packages of another release (testbed.debian)
 
 `<base>` is VOLTAR_TESTBED_DIR, or /var/tmp/voltar-testbed. A run whose lock can be taken is dead.
 What it may have left: processes (recorded with their start time, for pids are used again), mounts

@@ -148,11 +148,38 @@ def test_a_certificate_path_that_is_not_there_is_named(tmp_path: Path) -> None:
         locate("tcp://host", {"DOCKER_CERT_PATH": str(tmp_path / "none")})
 
 
-def test_ssh_is_refused_with_a_way_out() -> None:
-    with pytest.raises(ConfigError, match="not supported in this version") as caught:
-        locate("ssh://user@host", {})
+@pytest.mark.parametrize(
+    ("url", "login", "path"),
+    [
+        ("ssh://me@host", "ssh://me@host", ""),
+        ("ssh://host:2222/", "ssh://host:2222", ""),
+        ("ssh://me@[::1]:22", "ssh://me@[::1]:22", ""),
+        ("ssh://me@host/run/user/1000/docker.sock", "ssh://me@host", "/run/user/1000/docker.sock"),
+    ],
+)
+def test_a_login_over_ssh_may_name_the_socket_there(url: str, login: str, path: str) -> None:
+    found = locate(url, {})
 
-    assert "ssh -N -L" in str(caught.value.hint)
+    assert (found.scheme, found.login, found.path) == ("ssh", login, path)
+
+
+def test_a_context_may_lead_over_ssh(tmp_path: Path) -> None:
+    found = locate(None, context(tmp_path, "far", "ssh://me@host"))
+
+    assert (found.url, found.origin) == ("ssh://me@host", "the current docker context 'far'")
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="no place for secrets") as caught:
+        locate("ssh://me:hunter2@host", {})
+
+    assert "hunter2" not in f"{caught.value}{caught.value.hint}"
+
+
+@pytest.mark.parametrize("url", ["ssh://", "ssh://me@", "ssh://host:0", "ssh://h:x", "ssh://h?a=b"])
+def test_an_impossible_login_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="the given url names"):
+        locate(url, {})
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "tcp://host:port", "tcp://:1", "npipe:////./pipe/x"])

@@ -81,7 +81,7 @@ def test_libraries_belong_to_the_origin(
     box: tools.Toolbox, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = shutil.copy2(_a_library(box), mine / "library, of mine")
-    monkeypatch.setattr(tools, "_linked", lambda _: (None, {"libc.so": Path(library)}))
+    monkeypatch.setattr(tools, "_linked", lambda _: (None, {"libc.so": str(library)}))
     origin = tools.gather().origin
     assert tools.unchanged(origin)
 
@@ -102,7 +102,7 @@ def test_what_is_no_origin_is_not_unchanged(origin: str) -> None:
 def test_other_copies_of_the_same_tools_need_another_recipe() -> None:
     """Engines keep images of an older voltar, and look at the recipe's number alone."""
     program = tools._relocate(
-        b"\x7fELF /lib64/ld-linux-x86-64.so.2\0", Path("/lib64/ld-linux-x86-64.so.2")
+        b"\x7fELF /lib64/ld-linux-x86-64.so.2\0", "/lib64/ld-linux-x86-64.so.2"
     )
     library = tools._hide(b"/etc/ld.so.preload\0/etc/ld.so.cache\0/etc/nsswitch.conf\0")
     _, archive = tools._pack({f"{tools.ROOT}/bin/a": program, f"{tools.ROOT}/lib/b": library})

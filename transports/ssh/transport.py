@@ -1,0 +1,88 @@
+"""paramiko's transport, told what to offer, and kept from waiting for itself."""
+
+import queue
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import paramiko
+from paramiko.channel import Channel
+from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
+from paramiko.message import Message
+
+from transports.ssh.wire import Wire
+
+WINDOW_SIZE: Final = 8 << 20
+
+
+class Transport(paramiko.Transport):
+    """An SSH connection over a wire.
+
+    While keys are exchanged anew, no other message may be sent, and paramiko lets each thread that
+    has one wait. Its own thread would wait for a message that it must read itself (for as long as
+    30 s, and then the connection ends), so what that thread has to say is left to another one.
+    """
+
+    def __init__(self, wire: Wire, url: str) -> None:
+        super().__init__(wire, default_window_size=WINDOW_SIZE)  # type: ignore[arg-type]
+        self.wire = wire
+        self.url = url
+        self.name = "voltar-ssh"
+        self._later: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._sender: threading.Thread | None = None
+
+    @property
+    def preferred_keys(self) -> Sequence[str]:
+        """Host key algorithms as they are set, without certificates, which are not checked."""
+        return tuple(self.get_security_options().key_types)
+
+    def take_pubkeys(self, names: Sequence[str]) -> None:
+        """Sign with these algorithms only, where a key can be used with several."""
+        self._preferred_pubkeys = tuple(names)
+
+    def rekey_after(self, size: int) -> None:
+        """Exchange keys anew after so many bytes, if that is sooner than by itself."""
+        packetizer = self.packetizer
+        packetizer.REKEY_BYTES = min(packetizer.REKEY_BYTES, size)
+
+    def widen(self, channel: Channel, size: int) -> None:
+        """Let the server send `size` more bytes on a channel."""
+        message = Message()
+        message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
+        message.add_int(channel.remote_chanid)
+        message.add_int(size)
+        self._send_user_message(message)
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            self._later.put(None)
+
+    def _send_user_message(self, data: Message) -> None:
+        if threading.current_thread() is not self:
+            super()._send_user_message(data)  # type: ignore[misc]
+        elif self._sender is not None or not self._sent_at_once(data):
+            self._later.put(data)
+            self._start_sender()
+
+    def _sent_at_once(self, message: Message) -> bool:
+        if not self.clear_to_send.is_set() or not self.clear_to_send_lock.acquire(blocking=False):
+            return False
+        try:
+            self._send_message(message)  # type: ignore[attr-defined]
+        finally:
+            self.clear_to_send_lock.release()
+        return True
+
+    def _start_sender(self) -> None:
+        if self._sender is None:
+            self._sender = threading.Thread(target=self._send_later, daemon=True, name=self.name)
+            self._sender.start()
+
+    def _send_later(self) -> None:
+        try:
+            while (message := self._later.get()) is not None:
+                super()._send_user_message(message)  # type: ignore[misc]
+        except (OSError, EOFError, paramiko.SSHException):
+            self.close()  # the peer cannot go on without it
