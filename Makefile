@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
 BIN := $(VENV)/bin
+# each worker starts engines of its own
+WORKERS ?= 2
 
 .PHONY: help venv demo test check bench lock clean
 
@@ -19,7 +21,7 @@ demo: venv ## Back up, lose and restore a container's volume, step by step
 	@$(BIN)/python -m tests.demo
 
 test: venv ## All tests, on private Docker engines that they start themselves
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: venv ## Format, lint, types and import rules
 	$(BIN)/ruff format --check .

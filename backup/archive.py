@@ -8,8 +8,9 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import IO, Final
 
@@ -24,12 +25,16 @@ from backup.tarsplit import split
 from transports.store import publish, sync_directory
 
 _BLOCK_SIZE: Final = 1 << 20
+_FORCE: Final = "--force replaces it"
 
 __all__ = [
     "ArchiveError",
+    "Existing",
     "Form",
+    "demand_place",
     "form_of",
     "import_file",
+    "read_file",
     "write_file",
     "write_stdout",
     "write_stream",
@@ -52,30 +57,48 @@ def form_of(path: Path) -> Form:
     )
 
 
-def write_file(blocks: Iterable[Block], path: Path, form: Form, *, replace: bool = False) -> None:
-    """Write a tar stream to a new file: complete and synced under its name, or not there at all.
+class Existing(Enum):
+    """What becomes of a file whose name a new one is to have."""
 
-    Raises UsageError where the file exists and nothing is said of replacing it, ArchiveError where
-    it cannot be written.
+    KEEP = "keep"
+    REPLACE = "replace"
+
+
+def write_file(
+    blocks: Iterable[Block], path: Path, form: Form, existing: Existing = Existing.KEEP
+) -> None:
+    """Write a tar stream to a file: complete and synced under its name, or not there at all.
+
+    One that is to be replaced stays until then. Raises UsageError where a file exists that is not,
+    ArchiveError where it cannot be written.
     """
     temporary = path.with_name(f".voltar-{secrets.token_hex(8)}.tmp")
     try:
         with _written(path):
-            if path.exists() and not replace:
-                raise UsageError(f"{path} exists, and an export replaces nothing")
+            demand_place(path, existing)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 write_stream(blocks, file, form)
                 file.flush()
                 os.fsync(file.fileno())
-            if replace:
-                temporary.replace(path)
+            if existing is Existing.REPLACE:
+                temporary.replace(path.resolve())
             else:
                 publish(temporary, path)
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
             sync_directory(path.parent)
+
+
+def demand_place(path: Path, existing: Existing) -> None:
+    """Raise UsageError where a file stands in the way."""
+    if not path.exists():
+        return
+    if existing is Existing.KEEP:
+        raise UsageError(f"{path} exists, and an export replaces nothing", hint=_FORCE)
+    if not path.is_file():
+        raise UsageError(f"{path} is no file, and cannot be replaced by one")
 
 
 def write_stdout(blocks: Iterable[Block], form: Form) -> None:
@@ -113,10 +136,10 @@ def import_file(  # noqa: PLR0913  where from, where to, and as what
     """
     started = datetime.now(UTC)
     name = str(path) if path else "standard input"
-    with repository.writer() as writer, _opened(path) as file:
+    with repository.writer() as writer, contextlib.closing(read_file(path)) as blocks:
         on_event(Started("import", name))
         recorder = Recorder(repository, writer)
-        for entry in split(decompressed(_blocks(file, name), name)):
+        for entry in split(blocks):
             if entry.kind == "g":
                 refuse_overriding(entry)
             before = recorder.read
@@ -147,6 +170,16 @@ def import_file(  # noqa: PLR0913  where from, where to, and as what
     return repository.commit(snapshot, writer), snapshot
 
 
+def read_file(path: Path | None) -> Generator[Block, None, None]:
+    """Read a tar stream from a file (standard input for None), whichever way it is compressed.
+
+    Raises ArchiveError.
+    """
+    name = str(path) if path else "standard input"
+    with _opened(path) as file:
+        yield from decompressed(_blocks(file, name), name)
+
+
 @contextlib.contextmanager
 def _opened(path: Path | None) -> Iterator[IO[bytes]]:
     if path is None:
@@ -175,6 +208,6 @@ def _written(path: Path | str) -> Iterator[None]:
     except BrokenPipeError:
         raise  # whoever reads has seen enough
     except FileExistsError as error:
-        raise UsageError(f"{path} exists, and an export replaces nothing") from error
+        raise UsageError(f"{path} exists, and an export replaces nothing", hint=_FORCE) from error
     except OSError as error:
         raise ArchiveError(f"cannot write {path}: {error.strerror}") from error

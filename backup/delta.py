@@ -78,10 +78,10 @@ def compared(repository: Repository, snapshot: Snapshot, margin: timedelta) -> P
         lines = repository.manifest(snapshot)
         noted = {to_bytes(line.path) for line in lines if isinstance(line, Note)}
     bound_ns = (snapshot.time - margin - _EPOCH) // timedelta(microseconds=1) * 1000
-    return Parent(repository.stored(snapshot), bound_ns, noted, _Present(repository))
+    return Parent(repository.stored(snapshot), bound_ns, noted, Present(repository))
 
 
-class _Present:
+class Present:
     """Whether chunks may be referred to; most extents lie in the chunk of the one before."""
 
     def __init__(self, repository: Repository) -> None:

@@ -6,8 +6,9 @@ the exit code tells. A snapshot is committed by the statement after its helper h
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,10 +18,11 @@ from backup.capture import Captured, Wish, capture
 from backup.engine import Access, Engine, Helper, VolumesFrom, helper
 from backup.errors import BackupError, IntegrityError
 from backup.exclusion import NOTHING, Exclusion
+from backup.image.keeping import keep
 from backup.report import Noted, OnEvent
 from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId, Statistics, Writer
 from backup.repository.timing import is_future
-from backup.targets import Group, Plan, Source, alone
+from backup.targets import IMAGE, Group, Plan, Source, alone
 from transports.errors import TransportError
 
 _READING_LASTS_S: Final = 900.0
@@ -87,6 +89,8 @@ def back_up(
         work = _Run(engine, repository, writer, wishes, newest, run, on_event)
         for group in plan.groups:
             yield from work.back_up_group(group)
+        for image in plan.images:
+            yield work.back_up_image(image)
 
 
 def _newest(
@@ -105,7 +109,7 @@ def _newest(
         if is_future(snapshot.time, now):
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
-        elif snapshot.host == host and not snapshot.imported:
+        elif snapshot.host == host and (snapshot.image or not snapshot.imported):
             newest[snapshot.source] = snapshot_id, snapshot
     return newest
 
@@ -128,7 +132,8 @@ class _Run:
             with helper(self.engine, group.mounts, access=Access.READ, run=self.run) as reader:
                 while waiting:
                     source = waiting.pop(0)
-                    yield self._guarded(reader, source)
+                    save = partial(self._back_up_source, reader, source)
+                    yield self._guarded(source.name, save)
         except IntegrityError:
             raise
         except BackupError as error:
@@ -141,20 +146,62 @@ class _Run:
             for source in waiting:
                 yield from self.back_up_group(alone(source))
 
-    def _guarded(self, reader: Helper, source: Source) -> Outcome:
+    def back_up_image(self, reference: str) -> Outcome:
+        """Save an image, but for what an earlier snapshot of it has."""
+        name = f"{IMAGE}{reference}"
+        return self._guarded(name, partial(self._save_image, name, reference))
+
+    def _guarded(self, name: str, save: Callable[[], Saved]) -> Outcome:
         try:
-            return self._back_up_source(reader, source)
+            return save()
         except IntegrityError:
             raise
         except BackupError as error:
-            return Failed(source.name, error)
+            return Failed(name, error)
+
+    def _save_image(self, name: str, reference: str) -> Saved:
+        started = time.monotonic()
+        self._look_anew(started)
+        writer = self.writer
+        before = writer.added, writer.stored
+        parent = self.newest.get(name)
+        into = self.repository, writer
+        kept = keep(self.engine, reference, parent and parent[1], into=into, on_event=self.on_event)
+        writer.finish()
+        snapshot = Snapshot(
+            time=kept.time,
+            host=self.engine.name,
+            source=name,
+            run=self.run,
+            image=kept.image,
+            parent=parent[0] if parent else None,
+            tags=list(self.wishes.tags),
+            program=f"voltar {__version__}",
+            imported=True,
+            statistics=self._counted(kept.statistics, before, started),
+            manifest=kept.manifest,
+        )
+        return Saved(self.repository.commit(snapshot, writer), snapshot, 0)
+
+    def _look_anew(self, now: float) -> None:
+        if now - self.writer.reading.taken > _READING_LASTS_S:
+            self.writer.renew(self.repository.readings.renewed(self.writer.reading))
+
+    def _counted(
+        self, statistics: Statistics, before: tuple[int, int], started: float
+    ) -> Statistics:
+        return msgspec.structs.replace(
+            statistics,
+            added=self.writer.added - before[0],
+            stored=self.writer.stored - before[1],
+            seconds=round(time.monotonic() - started, 3),
+        )
 
     def _back_up_source(self, reader: Helper, source: Source) -> Saved:
         started = time.monotonic()
+        self._look_anew(started)
         writer = self.writer
-        if started - writer.reading.taken > _READING_LASTS_S:
-            writer.renew(self.repository.readings.renewed(writer.reading))
-        added_before, stored_before = writer.added, writer.stored
+        before = writer.added, writer.stored
         parent = self.wishes.parent or self.newest.get(source.name)
         wish = Wish(parent[1] if parent else None, self.wishes.exclusion)
         into = self.repository, writer
@@ -162,12 +209,7 @@ class _Run:
             reader, source.path, source.name, wish, into=into, on_event=self.on_event
         )
         writer.finish()
-        statistics = msgspec.structs.replace(
-            captured.statistics,
-            added=writer.added - added_before,
-            stored=writer.stored - stored_before,
-            seconds=round(time.monotonic() - started, 3),
-        )
+        statistics = self._counted(captured.statistics, before, started)
         snapshot = self._record(source, captured, statistics, parent[0] if parent else None)
         return Saved(self.repository.commit(snapshot, writer), snapshot, captured.warnings)
 

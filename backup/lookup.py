@@ -2,6 +2,7 @@
 
 3fa9c1…              an id, or a prefix of at least four characters
 volume:NAME          the newest snapshot of a source, but for what is dated in the future
+image:REF            the same, whether its registry and tag are written or not
 volume:NAME@TIME     the newest up to then; a time without a zone is local, and a date
                      without a time is the end of that day
 
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time
 from typing import Final
 
+from backup.engine.reference import Reference
 from backup.errors import NoSuchSnapshot, RepositoryError, UsageError
 from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
 from backup.repository.marker import forgotten
@@ -104,12 +106,24 @@ def _demand_one_meaning(repository: Repository, text: str, snapshot_id: Snapshot
 
 
 def _of_source(every: list[Found], source: str) -> list[Found]:
+    source = _normal(source)
     found = [item for item in every if item[1].is_of(source)]
     if found or not _SHORT_NAME.fullmatch(source):
         return found
     # as anonymous volumes are shown where there is no room for all of their name
     long = [item for item in every if item[1].source.startswith(f"volume:{source[-12:]}")]
     return long if len({item[1].source for item in long}) == 1 else []
+
+
+def _normal(source: str) -> str:
+    """The name of a source as snapshots have it: that of an image is written in several ways."""
+    kind, _, name = source.partition(":")
+    if kind != "image":
+        return source
+    try:
+        return f"image:{Reference.parse(name).familiar}"
+    except UsageError:
+        return source
 
 
 def _beginning(snapshot_ids: Sequence[SnapshotId], prefix: str) -> SnapshotId | None:

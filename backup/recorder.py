@@ -8,10 +8,11 @@ queue, in their order, and the queue is bounded by cutting early.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
+from backup.blocks import Block
 from backup.delta import Kept
 from backup.listing import Listed
 from backup.paths import relative
@@ -33,6 +34,10 @@ _LARGEST_KEPT: Final = 16 << 20
 _LINES_AT_ONCE: Final = 32 << 10
 
 
+Pieces = list[tuple[Pending, int, int]]
+"""Of what a body is made: chunks, and which of their bytes."""
+
+
 @dataclass(slots=True)
 class _Draft:
     """An entry whose extents are not all known yet."""
@@ -41,7 +46,7 @@ class _Draft:
     listed: Listed | None
     missing: int = 0
     padding: bytes = b""
-    pieces: list[tuple[Pending, int, int]] = field(default_factory=list)
+    pieces: Pieces = field(default_factory=list)
 
     @property
     def settled(self) -> bool:
@@ -83,8 +88,15 @@ class _Kept:
 class Recorder:
     """Stores the entries of one source and, at the end, its manifest."""
 
-    def __init__(self, repository: Repository, writer: Writer) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        writer: Writer,
+        on_stored: Callable[[list[Extent]], None] = lambda _: None,
+    ) -> None:
+        """`on_stored` is told of each added entry, in order, in which chunks its body is stored."""
         self.repository = repository
+        self._on_stored = on_stored
         self._writer = writer
         self._bundle = repository.cutter(Group.DATA)
         self._large = repository.cutter(Group.DATA)
@@ -103,11 +115,22 @@ class Recorder:
         self.size = 0
         self.read = 0
 
-    def add(self, entry: Entry, listed: Listed | None = None) -> None:
-        """Store an entry; its body is consumed."""
+    def store(self, body: Iterable[Block]) -> Pieces:
+        """Store a body whose entry is added later, or never."""
+        pieces: Pieces = []
+        for block in body:
+            self.read += len(block)
+            self._append(pieces, self._large.feed(block))
+        self._append(pieces, self._large.end())
+        return pieces
+
+    def add(self, entry: Entry, listed: Listed | None = None, stored: Pieces | None = None) -> None:
+        """Store an entry; its body is consumed, unless it is stored already."""
         draft = _Draft(entry, listed)
         self._queue.append(draft)
-        if entry.body_size is None or entry.body_size >= BUNDLED_BELOW:
+        if stored is not None:
+            draft.pieces = stored
+        elif entry.body_size is None or entry.body_size >= BUNDLED_BELOW:
             self._store_large(draft)
         elif entry.body_size:
             self._store_small(draft, entry.body_size)
@@ -174,12 +197,12 @@ class Recorder:
         for block in draft.entry.body:
             if draft.entry.kind != "z":  # what ends an archive is no part of the source
                 self.read += len(block)
-            self._append(draft, self._large.feed(block))
-        self._append(draft, self._large.end())
+            self._append(draft.pieces, self._large.feed(block))
+        self._append(draft.pieces, self._large.end())
 
-    def _append(self, draft: _Draft, chunks: Iterable[bytes]) -> None:
+    def _append(self, pieces: Pieces, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
-            draft.pieces.append((self._writer.add(chunk, Group.DATA), 0, len(chunk)))
+            pieces.append((self._writer.add(chunk, Group.DATA), 0, len(chunk)))
 
     def _store_small(self, draft: _Draft, size: int) -> None:
         draft.missing = size
@@ -224,6 +247,7 @@ class Recorder:
                 self._write_lines(lines)
             return
         member, rest = draft.member()
+        self._on_stored([*member.extents, *rest])
         self._write_line(member)
         for start in range(0, len(rest), EXTENTS_PER_RECORD):
             self._write_line(More(rest[start : start + EXTENTS_PER_RECORD]))

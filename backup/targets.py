@@ -1,6 +1,6 @@
 """From what the operator names to what is captured.
 
-    volume:NAME · container:NAME · NAME (whichever exists) · everything
+    volume:NAME · container:NAME · image:REF · NAME (volume or container) · everything
 
 A container stands for all its mounts. Each mount becomes one source with a name that does not
 depend on the container: "volume:NAME", or "path:/dir" for what is bind-mounted from the host. What
@@ -25,12 +25,15 @@ from backup.engine import (
     VolumesFrom,
     container,
     containers,
+    find_image,
     volume,
     volumes,
 )
+from backup.engine.reference import Reference
 from backup.errors import BackupError, NotOnEngine, UsageError
 from backup.repository import MountFacts, VolumeFacts
 
+IMAGE: Final = "image:"
 _SOURCE: Final = "/voltar-source"
 _KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
 
@@ -79,6 +82,8 @@ class Plan:
     groups: tuple[Group, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     failed: tuple[tuple[str, BackupError], ...] = ()
+    images: tuple[str, ...] = ()
+    """Names of images, as the docker client shows them."""
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -95,10 +100,14 @@ class _Planner:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, BackupError]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    images: list[str] = field(default_factory=list)
 
-    def add_target(self, text: str) -> None:
+    def add_target(self, text: str, *, with_images: bool) -> None:
         """Add what a target names. One that is gone must not keep the others from being saved."""
         try:
+            if text.startswith(IMAGE):
+                self._add_image(text.removeprefix(IMAGE))
+                return
             found = resolve(self.engine, text)
         except (NotOnEngine, UsageError) as error:
             self.failed.append((text, error))
@@ -107,6 +116,24 @@ class _Planner:
             self.add_volume(found)
         else:
             self.add_container(found)
+            if with_images:
+                self._add_image_of(found)
+
+    def _add_image(self, text: str, identity: str | None = None) -> None:
+        name = Reference.parse(text).familiar
+        facts = find_image(self.engine, name)
+        if identity is not None and facts.id != identity:
+            raise UsageError(f"{name} is another image by now than the container was made of")
+        if name not in self.images:
+            self.images.append(name)
+
+    def _add_image_of(self, found: Container) -> None:
+        """Add the image that a container was made of, if its name still means that one."""
+        name, identity = (str(found.definition["image"][key]) for key in ("reference", "id"))
+        try:
+            self._add_image(name, identity)
+        except (NotOnEngine, UsageError) as error:
+            self.failed.append((f"the image of {found.name}", error))
 
     def add_volume(self, found: Volume) -> None:
         name = f"volume:{found.name}"
@@ -171,22 +198,32 @@ class _Planner:
 
 
 def plan(
-    engine: Engine, targets: Iterable[str], *, everything: bool, keep_out: Sequence[str]
+    engine: Engine,
+    targets: Iterable[str],
+    *,
+    everything: bool,
+    keep_out: Sequence[str],
+    with_images: bool = False,
 ) -> Plan:
-    """Resolve what the operator named.
+    """Resolve what the operator named; `with_images`: containers with the images they are made of.
 
     `keep_out` are directories of the host that no source may contain: the engine's and the
     repository's.
     """
     planner = _Planner(engine, keep_out)
     for text in dict.fromkeys(targets):
-        planner.add_target(text)
+        planner.add_target(text, with_images=with_images)
     if everything:
         for each in containers(engine):
             planner.add_container(each)
         for each_volume in volumes(engine):
             planner.add_volume(each_volume)
-    return Plan(tuple(planner.groups), tuple(planner.skipped), tuple(planner.failed))
+    return Plan(
+        tuple(planner.groups),
+        tuple(planner.skipped),
+        tuple(planner.failed),
+        tuple(planner.images),
+    )
 
 
 def resolve(engine: Engine, text: str) -> Volume | Container:
@@ -199,7 +236,7 @@ def resolve(engine: Engine, text: str) -> Volume | Container:
     if colon:
         raise UsageError(
             f"{text!r} is not a target of this version",
-            hint="write volume:NAME, container:NAME, or a NAME",
+            hint="write volume:NAME, container:NAME, image:REF, or a NAME",
         )
     found = named(engine, text)
     if found is None:

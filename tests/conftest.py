@@ -13,6 +13,9 @@
 An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that
 kill or configure an engine (with `start_engine`, or marked `private`) or log in on its host (with
 `ssh_host`) are deselected, and the summary says so.
+
+With `-n 2` two workers (pytest-xdist) divide the tests, each with a directory and engines of its
+own; what they found out for the summary is handed to the process that prints it.
 """
 
 import os
@@ -40,18 +43,23 @@ GIVEN = os.environ.get("VOLTAR_TEST_ENGINE") or None
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 POOL: pytest.StashKey[Pool] = pytest.StashKey()
 DESELECTED: pytest.StashKey[int] = pytest.StashKey()
+ENGINES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Put temporary files where private engines see them; they need root."""
+    config.stash[ENGINES] = {}
+    worker = hasattr(config, "workerinput")
     if (
         os.geteuid() == 0
         and Path("/proc/self/mountinfo").exists()
         and not config.option.collectonly
+        and (worker or not getattr(config.option, "numprocesses", None))
     ):
         run = config.stash[RUN] = Run()
-        config.option.basetemp = config.option.basetemp or str(run.tmp / "pytest")
+        given = None if worker else config.option.basetemp
+        config.option.basetemp = given or str(run.tmp / "pytest")
         os.environ["TMPDIR"] = str(run.tmp)
         tempfile.tempdir = None
         config.add_cleanup(run.close)
@@ -89,14 +97,31 @@ def rank(item: pytest.Item) -> int:
     return ORDER.index(area) if area in ORDER else len(ORDER)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Note what the summary tells; a worker hands it on."""
+    config = session.config
+    if POOL in config.stash:
+        config.stash[ENGINES] |= config.stash[POOL].versions
+    handed_on = getattr(config, "workeroutput", {})
+    handed_on["engines"] = config.stash[ENGINES]
+    handed_on["deselected"] = config.stash.get(DESELECTED, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker noted; one that crashed has noted nothing."""
+    said = getattr(node, "workeroutput", {})
+    node.config.stash[ENGINES] |= said.get("engines", {})
+    node.config.stash[DESELECTED] = said.get("deselected", 0)
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say which engines the tests ran on, and what did not run."""
-    if POOL in config.stash:
-        versions = config.stash[POOL].versions.items()
-        said = ", ".join(f"{kind} is {version}" for kind, version in versions)
-        terminalreporter.write_line(f"engines: {said or 'none was needed'}")
+    said = ", ".join(f"{kind} is {version}" for kind, version in config.stash[ENGINES].items())
+    terminalreporter.write_line(f"engines: {said or 'none was needed'}")
     if count := config.stash.get(DESELECTED, 0):
         said = f"{count} tests that kill or configure an engine did not run"
         terminalreporter.write_line(f"VOLTAR_TEST_ENGINE={GIVEN}: {said}", red=True)

@@ -11,10 +11,10 @@ from transports.store.protocol import Buffer
 class MemoryStore:
     """Objects in a dictionary, `objects`, which tests may look into and spoil."""
 
-    parallel = 1
     write_once = WriteOnce.KEPT
 
-    def __init__(self) -> None:
+    def __init__(self, parallel: int = 1) -> None:
+        self.parallel = parallel
         self.objects: dict[str, bytes] = {}
         self._made = False
         self._lock = threading.Lock()

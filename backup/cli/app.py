@@ -20,12 +20,15 @@ from backup.cli import (
     archive,
     backup,
     check,
+    container,
+    copy,
     diff,
     doctor,
     exit_code,
     find,
     forget,
     help_text,
+    host,
     image,
     key,
     migrate,
@@ -80,6 +83,7 @@ app.command("stats")(stats.stats)
 app.command("restore")(restore.restore)
 app.command("export")(archive.export)
 app.command("import")(archive.import_)
+app.command("copy")(copy.copy_command)
 app.command("prune")(prune.prune)
 app.command("check")(check.check)
 app.command("forget")(forget.forget)
@@ -91,12 +95,18 @@ app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)
 app.add_typer(image.app, name="image")
+app.add_typer(container.app, name="container")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
+app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
-app.command("recover")(recover.recover)
 app.add_typer(migrate.app, name="migrate")
-for each in (app, image.app, retention.app, check.repair, key.app, migrate.app):
+app.command("recover")(recover.recover)
+_GROUPS: Final = (
+    *(image.app, container.app, retention.app, check.repair, host.app),
+    *(key.app, migrate.app),
+)
+for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)
 
 

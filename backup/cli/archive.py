@@ -1,30 +1,21 @@
 """voltar export, voltar import"""
 
 import socket
-import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from backup import __version__
-from backup.archive import Form, form_of, import_file, write_file, write_stdout
+from backup.archive import Existing, import_file
 from backup.cli.console import counted, listening, seconds_text, size_text
 from backup.cli.context import Context
+from backup.cli.output import Format, write_out
 from backup.errors import UsageError
 from backup.job import new_run
 from backup.lookup import find_snapshot
 from backup.members import archive
 from backup.repository import SHORT_ID
-
-
-class Format(Enum):
-    """What an export may be."""
-
-    TAR = "tar"
-    TAR_GZ = "tar.gz"
-    TAR_ZST = "tar.zst"
 
 
 def export(
@@ -41,6 +32,7 @@ def export(
         Format | None,
         typer.Option("--format", help="Where the file's name does not say it; tar by default."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write one snapshot as a tar file that any tar can read.
 
@@ -49,22 +41,15 @@ def export(
     context: Context = ctx.obj
     repository = context.open()
     snapshot_id, found = find_snapshot(repository, snapshot)
-    form = Form("." + as_format.value) if as_format else None
-    blocks = archive(repository, found)
-    to_stdout = output is None or str(output) == "-"
-    if output is None or to_stdout:
-        if sys.stdout is None or sys.stdout.isatty():
-            raise UsageError(
-                "a tar file needs a pipe or a file to go to", hint="say -o FILE, or pipe"
-            )
-        write_stdout(blocks, form or Form.TAR)
+    existing = Existing.REPLACE if force else Existing.KEEP
+    file = write_out(archive(repository, found), output, as_format, existing)
+    if file is None:
         return
-    write_file(blocks, output, form or form_of(output))
     if context.voice.as_json:
-        context.voice.event({"type": "summary", "snapshot": snapshot_id, "file": str(output)})
+        context.voice.event({"type": "summary", "snapshot": snapshot_id, "file": str(file)})
         return
-    size = size_text(output.stat().st_size)
-    context.voice.answer(f"exported {found.source} ({snapshot_id[:SHORT_ID]}) to {output}, {size}")
+    size = size_text(file.stat().st_size)
+    context.voice.answer(f"exported {found.source} ({snapshot_id[:SHORT_ID]}) to {file}, {size}")
 
 
 def import_(

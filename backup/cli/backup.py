@@ -18,7 +18,7 @@ from backup.exclusion import Exclusion, compiled
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.lookup import Found, find_snapshot
 from backup.repository import SHORT_ID, Repository
-from backup.targets import Plan, plan
+from backup.targets import IMAGE, Plan, plan
 
 
 def backup(  # noqa: PLR0913  one parameter an option
@@ -26,7 +26,7 @@ def backup(  # noqa: PLR0913  one parameter an option
     targets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TARGET", help="volume:NAME, container:NAME, or a NAME that is one of both."
+            metavar="TARGET", help="volume:NAME, container:NAME, a NAME of one of both, image:REF."
         ),
     ] = None,
     *,
@@ -40,6 +40,9 @@ def backup(  # noqa: PLR0913  one parameter an option
         str | None,
         typer.Option(metavar="SNAPSHOT", help="Compare with this, not with the newest."),
     ] = None,
+    with_image: Annotated[
+        bool, typer.Option("--with-image", help="Of containers, save their images as well.")
+    ] = False,
     exclude: Annotated[
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Leave this out; as in a .gitignore file."),
@@ -58,19 +61,21 @@ def backup(  # noqa: PLR0913  one parameter an option
         list[str] | None, typer.Option(metavar="TAG", help="Give the snapshots a tag.")
     ] = None,
 ) -> None:
-    """Back up volumes, or all that containers mount.
+    """Back up volumes, all that containers mount, and images.
 
     Examples: voltar backup dbdata · voltar backup volume:pgdata container:web · voltar backup --all
-    · voltar backup dbdata --exclude '*.tmp' --exclude-caches
+    · voltar backup image:app:1.2 · voltar backup dbdata --exclude '*.tmp' --exclude-caches
 
     What did not change since the newest snapshot of a source is not read again. Of a container all
-    volumes and bind mounts are saved, and nothing else. Stop or pause a database before.
+    volumes and bind mounts are saved, and nothing else. Stop or pause a database before. Of images,
+    layers that several share are stored once.
     """
     context: Context = ctx.obj
     if targets and everything:
         raise UsageError("--all is everything: name no targets with it")
     if not targets and not everything:
         raise UsageError("name what to back up, or say --all", hint="voltar backup --help")
+    _demand_sense(targets or (), everything, with_image, parent)
     if full and parent:
         raise UsageError("--full compares with nothing, and --parent names what to compare with")
     demand_tags(tag or ())
@@ -83,12 +88,25 @@ def backup(  # noqa: PLR0913  one parameter an option
         compared = _compared(repository, parent) if parent else None
         wishes = Wishes(full, compared, exclusion, sorted(set(tag or ())))
         wanted = plan(
-            engine, targets or (), everything=everything, keep_out=_keep_out(engine, repository)
+            engine,
+            targets or (),
+            everything=everything,
+            keep_out=_keep_out(engine, repository),
+            with_images=with_image,
         )
         outcomes = _run(context.voice, engine, repository, wanted, (run, wishes))
     code = _summarise(context.voice, outcomes, run)
     if code:
         raise typer.Exit(code)
+
+
+def _demand_sense(
+    targets: Sequence[str], everything: bool, with_image: bool, parent: str | None
+) -> None:
+    if with_image and (everything or all(each.startswith(IMAGE) for each in targets)):
+        raise UsageError("--with-image is for containers that are named")
+    if parent and (with_image or any(each.startswith(IMAGE) for each in targets)):
+        raise UsageError("--parent is for volumes: an image is known by its digests")
 
 
 def _compared(repository: Repository, parent: str) -> Found:
@@ -127,7 +145,7 @@ def _run(
     outcomes: list[Outcome] = [Failed(name, error) for name, error in wanted.failed]
     for name, why in wanted.skipped:
         voice.say(f"skipped {name}: {why}")
-    if not wanted.sources:
+    if not wanted.sources and not wanted.images:
         if len(outcomes) == 1:
             raise wanted.failed[0][1]
         if not outcomes:

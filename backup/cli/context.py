@@ -2,7 +2,8 @@
 
 Secrets are read here and nowhere else. A password comes from the first of: --password-file,
 VOLTAR_PASSWORD_FILE, VOLTAR_PASSWORD_COMMAND, VOLTAR_PASSWORD, the systemd credential
-`voltar-password`, a prompt on a terminal.
+`voltar-password`, a prompt on a terminal. That of a repository to copy from: the same, but with
+"from" in all names: VOLTAR_FROM_PASSWORD_FILE, `voltar-from-password`.
 """
 
 import getpass
@@ -18,12 +19,17 @@ from typing import Final
 
 from backup.cli.console import Voice
 from backup.engine import Engine, connect
-from backup.errors import ConfigError, NotARepository, WrongKey
+from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
 from transports.store import Store, open_store
 
 CREDENTIAL: Final = "voltar-password"
+_FROM_CREDENTIAL: Final = "voltar-from-password"
+_FROM_PLACES: Final = (
+    "use --from-password-file, VOLTAR_FROM_PASSWORD_FILE, VOLTAR_FROM_PASSWORD_COMMAND or"
+    " VOLTAR_FROM_PASSWORD"
+)
 _PLACES: Final = (
     "use --password-file, VOLTAR_PASSWORD_FILE, VOLTAR_PASSWORD_COMMAND or VOLTAR_PASSWORD"
 )
@@ -86,6 +92,24 @@ class Context:
         with_thread.shutdown(wait=False)
         return opened.result
 
+    def open_other(self, location: str | None, password_file: Path | None) -> Repository:
+        """Open the repository to copy from, which VOLTAR_FROM_REPOSITORY may name as well.
+
+        Raises UsageError, NotARepository, WrongKey.
+        """
+        location = location or os.environ.get("VOLTAR_FROM_REPOSITORY")
+        if not location:
+            raise UsageError(
+                "no repository to copy from is named",
+                hint="say --from /path/to/repository, or set VOLTAR_FROM_REPOSITORY",
+            )
+        store = open_store(location)
+        encrypted = read_descriptor(store).sealed
+        password = _given(password_file, "VOLTAR_FROM_PASSWORD", _FROM_CREDENTIAL)
+        if encrypted and password is None:
+            password = _prompt("password of the repository to copy from: ", hint=_FROM_PLACES)
+        return _opened(store, password)
+
     def new_password(self) -> str:
         """Return the password for a new repository; asked for twice at a terminal."""
         password = self.given_password()
@@ -106,19 +130,23 @@ class Context:
 
     def given_password(self) -> str | None:
         """Return the password from where it was left for us, or None. Raises ConfigError."""
-        file = self.password_file or _path("VOLTAR_PASSWORD_FILE")
-        if file is not None:
-            return _read(file)
-        command = os.environ.get("VOLTAR_PASSWORD_COMMAND")
-        if command:
-            return _output(command)
-        password = os.environ.get("VOLTAR_PASSWORD")
-        if password is not None:
-            return password
-        directory = _path("CREDENTIALS_DIRECTORY")
-        if directory is not None and (directory / CREDENTIAL).exists():
-            return _read(directory / CREDENTIAL)
-        return None
+        return _given(self.password_file, "VOLTAR_PASSWORD", CREDENTIAL)
+
+
+def _given(file: Path | None, variable: str, credential: str) -> str | None:
+    file = file or _path(f"{variable}_FILE")
+    if file is not None:
+        return _read(file)
+    command = os.environ.get(f"{variable}_COMMAND")
+    if command:
+        return _output(command, f"{variable}_COMMAND")
+    password = os.environ.get(variable)
+    if password is not None:
+        return password
+    directory = _path("CREDENTIALS_DIRECTORY")
+    if directory is not None and (directory / credential).exists():
+        return _read(directory / credential)
+    return None
 
 
 def _opened(store: Store, password: str | None) -> Repository:
@@ -167,8 +195,8 @@ def _read(file: Path) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _output(command: str) -> str:
-    said = "VOLTAR_PASSWORD_COMMAND gave no password"
+def _output(command: str, variable: str) -> str:
+    said = f"{variable} gave no password"
     try:
         words = shlex.split(command) or [""]
         done = subprocess.run(words, stdout=subprocess.PIPE, check=False, encoding="utf-8")

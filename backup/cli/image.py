@@ -8,10 +8,10 @@ from typing import IO, Annotated, Any
 
 import typer
 
-from backup.archive import form_of, write_file, write_stdout
-from backup.cli.archive import Format
+from backup.archive import Existing
 from backup.cli.console import counted, listening, size_text
 from backup.cli.context import Context
+from backup.cli.output import Format, write_out
 from backup.cli.quantity import parse_size
 from backup.compression import ArchiveError, Form
 from backup.engine import Engine
@@ -83,18 +83,12 @@ def save(
     an error here, and there is no file.
     """
     context: Context = ctx.obj
-    form = Form("." + as_format.value) if as_format else None
+    existing = Existing.REPLACE if force else Existing.KEEP
     with context.engine() as engine, listening(context.voice) as listener:
         saving = Saving(engine, images, _platform(platform), listener)
-        if str(output) == "-":
-            if sys.stdout is None or sys.stdout.isatty():
-                raise UsageError("a tar file needs a pipe or a file to go to", hint="say -o FILE")
-            write_stdout(saving, form or Form.TAR)
-            return
-        form = form or form_of(output)
-        if output.exists() and not force:
-            raise UsageError(f"{output} exists", hint="--force replaces it")
-        write_file(saving, output, form, replace=force)
+        file = write_out(saving, output, as_format, existing)
+    if file is None:
+        return
     size = output.stat().st_size
     _tell_images(context, "saved", saving.images, {"file": str(output), "bytes": size})
     if not context.voice.as_json:

@@ -52,7 +52,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     *,
     to: Annotated[
         str,
-        typer.Option(metavar="URL", help="The engine to move to: unix:///path, tcp://host:port."),
+        typer.Option(metavar="URL", help="The engine to move to: unix:///path, tcp://…, ssh://…"),
     ],
     from_: Annotated[
         str | None,

@@ -8,7 +8,9 @@ import typer
 
 from backup.cli.console import counted, listening, seconds_text, size_text
 from backup.cli.context import Context
+from backup.cli.restored import restore_image
 from backup.destination import target, target_name
+from backup.errors import UsageError
 from backup.job import new_run
 from backup.lookup import find_snapshot
 from backup.repository import SHORT_ID
@@ -20,7 +22,8 @@ from backup.survey import Selection, survey
 def restore(
     ctx: typer.Context,
     snapshot: Annotated[
-        str, typer.Argument(metavar="SNAPSHOT", help="An id, volume:NAME, or volume:NAME@TIME.")
+        str,
+        typer.Argument(metavar="SNAPSHOT", help="An id, volume:NAME, image:REF, or one @TIME."),
     ],
     paths: Annotated[
         list[str] | None,
@@ -28,18 +31,24 @@ def restore(
     ] = None,
     *,
     to: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--to", metavar="TARGET", help="A new volume, an empty one, or container:NAME."
+            "--to",
+            metavar="TARGET",
+            help="A new volume, an empty one, or container:NAME; for an image, another name.",
         ),
-    ],
+    ] = None,
     verify: Annotated[
         Verify, typer.Option(help="Read back what a listing shows, or every byte too.")
     ] = Verify.LISTING,
+    force_tag: Annotated[
+        bool, typer.Option("--force-tag", help="Take an image's name from the one that has it.")
+    ] = False,
 ) -> None:
-    """Restore a snapshot into a volume, and prove it.
+    """Restore a snapshot into a volume, or an image, and prove it.
 
     Examples: voltar restore volume:pgdata --to pgdata-copy · voltar restore 3fa9c1 --to new etc/app
+    · voltar restore image:app:1.2@2026-11-25 --to app:before
 
     A volume that is in use, or not empty, is refused and left as it is. If anything goes wrong, the
     target is put back to what it was.
@@ -51,6 +60,16 @@ def restore(
         context.tidy(engine, run)
         repository = opened()
         snapshot_id, found = find_snapshot(repository, snapshot, host=engine.name)
+        if found.image is not None:
+            _refuse(bool(paths), verify)
+            restore_image(context, engine, repository, (snapshot_id, found), (to, force_tag))
+            return
+        if to is None or force_tag:
+            raise UsageError(
+                "--force-tag is for images"
+                if force_tag
+                else f"say where to restore {found.source}: --to TARGET"
+            )
         into = target(engine, target_name(engine, to, found), found.volume, run)
         selection = Selection.of([os.fsencode(path) for path in paths or ()])
         surveyed = survey(repository, found, selection)
@@ -79,3 +98,10 @@ def restore(
         f"{counted(surveyed.entries, 'entry')}, {size_text(surveyed.size)}, "
         f"{seconds_text(seconds)}; {proof}"
     )
+
+
+def _refuse(paths: bool, verify: Verify) -> None:
+    if paths:
+        raise UsageError("an image is restored whole", hint="`voltar export` writes it to a file")
+    if verify is not Verify.LISTING:
+        raise UsageError("--verify is for volumes: an image is proven by its digests")

@@ -158,6 +158,7 @@ def _as_json(recorded: Recorded) -> dict[str, Any]:
         "bytes_excluded": counts.excluded_size,
         "notes": snapshot.notes,
         "program": snapshot.program,
+        "original": snapshot.original,
     }
 
 

@@ -30,7 +30,7 @@ from backup.engine import (
 from backup.engine.images import api_of
 from backup.engine.reference import Reference
 from backup.errors import EngineError, NotOnEngine, VerificationFailed
-from backup.image.origin import Origin
+from backup.image.offer import Offer
 from backup.image.plan import (
     PARTIAL,
     Document,
@@ -77,7 +77,7 @@ class Destination:
             return True
         return api_of(self.engine) >= _ZSTD_SINCE
 
-    def same(self, origin: Origin) -> ImageFacts | None:
+    def same(self, origin: Offer) -> ImageFacts | None:
         """The image, if it is there and complete."""
         wanted = origin.facts
         for one in self.images:
@@ -86,7 +86,7 @@ class Destination:
                 return one
         return None
 
-    def prefix(self, origin: Origin, on_event: OnEvent) -> int:
+    def prefix(self, origin: Offer, on_event: OnEvent) -> int:
         """How many of the lowest layers are there and need not be sent."""
         wanted = origin.facts.diff_ids
         shared = shared_prefix(wanted, (one.diff_ids for one in self.images))
@@ -144,7 +144,7 @@ class Destination:
             remove_image(self.engine, loaded)
         self._images = None
 
-    def forget_probe(self, origin: Origin) -> None:
+    def forget_probe(self, origin: Offer) -> None:
         """Remove what was loaded to find out what is there."""
         if origin.image is not None and self.store is ImageStore.CONTAINERD:
             self.drop(partial(own_manifest(origin.image)))

@@ -29,8 +29,8 @@ _BY_DIGEST = 25
 class Origin:
     """One image, for one platform. `image` is there once the archive passed, whole and proven.
 
-    `carried` counts the bytes that came from its engine. Over SSH the engine's host leaves out the
-    layers that nobody needs, and compresses; those are proven by whoever has them.
+    Over SSH the engine's host leaves out the layers that nobody needs, and compresses; those are
+    proven by whoever has them.
     """
 
     def __init__(self, engine: Engine, reference: str, platform: str) -> None:
@@ -41,13 +41,18 @@ class Origin:
         # what has several platforms is saved by its own id, not by that of one of them
         self._id = find_image(engine, reference).id if platform else self.facts.id
         self.image: SavedImage | None = None
-        self.carried = 0
+        self._carried = 0
         self._there = not platform and has_shell(engine)
         if not self.facts.diff_ids:
             raise DamagedImage(
                 f"the image {reference} is not complete on {engine.name}: its layers are missing",
                 hint="pull or build it there again",
             )
+
+    @property
+    def fetched(self) -> int | None:
+        """The bytes that came here from another host; None where the engine is here."""
+        return None if self.engine.address.scheme == "unix" else self._carried
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -118,7 +123,7 @@ class Origin:
         return {name: size for name, size in sizes.items() if size > _SMALL}
 
     def _count(self, size: int) -> None:
-        self.carried += size
+        self._carried += size
 
     def _blocks(self, left_out: Collection[str]) -> AbstractContextManager[Blocks]:
         if self._there:
@@ -143,7 +148,7 @@ class Origin:
     def _counted(self, blocks: Blocks) -> Iterator[Block]:
         for block in blocks:
             if not self._there:
-                self.carried += len(block)
+                self._carried += len(block)
             yield block
 
     def _names_tell(self) -> bool:

@@ -16,7 +16,7 @@ from backup.compression import ArchiveError, Form
 from backup.engine import ImageFacts, ImageStore
 from backup.errors import EngineError, EngineUnavailable, VerificationFailed
 from backup.image.destination import Destination
-from backup.image.origin import Origin
+from backup.image.offer import Offer
 from backup.image.plan import Document, beginning, manifest_of, own_config, portions
 from backup.image.reading import File
 from backup.image.saved import Layer, SavedImage
@@ -30,7 +30,7 @@ class Passage:
     """One image on its way to a destination. `sent` counts the bytes of what went out."""
 
     def __init__(
-        self, origin: Origin, to: Destination, form: Form, named: bool, on_event: OnEvent
+        self, origin: Offer, to: Destination, form: Form, named: bool, on_event: OnEvent
     ) -> None:
         self._origin = origin
         self._to = to

@@ -17,6 +17,7 @@ from backup.engine import Engine, ImageFacts, ImageStore
 from backup.engine.reference import Reference
 from backup.errors import EngineError, EngineUnavailable, UsageError, VerificationFailed
 from backup.image.destination import Destination
+from backup.image.offer import Offer
 from backup.image.origin import Origin
 from backup.image.passage import Passage
 from backup.image.plan import portions
@@ -80,6 +81,11 @@ def send(
         yield _Transfer(origin, destination, options, on_event).run()
 
 
+def deliver(offer: Offer, target: Engine, options: Options, on_event: OnEvent = ignore) -> Sent:
+    """Bring one image to an engine, wherever it comes from; see `send`."""
+    return _Transfer(offer, Destination(target), options, on_event).run()
+
+
 def plan(
     source: Engine,
     target: Engine,
@@ -101,9 +107,7 @@ def _origins(source: Engine, references: Sequence[str], options: Options) -> lis
 class _Transfer:
     """One image on its way."""
 
-    def __init__(
-        self, origin: Origin, to: Destination, options: Options, on_event: OnEvent
-    ) -> None:
+    def __init__(self, origin: Offer, to: Destination, options: Options, on_event: OnEvent) -> None:
         self._origin = origin
         self._to = to
         self._portion = options.portion
@@ -174,9 +178,9 @@ class _Transfer:
     @property
     def _carried(self) -> int:
         """The bytes that crossed the longer way: to the target, unless that is on this machine."""
+        fetched = self._origin.fetched
         here = self._to.engine.address.scheme == "unix"
-        far = self._origin.engine.address.scheme != "unix"
-        return self._origin.carried if here and far else self._passage.sent
+        return fetched if here and fetched is not None else self._passage.sent
 
     def _told(self, there: int) -> Sent:
         facts, sizes = self._origin.facts, self._origin.sizes
@@ -192,7 +196,7 @@ class _Transfer:
         )
 
 
-def _tags(origin: Origin, options: Options) -> tuple[str, ...]:
+def _tags(origin: Offer, options: Options) -> tuple[str, ...]:
     """The tags that an image gets: the one it was asked for by, or all where it was by its id."""
     if options.untagged:
         return ()

@@ -21,7 +21,14 @@ from backup.repository.repository import (
     open_repository,
     read_descriptor,
 )
-from backup.repository.snapshot import MountFacts, Recorded, Snapshot, Statistics, VolumeFacts
+from backup.repository.snapshot import (
+    ImageRecord,
+    MountFacts,
+    Recorded,
+    Snapshot,
+    Statistics,
+    VolumeFacts,
+)
 from backup.repository.writer import Group, Pending, Writer
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "Damage",
     "Extent",
     "Group",
+    "ImageRecord",
     "Line",
     "MaxUnused",
     "Member",

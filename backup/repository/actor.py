@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from backup.errors import IntegrityError, RepositoryError, TooLate, UnsupportedFormat
-from backup.repository import sealed
+from backup.repository import ahead, sealed
 from backup.repository.crypto import Keys
 from backup.repository.names import CONDEMNED, PACKS, PackId, id_of, object_name
 from backup.repository.protocol import (
@@ -96,8 +97,8 @@ class Actor:
 
     def delete(self, kind: str, ids: Iterable[str]) -> None:
         """Delete objects; one that is not there is success."""
-        for each in ids:
-            self.store.delete(object_name(kind, each))
+        names = (object_name(kind, each) for each in ids)
+        ahead.for_each(self.store.delete, names, ahead.small(self.store))
 
     @property
     def in_time(self) -> bool:
@@ -138,14 +139,24 @@ def condemned_lists(
     """Return all condemned lists, and by id what is wrong with those that cannot be read."""
     found: list[CondemnedList] = []
     damaged: dict[str, RepositoryError] = {}
-    for list_id in [id_of(info.name) for info in store.list(CONDEMNED)]:
-        try:
-            data = store.get(object_name(CONDEMNED, list_id))
-            record = sealed.decode(keys, CONDEMNED, list_id, data, CondemnedRecord)
-        except ObjectNotFound:
-            continue  # its packs are deleted
-        except (IntegrityError, UnsupportedFormat) as error:
-            damaged[list_id] = error
-            continue
-        found.append(CondemnedList(list_id, record.time, frozenset(record.packs)))
+    ids = [id_of(info.name) for info in store.list(CONDEMNED)]
+    every = ahead.mapped(partial(_condemned_list, store, keys), ids, ahead.small(store))
+    for list_id, each in zip(ids, every, strict=True):
+        if isinstance(each, CondemnedList):
+            found.append(each)
+        elif each is not None:
+            damaged[list_id] = each
     return found, damaged
+
+
+def _condemned_list(
+    store: Store, keys: Keys, list_id: str
+) -> CondemnedList | RepositoryError | None:
+    try:
+        data = store.get(object_name(CONDEMNED, list_id))
+        record = sealed.decode(keys, CONDEMNED, list_id, data, CondemnedRecord)
+    except ObjectNotFound:
+        return None  # its packs are deleted
+    except (IntegrityError, UnsupportedFormat) as error:
+        return error
+    return CondemnedList(list_id, record.time, frozenset(record.packs))

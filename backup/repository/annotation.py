@@ -6,11 +6,12 @@ own: of each field the newest that says something counts.
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from backup.errors import IntegrityError, RepositoryError, UnsupportedFormat
-from backup.repository import sealed
+from backup.repository import ahead, sealed
 from backup.repository.crypto import Keys
 from backup.repository.names import ANNOTATIONS, SnapshotId, id_of, object_name
 from backup.repository.record import AwareTime
@@ -44,17 +45,24 @@ def load(store: Store, keys: Keys) -> tuple[list[Annotation], list[RepositoryErr
 def _load(store: Store, keys: Keys) -> tuple[list[tuple[str, Annotation]], list[RepositoryError]]:
     found: list[tuple[str, Annotation]] = []
     damaged: list[RepositoryError] = []
-    for annotation_id in [id_of(info.name) for info in store.list(ANNOTATIONS)]:
-        try:
-            data = store.get(object_name(ANNOTATIONS, annotation_id))
-            read = sealed.decode(keys, ANNOTATIONS, annotation_id, data, Annotation)
-        except ObjectNotFound:
-            continue  # deleted with its snapshot since it was listed
-        except (IntegrityError, UnsupportedFormat) as error:
-            damaged.append(error)
-            continue
-        found.append((annotation_id, read))
+    ids = [id_of(info.name) for info in store.list(ANNOTATIONS)]
+    every = ahead.mapped(partial(_read, store, keys), ids, ahead.small(store))
+    for annotation_id, read in zip(ids, every, strict=True):
+        if isinstance(read, Annotation):
+            found.append((annotation_id, read))
+        elif read is not None:
+            damaged.append(read)
     return found, damaged
+
+
+def _read(store: Store, keys: Keys, annotation_id: str) -> Annotation | RepositoryError | None:
+    try:
+        data = store.get(object_name(ANNOTATIONS, annotation_id))
+        return sealed.decode(keys, ANNOTATIONS, annotation_id, data, Annotation)
+    except ObjectNotFound:
+        return None  # deleted with its snapshot since it was listed
+    except (IntegrityError, UnsupportedFormat) as error:
+        return error
 
 
 def about(store: Store, keys: Keys, snapshot_ids: Collection[str]) -> list[str]:

@@ -13,28 +13,31 @@ looked for once more by a new reading.
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError, UnsupportedFormat
 from backup.paths import printable
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import annotation, keyfile, marker, recovery
+from backup.repository import ahead, annotation, keyfile, marker, recovery
 from backup.repository.actor import Actor
 from backup.repository.finder import Finder
 from backup.repository.judging import JudgedStore
 from backup.repository.manifest import Extent, Line, Member, Note, chunk_of, to_bytes
 from backup.repository.names import INDEX, KEYS, PACKS, ChunkId, PackId, SnapshotId
+from backup.repository.pack import TARGET_SIZE
 from backup.repository.packcheck import PackFaults, check_pack
 from backup.repository.reading import REPAIR, Reading, Readings
 from backup.repository.repository import SHORT_ID, Repository, intact
+from backup.repository.snapshot import Snapshot
 from backup.repository.usage import Walker
 from transports.errors import ObjectNotFound
 
 _SHOWN: Final = 10
 _AT_ONCE: Final = 3
-"""Packs in memory."""
+_SIZE_AT_ONCE: Final = 4 * TARGET_SIZE
+"""Packs in memory, and their bytes; small ones may be more where the store is far away."""
 SAMPLE_SIZE: Final = 1 << 30
 
 
@@ -176,15 +179,15 @@ class _Check:
     ) -> None:
         size = sum(sizes[pack] for pack in packs)
         self._on_event(Started("check", "packs", size, len(packs), unit="packs"))
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="voltar-check") as pool:
-            for first in range(0, len(packs), _AT_ONCE):
-                some = packs[first : first + _AT_ONCE]
-                for faults in pool.map(lambda pack: self._read(pack, reading), some):
-                    self._take(faults)
-                    self._on_event(Advanced(faults.size, 1))
+        at_once = max(_AT_ONCE, ahead.small(self._repository.store))
+        work = partial(self._read, reading)
+        some = ahead.mapped(work, packs, at_once, size=sizes.__getitem__, most=_SIZE_AT_ONCE)
+        for faults in some:
+            self._take(faults)
+            self._on_event(Advanced(faults.size, 1))
         self._on_event(Finished("check", "packs"))
 
-    def _read(self, pack: PackId, reading: Reading) -> PackFaults:
+    def _read(self, reading: Reading, pack: PackId) -> PackFaults:
         return check_pack(self._repository, pack, reading.tables.table(pack))
 
     def _take(self, faults: PackFaults) -> None:
@@ -196,23 +199,28 @@ class _Check:
         self._on_event(Started("check", "snapshots", 0, len(ids), unit="snapshots"))
         walker = Walker(self._repository.read)
         suspects: set[Extent] = set()
-        for snapshot_id in ids:
+        every = self._repository.records(ids)
+        records = walker.prepared(every, ahead.small(self._repository.store))
+        for snapshot_id, record in zip(ids, records, strict=True):
             self._found.snapshots += 1
-            for text in self._faults(snapshot_id, walker, suspects):
+            for text in self._faults(record, walker, suspects):
                 where = f"snapshots/{snapshot_id[:SHORT_ID]}"
                 self._found.damages.append(Damage(where, text, snapshot=snapshot_id))
             self._on_event(Advanced(0, 1))
         self._on_event(Finished("check", "snapshots"))
 
     def _faults(
-        self, snapshot_id: SnapshotId, walker: Walker, suspects: set[Extent]
+        self, snapshot: Snapshot | RepositoryError, walker: Walker, suspects: set[Extent]
     ) -> Iterator[str]:
         """Yield what is wrong with a snapshot: that its manifest cannot be read, or some files.
 
         `suspects` are the pieces of manifests that name what cannot be read.
         """
+        if isinstance(snapshot, RepositoryError):
+            if not isinstance(snapshot, NoSuchSnapshot):  # that was deleted since it was listed
+                yield str(snapshot)
+            return
         try:
-            snapshot = self._repository.snapshot(snapshot_id)
             broken = [extent for extent in snapshot.manifest if not self._is_whole(extent)]
             if broken:
                 chunk = broken[0].chunk[:16]
@@ -223,8 +231,6 @@ class _Check:
             if not suspects.isdisjoint(snapshot.manifest):
                 suffering = list(self._suffering(self._repository.manifest(snapshot)))
                 yield from (f"{snapshot.source}: {text}" for text in _shown(suffering))
-        except NoSuchSnapshot:
-            return  # deleted since it was listed
         except RepositoryError as error:
             yield str(error)
 

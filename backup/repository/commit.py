@@ -23,21 +23,22 @@ class Committer(Actor):
     def __init__(self, repository: "Repository", snapshot: Snapshot) -> None:
         super().__init__(repository)
         self._snapshot = snapshot
-        self._id, self._data = sealed.encode(self.keys, SNAPSHOTS, snapshot)
+        snapshot_id, self._data = sealed.encode(self.keys, SNAPSHOTS, snapshot)
+        self.id = SnapshotId(snapshot_id)
 
     def commit(self, relied_on: Reading) -> tuple[SnapshotId, Reading]:
         """Put the snapshot that relied on a reading; return also the one that it relies on now.
 
         Raises TooLate, TransportError.
         """
-        view = self.run(commit(SnapshotId(self._id), relied_on.view))
+        view = self.run(commit(self.id, relied_on.view))
         reading = relied_on if view is relied_on.view else self.repository.readings.current()
-        return SnapshotId(self._id), reading
+        return self.id, reading
 
     def perform(self, request: Request) -> Any:
         match request:
             case PutSnapshot():
-                self.store.put(object_name(SNAPSHOTS, self._id), self._data)
+                self.store.put(object_name(SNAPSHOTS, self.id), self._data)
                 return self.in_time
             case Supply(seen):
                 return self._supply(self.as_reading(seen))

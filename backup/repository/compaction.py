@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from backup.repository import index, sealed
+from backup.repository import ahead, index, sealed
 from backup.repository.actor import Actor
 from backup.repository.index import IndexObject
 from backup.repository.names import INDEX, PackId, object_name
@@ -61,12 +61,15 @@ class _Compactor(Actor):
 
     def _tables(self, objects: Collection[str], passed: set[PackId]) -> Iterator[PackTable]:
         """Yield the tables in some objects, one of each pack, but for those to be passed over."""
-        for object_id in objects:
-            try:
-                data = self.store.get(object_name(INDEX, object_id))
-            except ObjectNotFound:
-                continue  # another run has put a new one in its place
-            for table in sealed.decode(self.keys, INDEX, object_id, data, IndexObject).tables:
+        for read in ahead.mapped(self._index, objects, self.store.parallel):
+            for table in read.tables if read else ():
                 if table.pack not in passed:
                     passed.add(table.pack)
                     yield table
+
+    def _index(self, object_id: str) -> IndexObject | None:
+        try:
+            data = self.store.get(object_name(INDEX, object_id))
+        except ObjectNotFound:
+            return None  # another run has put a new one in its place
+        return sealed.decode(self.keys, INDEX, object_id, data, IndexObject)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from backup.repository.manifest import Extent
 from backup.repository.names import ChunkId
 from backup.repository.reading import Reading
-from backup.repository.writer import Group
+from backup.repository.writer import UPLOADS_BESIDE_READING, Group
 
 if TYPE_CHECKING:
     from backup.repository.repository import Repository
@@ -31,7 +31,7 @@ def copy(
     the packs of manifests. Raises IntegrityError where one cannot be read.
     """
     extents = _extents(repository, chunks)
-    with repository.writer(reading) as writer:
+    with repository.writer(reading, uploads=UPLOADS_BESIDE_READING) as writer:
         for extent, data in zip(extents, repository.read(extents), strict=True):
             is_manifest = extent.chunk in manifests
             writer.add(bytes(data), Group.MANIFEST if is_manifest else Group.DATA)

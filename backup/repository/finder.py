@@ -10,12 +10,10 @@ from backup.errors import RepositoryError
 from backup.repository.actor import Actor
 from backup.repository.index import IndexObject
 from backup.repository.names import PackId
-from backup.repository.pack import PackTable
 from backup.repository.reading import Reading
-from backup.repository.relist import table_of
+from backup.repository.relist import read_tables
 from backup.repository.repository import Repository
 from backup.repository.tables import Tables
-from transports.errors import ObjectNotFound
 
 
 class Finder:
@@ -32,17 +30,14 @@ class Finder:
 
     def widened(self, reading: Reading, sizes: Mapping[PackId, int]) -> Reading:
         """Add to a reading what packs say that no index lists; `sizes` are those of all packs."""
-        for pack in sorted(reading.view.unlisted):
-            table = self._fetched.table(pack) or self._fetch(pack, sizes[pack])
+        known = {pack: self._fetched.table(pack) for pack in sorted(reading.view.unlisted)}
+        unknown = [(pack, sizes[pack]) for pack, table in known.items() if table is None]
+        for pack, read in read_tables(self._repository, unknown):
+            if not isinstance(read, RepositoryError):  # damaged, as the check of packs tells
+                self._fetched.add(pack, IndexObject([read]))
+                known[pack] = read
+        for pack, table in known.items():
             if table is not None:
                 reading.tables.add(pack, IndexObject([table]))
                 reading.view.spare.add(pack)
         return reading
-
-    def _fetch(self, pack: PackId, size: int) -> PackTable | None:
-        try:
-            table = table_of(self._repository, pack, size)
-        except (RepositoryError, ObjectNotFound):
-            return None  # damaged, as the check of packs tells, or deleted meanwhile
-        self._fetched.add(pack, IndexObject([table]))
-        return table

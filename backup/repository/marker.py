@@ -7,11 +7,12 @@ says itself which snapshot it is about.
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from backup.errors import IntegrityError, RepositoryError, UnsupportedFormat
-from backup.repository import sealed
+from backup.repository import ahead, sealed
 from backup.repository.crypto import Keys
 from backup.repository.names import FORGOTTEN, SnapshotId, id_of, object_name
 from backup.repository.record import AwareTime
@@ -63,16 +64,21 @@ def load(
     """
     wanted = None if snapshot_ids is None else set(snapshot_ids)
     marked = [SnapshotId(id_of(info.name)) for info in store.list(FORGOTTEN)]
+    if wanted is not None:  # of others, prune has deleted the snapshot, and not yet the marker
+        marked = [each for each in marked if each in wanted]
     times: dict[SnapshotId, datetime] = {}
     damaged: list[RepositoryError] = []
-    for snapshot_id in marked:
-        if wanted is not None and snapshot_id not in wanted:
-            continue  # prune has deleted the snapshot, and not yet its marker
-        try:
-            time = forgotten(store, keys, snapshot_id)
-        except (IntegrityError, UnsupportedFormat) as error:
-            damaged.append(error)
-            continue
-        if time is not None:
-            times[snapshot_id] = time
+    read = ahead.mapped(partial(_read, store, keys), marked, ahead.small(store))
+    for snapshot_id, found in zip(marked, read, strict=True):
+        if isinstance(found, RepositoryError):
+            damaged.append(found)
+        elif found is not None:
+            times[snapshot_id] = found
     return times, damaged
+
+
+def _read(store: Store, keys: Keys, snapshot_id: SnapshotId) -> datetime | RepositoryError | None:
+    try:
+        return forgotten(store, keys, snapshot_id)
+    except (IntegrityError, UnsupportedFormat) as error:
+        return error

@@ -14,6 +14,7 @@ from backup.errors import IntegrityError, NoSuchSnapshot, RepositoryError
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import annotation, marker, sealed
 from backup.repository.actor import Actor, CondemnedRecord
+from backup.repository.ahead import small
 from backup.repository.annotation import Annotation
 from backup.repository.compaction import compact_indexes
 from backup.repository.copying import copy
@@ -52,6 +53,7 @@ from backup.repository.reading import REPAIR
 from backup.repository.relist import relist
 from backup.repository.repack import MaxUnused, PackState, chosen
 from backup.repository.repository import SHORT_ID, Repository
+from backup.repository.snapshot import Snapshot
 from backup.repository.usage import PackUsage, Walker
 from transports.errors import OutOfSpace
 
@@ -231,14 +233,10 @@ class _Pruner(Actor):
         return usage
 
     def _mark(self, snapshots: Collection[SnapshotId], usage: PackUsage, walker: Walker) -> None:
-        for snapshot_id in snapshots:
+        records = walker.prepared(self.repository.records(snapshots), small(self.store))
+        for snapshot_id, record in zip(snapshots, records, strict=True):
             try:
-                manifest = self.repository.snapshot(snapshot_id).manifest
-                for extent in manifest:
-                    usage.mark(extent.chunk, manifest=True)
-                    self._manifests.add(extent.chunk)
-                for chunk in walker.chunks(manifest):
-                    usage.mark(chunk)
+                self._mark_one(record, usage, walker)
             except NoSuchSnapshot:
                 continue  # another prune has deleted it
             except RepositoryError as error:
@@ -248,6 +246,17 @@ class _Pruner(Actor):
                     or "`voltar check` says what can be read; `voltar forget` gives up the rest",
                 ) from error
             self._on_event(Advanced(0, 1))
+
+    def _mark_one(
+        self, record: Snapshot | RepositoryError, usage: PackUsage, walker: Walker
+    ) -> None:
+        if isinstance(record, RepositoryError):
+            raise record
+        for extent in record.manifest:
+            usage.mark(extent.chunk, manifest=True)
+            self._manifests.add(extent.chunk)
+        for chunk in walker.chunks(record.manifest):
+            usage.mark(chunk)
 
     def _choose(self, seen: View, usage: PackUsage) -> Choice:
         packs = list(self._states(seen, usage))

@@ -2,18 +2,20 @@
 
 `read` takes a sequence of literal bytes and extents and yields the bytes they stand for, in order.
 It works ahead: the sequence is taken in batches, a pool fetches and opens the chunks of the next
-few batches, and chunks that lie side by side in a pack are fetched by one request. Every chunk is
-checked against its id.
+few batches, and chunks that lie side by side in a pack are fetched by one request. Of a store that
+is far away, the requests for one batch are made side by side as well. Every chunk is checked
+against its id.
 """
 
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from backup.errors import IntegrityError
+from backup.repository.ahead import mapped, small
 from backup.repository.crypto import Keys
 from backup.repository.index import IndexedPack
 from backup.repository.manifest import Extent, to_chunk
@@ -27,10 +29,16 @@ Item = bytes | Extent
 _BATCH_SIZE: Final = 8 << 20
 _LARGEST_GAP: Final = 128 << 10
 _LARGEST_REQUEST: Final = 16 << 20
+_LARGEST_SIDE_BY_SIDE: Final = 2 << 20
+_MOST_BATCHES: Final = 8
+"""How many batches are loaded at once, however many cores there are: each takes twice its size."""
 _READINGS: Final = 3
 """How often chunks are looked up anew when their pack is gone; prune moves none so often."""
 
 _Chunks = dict[str, bytes]
+_Run = tuple[IndexedPack, list[Blob]]
+_Spread = Callable[[Callable[[_Run], _Chunks], Iterable[_Run]], Iterable[_Chunks]]
+"""How the runs of a batch are fetched: one after the other, or side by side."""
 
 
 @dataclass(slots=True)
@@ -53,18 +61,12 @@ class Reader:
 
     def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
         """Yield the bytes of all items. Raises IntegrityError, TransportError."""
-        workers = max(2, os.cpu_count() or 2)
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-get")
-        ahead: deque[tuple[_Batch, Future[_Chunks]]] = deque()
-        try:
-            for batch in self._batches(items):
-                ahead.append((batch, pool.submit(self._load, batch)))
-                if len(ahead) > workers:
-                    yield from _replay(*ahead.popleft())
-            while ahead:
-                yield from _replay(*ahead.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
+        at_once = 1 + min(max(2, os.cpu_count() or 2), _MOST_BATCHES)
+        with ThreadPoolExecutor(small(self._store), thread_name_prefix="voltar-get") as pool:
+            spread = pool.map if self._store.parallel > 1 else map
+            load = partial(self._load, spread)
+            for batch, chunks in mapped(load, self._batches(items), at_once):
+                yield from _replay(batch, chunks)
 
     def _batches(self, items: Iterable[Item]) -> Iterator[_Batch]:
         """Cut the sequence where the chunks that it needs, whole, come to the batch size."""
@@ -82,8 +84,8 @@ class Reader:
         if batch.items:
             yield batch
 
-    def _load(self, batch: _Batch) -> _Chunks:
-        """Return the chunks that a batch needs, by id.
+    def _load(self, spread: _Spread, batch: _Batch) -> tuple[_Batch, _Chunks]:
+        """Return a batch, and by id the chunks that it needs.
 
         Prune may have moved them since their places were looked up: then a new reading says where
         they are now.
@@ -91,20 +93,25 @@ class Reader:
         reading = self._readings.current()
         for _ in range(_READINGS):
             try:
-                return self._loaded(batch)
+                return batch, self._loaded(spread, batch)
             except ObjectNotFound:
                 reading = self._readings.renewed(reading)
                 batch.places = {chunk: self._find(chunk) for chunk in batch.places}
         raise IntegrityError("packs vanish from the store faster than they can be read")
 
-    def _loaded(self, batch: _Batch) -> _Chunks:
+    def _loaded(self, spread: _Spread, batch: _Batch) -> _Chunks:
         packs: dict[PackId, tuple[IndexedPack, list[Blob]]] = {}
         for pack, blob in batch.places.values():
             packs.setdefault(pack.id, (pack, []))[1].append(blob)
+        largest = _LARGEST_REQUEST if self._store.parallel == 1 else _LARGEST_SIDE_BY_SIDE
+        runs = (
+            (pack, run)
+            for pack, blobs in packs.values()
+            for run in _runs(sorted(blobs, key=lambda blob: blob.offset), largest)
+        )
         chunks: _Chunks = {}
-        for pack, blobs in packs.values():
-            for run in _runs(sorted(blobs, key=lambda blob: blob.offset)):
-                chunks.update(self._fetch(pack, run))
+        for some in spread(self._fetched, runs):
+            chunks.update(some)
         return chunks
 
     def _find(self, chunk: str) -> tuple[IndexedPack, Blob]:
@@ -112,6 +119,9 @@ class Reader:
         if found is None:
             raise self._readings.current().lacks(chunk)
         return found
+
+    def _fetched(self, place: _Run) -> _Chunks:
+        return dict(self._fetch(*place))
 
     def _fetch(self, pack: IndexedPack, run: list[Blob]) -> Iterator[tuple[str, bytes]]:
         start = run[0].offset
@@ -149,13 +159,13 @@ class Reader:
         return None
 
 
-def _runs(blobs: list[Blob]) -> Iterator[list[Blob]]:
+def _runs(blobs: list[Blob], largest: int) -> Iterator[list[Blob]]:
     """Split blobs of one pack, ordered by offset, into runs worth one request each."""
     run: list[Blob] = []
     for blob in blobs:
         if run:
             gap = blob.offset - (run[-1].offset + run[-1].length)
-            if gap > _LARGEST_GAP or blob.offset + blob.length - run[0].offset > _LARGEST_REQUEST:
+            if gap > _LARGEST_GAP or blob.offset + blob.length - run[0].offset > largest:
                 yield run
                 run = []
         run.append(blob)
@@ -163,8 +173,7 @@ def _runs(blobs: list[Blob]) -> Iterator[list[Blob]]:
         yield run
 
 
-def _replay(batch: _Batch, loaded: "Future[_Chunks]") -> Iterator[memoryview]:
-    chunks = loaded.result()
+def _replay(batch: _Batch, chunks: _Chunks) -> Iterator[memoryview]:
     for item in batch.items:
         if not isinstance(item, Extent):
             yield memoryview(item)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from backup.errors import RepositoryError
-from backup.repository import index
+from backup.repository import ahead, index
 from backup.repository.crypto import ENVELOPE_SIZE
 from backup.repository.names import PACKS, PackId, object_name
 from backup.repository.pack import PackReader, PackTable
@@ -32,20 +32,39 @@ def table_of(repository: "Repository", pack: PackId, size: int) -> PackTable:
         return reader.table(repository.store.get(name))
 
 
+def read_tables(
+    repository: "Repository", packs: Iterable[tuple[PackId, int]]
+) -> Iterator[tuple[PackId, PackTable | RepositoryError]]:
+    """Yield each pack, given with its size, and its table, or what is wrong with it. Packs that are
+    not there are left out."""
+
+    def read(
+        pack_and_size: tuple[PackId, int],
+    ) -> tuple[PackId, PackTable | RepositoryError | None]:
+        pack, size = pack_and_size
+        try:
+            return pack, table_of(repository, pack, size)
+        except ObjectNotFound:
+            return pack, None
+        except RepositoryError as error:
+            return pack, error
+
+    for pack, found in ahead.mapped(read, packs, ahead.small(repository.store)):
+        if found is not None:
+            yield pack, found
+
+
 def relist(
     repository: "Repository", packs: Iterable[tuple[PackId, int]]
 ) -> Iterator[tuple[PackId, RepositoryError | None]]:
     """Put indexes of packs, given with their sizes; yield each, and what is wrong with it if it
     cannot be listed. All are on the store when the last one was yielded."""
     tables: list[PackTable] = []
-    for pack, size in packs:
-        try:
-            tables.append(table_of(repository, pack, size))
-        except ObjectNotFound:
-            continue  # deleted since it was listed
-        except RepositoryError as error:
-            yield pack, error
+    for pack, read in read_tables(repository, packs):
+        if isinstance(read, RepositoryError):
+            yield pack, read
             continue
+        tables.append(read)
         if len(tables) == index.PACKS_PER_OBJECT:
             put_tables(repository, tables)
             tables.clear()

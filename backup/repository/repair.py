@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from backup.errors import RepositoryError
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import sealed
+from backup.repository import ahead, sealed
 from backup.repository.actor import condemned_lists
 from backup.repository.index import IndexObject
 from backup.repository.names import CONDEMNED, INDEX, PACKS, PackId, id_of, object_name
@@ -51,8 +51,8 @@ def repair_index(repository: Repository, on_event: OnEvent) -> Relisted:
     rescued = _listed(repository, old, {pack: sizes[pack] for pack in done.lost})
     put_tables(repository, rescued)
     done.packs += len(rescued)
-    for object_id in old:
-        store.delete(object_name(INDEX, object_id))
+    names = (object_name(INDEX, object_id) for object_id in old)
+    ahead.for_each(store.delete, names, ahead.small(store))
     done.replaced = len(old)
     for list_id in condemned_lists(store, repository.keys)[1]:
         # nobody can go by it, and so nobody deletes what it names

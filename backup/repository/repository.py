@@ -17,9 +17,10 @@ from backup.errors import (
     UnsupportedFormat,
     WrongKey,
 )
-from backup.repository import annotation, keyfile, marker, recovery, sealed
+from backup.repository import ahead, annotation, keyfile, marker, recovery, sealed
 from backup.repository import descriptor as descriptors
 from backup.repository.actor import Actor
+from backup.repository.annotation import Annotation
 from backup.repository.chunker import Cutter
 from backup.repository.commit import Committer
 from backup.repository.crypto import Keys, digest
@@ -39,7 +40,7 @@ from backup.repository.relevance import Relevant
 from backup.repository.snapshot import Recorded, Snapshot
 from backup.repository.tables import Tables
 from backup.repository.timing import Clock
-from backup.repository.writer import Group, Writer
+from backup.repository.writer import MOST_UPLOADS, Group, Writer
 from transports.errors import ObjectNotFound, TransportError
 from transports.store import Store
 
@@ -96,9 +97,10 @@ class Repository:
         bounds = self.descriptor.data_chunks if is_data else self.descriptor.manifest_chunks
         return Cutter(bounds, self.keys.chunker_seed)
 
-    def writer(self, reading: Reading | None = None) -> Writer:
+    def writer(self, reading: Reading | None = None, *, uploads: int = MOST_UPLOADS) -> Writer:
         """Return a writer for one run, by the current or another reading; a context manager."""
-        return Writer(self.store, self.keys, reading or self.readings.current(), self.clock)
+        reading = reading or self.readings.current()
+        return Writer(self.store, self.keys, reading, self.clock, uploads=uploads)
 
     def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
         """Yield the bytes that literals and extents stand for, in order."""
@@ -117,13 +119,20 @@ class Repository:
         """Yield the members of a snapshot's manifest together with their lines."""
         return decode_stored(self.read(snapshot.manifest))
 
-    def commit(self, snapshot: Snapshot, writer: Writer | None = None) -> SnapshotId:
+    def commit(
+        self, snapshot: Snapshot, writer: Writer | None = None, *, pinned: bool = False
+    ) -> SnapshotId:
         """Put the record of a snapshot, all of whose chunks and their index are on the store.
 
-        `writer` is the one that has put them. Raises TooLate.
+        `writer` is the one that has put them. One that is `pinned` is so from its first moment.
+        Raises TooLate.
         """
         relied_on = writer.reading if writer else self.readings.current()
-        snapshot_id, reading = Committer(self, snapshot).commit(relied_on)
+        committer = Committer(self, snapshot)
+        if pinned:
+            pin = Annotation(snapshot=committer.id, time=self.clock(), pinned=True)
+            annotation.put(self.store, self.keys, pin)
+        snapshot_id, reading = committer.commit(relied_on)
         if writer is not None and reading is not relied_on:
             writer.renew(reading)
         return snapshot_id
@@ -138,6 +147,16 @@ class Repository:
         except ObjectNotFound as error:
             raise NoSuchSnapshot(f"no snapshot {snapshot_id[:SHORT_ID]}") from error
         return sealed.decode(self.keys, SNAPSHOTS, snapshot_id, data, Snapshot)
+
+    def records(self, ids: Iterable[SnapshotId]) -> Iterator[Snapshot | RepositoryError]:
+        """Yield the record of each snapshot in turn, or why there is none: see `snapshot`."""
+        return ahead.mapped(self._record, ids, ahead.small(self.store))
+
+    def _record(self, snapshot_id: SnapshotId) -> Snapshot | RepositoryError:
+        try:
+            return self.snapshot(snapshot_id)
+        except (NoSuchSnapshot, IntegrityError, UnsupportedFormat) as error:
+            return error
 
     def snapshot_ids(self) -> list[SnapshotId]:
         """Return the ids of all snapshots, forgotten ones too, in no particular order."""
@@ -168,16 +187,12 @@ class Repository:
         newest = annotation.effective(annotations)
         damaged += more
         found = []
-        for snapshot_id in ids:
-            try:
-                snapshot = self.snapshot(snapshot_id)
-            except NoSuchSnapshot:
-                continue  # deleted since it was listed
-            except (IntegrityError, UnsupportedFormat) as error:
-                damaged += [] if snapshot_id in times else [error]
-                continue
-            time, about = times.get(snapshot_id), newest.get(snapshot_id)
-            found.append(annotation.recorded(snapshot_id, snapshot, time, about))
+        for snapshot_id, read in zip(ids, self.records(ids), strict=True):
+            if isinstance(read, Snapshot):
+                time, about = times.get(snapshot_id), newest.get(snapshot_id)
+                found.append(annotation.recorded(snapshot_id, read, time, about))
+            elif not isinstance(read, NoSuchSnapshot):  # that was deleted since it was listed
+                damaged += [] if snapshot_id in times else [read]
         return sorted(found, key=lambda each: (each.snapshot.time, each.id)), damaged
 
 

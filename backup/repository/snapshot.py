@@ -29,6 +29,20 @@ class MountFacts(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
+class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image was called, and what tells it from another. Digests are "sha256:…".
+
+    `id` is the engine's name for it, which is the same only in the same kind of image store.
+    """
+
+    reference: str
+    id: str
+    config: str
+    diff_ids: list[str]
+    platform: str
+    digests: list[str] = []
+
+
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of one capture; entries, or bytes where the name says size or what is stored.
 
@@ -58,7 +72,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `time` is the engine's clock when reading began. `run` groups the snapshots of one backup.
     `notes` counts the manifest's notes: things that were not captured as they should be. `imported`
     says that the entries came from a tar file: unordered, and perhaps without their directories.
-    `excludes` are the rules by which entries were left out, as they were given.
+    `excludes` are the rules by which entries were left out, as they were given. `original` is of a
+    copy: the id that the snapshot had in the repository in which it was made.
     """
 
     time: AwareTime
@@ -68,6 +83,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     volume: VolumeFacts | None = None
     mount: MountFacts | None = None
     definition: dict[str, Any] | None = None
+    image: ImageRecord | None = None
     parent: str | None = None
     tags: list[str] = []
     program: str = ""
@@ -75,6 +91,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     notes: int = 0
     imported: bool = False
     excludes: list[str] = []
+    original: str | None = None
     statistics: Statistics = Statistics()
     manifest: list[Extent] = []
 

@@ -17,12 +17,11 @@ import struct
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from backup.errors import BackupError, IntegrityError, RepositoryError, UnsupportedFormat
-from backup.repository import sealed
+from backup.repository import ahead, sealed
 from backup.repository.crypto import ENVELOPE_SIZE, Keys, digest
 from backup.repository.index import IndexedPack, IndexObject
 from backup.repository.names import CHUNK_ID_SIZE, INDEX, ChunkId, PackId, id_of
@@ -35,6 +34,8 @@ _VERSION: Final = 1
 _BUSY_S: Final = 5.0
 """How long another process is waited for: it writes for moments, and without the file we can do."""
 _FETCHERS: Final = 8
+_FETCHED_SIZE: Final = 4 << 20
+"""Index objects that are fetched at once, and their bytes, several times more in memory."""
 _RECORD: Final = struct.Struct(f"<{CHUNK_ID_SIZE}sQII")
 _HEAD: Final = struct.Struct(f"<32s{ENVELOPE_SIZE}sQ")
 _PREFIX: Final = struct.Struct("<q")
@@ -214,17 +215,17 @@ class Tables:
 
     def _refresh(self) -> list[RepositoryError]:
         known = {row[0] for row in self._database.execute("SELECT id FROM objects")}
-        there = {id_of(info.name) for info in self._store.list(INDEX)}
+        there = {id_of(info.name): info.size for info in self._store.list(INDEX)}
         damaged: list[RepositoryError] = []
-        new = sorted(there - known)
-        with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="voltar-index") as pool:
-            for first in range(0, len(new), _FETCHERS):  # few at once: they are large
-                for read in pool.map(self._fetch, new[first : first + _FETCHERS]):
-                    if isinstance(read, RepositoryError):
-                        damaged.append(read)
-                    elif read is not None:
-                        self._take_in(read)
-        self._drop(known - there)
+        new = sorted(there.keys() - known)
+        fetchers = max(_FETCHERS, ahead.small(self._store))
+        size = there.__getitem__
+        for read in ahead.mapped(self._fetch, new, fetchers, size=size, most=_FETCHED_SIZE):
+            if isinstance(read, RepositoryError):
+                damaged.append(read)
+            elif read is not None:
+                self._take_in(read)
+        self._drop(known - there.keys())
         return damaged
 
     def _fetch(self, object_id: str) -> "_Packed | RepositoryError | None":

@@ -1,15 +1,22 @@
 """What snapshots use: a walk over their manifests, and the sum of it by pack."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Final
 
+from backup.errors import RepositoryError
 from backup.repository.manifest import Ends, Extent, Note, cut, decode_lines, seams, to_chunk
 from backup.repository.names import ChunkId, PackId
 from backup.repository.reading import Reading
+from backup.repository.snapshot import Snapshot
 from backup.repository.tables import Place
 
+_PREPARED: Final = 16 << 20
+"""Bytes of manifests that are fetched before they are needed, at most."""
 _REMEMBERED: Final = 100_000
+_Record = Snapshot | RepositoryError
 Read = Callable[[Iterable[Extent]], Iterator[memoryview]]
 
 
@@ -25,6 +32,33 @@ class Walker:
         """`read` yields the bytes of each extent."""
         self._read = read
         self._ends: dict[Extent, Ends] = {}
+        self._ready: dict[Extent, bytes] = {}
+
+    def prepared(self, records: Iterable[_Record], at_once: int) -> Iterator[_Record]:
+        """Pass on snapshots that are walked over next, and fetch what is new in the manifests of
+        so many at once: to ask for one after the other costs a reply's time each."""
+        left = iter(records)
+        while some := list(islice(left, at_once)):
+            if at_once > 1:
+                self._prepare(each.manifest for each in some if isinstance(each, Snapshot))
+            yield from some
+
+    def _prepare(self, manifests: Iterable[Iterable[Extent]]) -> None:
+        """Fetch pieces of manifests. One that cannot be read is left for its own walk to meet."""
+        self._ready = {}
+        new: list[Extent] = []
+        left = _PREPARED
+        for piece in self._new(chain.from_iterable(manifests)):
+            left -= piece.length
+            if left < 0:
+                break
+            new.append(piece)
+        with suppress(RepositoryError):
+            for piece, data in zip(new, self._read(new), strict=True):
+                self._ready[piece] = bytes(data)
+
+    def _new(self, pieces: Iterable[Extent]) -> list[Extent]:
+        return list(dict.fromkeys(piece for piece in pieces if piece not in self._ends))
 
     def chunks(self, manifest: Iterable[Extent]) -> Iterator[str]:
         """Yield the ids (hex) of the chunks that a manifest names and that it lies in.
@@ -48,8 +82,10 @@ class Walker:
         Raises IntegrityError where the manifest is damaged.
         """
         pieces = list(manifest)
-        new = list(dict.fromkeys(piece for piece in pieces if piece not in self._ends))
-        for piece, data in zip(new, self._read(new), strict=True):
+        new = self._new(pieces)
+        rest = [piece for piece in new if piece not in self._ready]
+        ready = [(piece, self._ready.pop(piece)) for piece in new if piece in self._ready]
+        for piece, data in chain(ready, zip(rest, self._read(rest), strict=True)):
             ends, lines = cut(bytes(data))
             for extent in _named(lines):
                 yield piece, extent

@@ -3,9 +3,9 @@
 The caller's thread cuts and, in `add`, hands each chunk to a pool that hashes, looks it up and
 compresses (these libraries release the GIL). Results are taken in the order of the chunks, so packs
 are the same whatever the pool's timing; the caller's thread seals them into the open pack, and an
-uploader stores full packs one after the other. All queues are bounded: memory does not grow with
-the volume. Order on the store is packs, then their index (docs/format.md, section 11); the snapshot
-that needs them is put after `finish` has returned.
+uploader stores full packs, as many at once as the store says that it pays. All queues are bounded:
+memory does not grow with the volume. Order on the store is packs, then their index (docs/format.md,
+section 11); the snapshot that needs them is put after `finish` has returned.
 """
 
 import gc
@@ -29,11 +29,16 @@ from transports.errors import TransportError
 from transports.store import Store
 
 _INDEX_EVERY_S: Final = 300.0
-_UPLOADS_IN_FLIGHT: Final = 1
 _FEWEST_IN_FLIGHT: Final = 24
 _SIZE_IN_FLIGHT: Final = 12 << 20
 """Chunks, and bytes of them for each thread, that the pool may have. A cutter gives many at once,
 then none for a while: with less, the pool runs dry in between."""
+MOST_UPLOADS: Final = 4
+UPLOADS_BESIDE_READING: Final = 2
+"""Packs on their way, at most; fewer where as much memory goes to what is read meanwhile."""
+_MOST_IN_MEMORY: Final = 5 * TARGET_SIZE
+"""Bytes of packs on their way and of chunks in the pool: the more of one, the fewer of the other.
+The open packs, one of each group, come on top."""
 _SWITCH_S: Final = 0.0002
 """How long a thread that is back from hashing or compressing waits for the interpreter, at most.
 The default, 5 ms, is longer than the work: the pool would idle behind a caller that computes."""
@@ -93,17 +98,28 @@ class Writer:
     that is still open, and lists what is stored: the next run finds it again. Only where the store
     itself failed, what it got since the last index was put is stored anew."""
 
-    def __init__(self, store: Store, keys: Keys, reading: Reading, clock: Clock) -> None:
-        """Chunks that are in a live pack of `reading` are not stored again."""
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        reading: Reading,
+        clock: Clock,
+        *,
+        uploads: int = MOST_UPLOADS,
+    ) -> None:
+        """Chunks that are in a live pack of `reading` are not stored again. Of the `uploads` that
+        may be on their way, each takes the memory of a pack."""
         self._store = store
         self._clock = clock
         self._keys = keys
         self.reading = reading
         workers = max(2, os.cpu_count() or 2)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="voltar-chunk")
-        self._uploader = ThreadPoolExecutor(1, thread_name_prefix="voltar-put")
+        self._uploads_at_once = min(store.parallel, uploads)
+        self._uploader = ThreadPoolExecutor(self._uploads_at_once, thread_name_prefix="voltar-put")
         self._most = max(_FEWEST_IN_FLIGHT, 3 * workers)
-        self._largest = workers * _SIZE_IN_FLIGHT
+        room = _MOST_IN_MEMORY - self._uploads_at_once * TARGET_SIZE
+        self._largest = min(workers * _SIZE_IN_FLIGHT, room)
         self._in_flight = 0
         self._pending: deque[Pending] = deque()
         self._packs: dict[Group, PackBuilder] = {}
@@ -141,6 +157,10 @@ class Writer:
             self._pack_next()
         return pending
 
+    def may_refer_to(self, chunk: ChunkId) -> bool:
+        """Return whether a chunk is there to be referred to: in a live pack, or put by this run."""
+        return chunk in self._seen or chunk in self.reading
+
     def renew(self, reading: Reading) -> None:
         """Go by another reading from now on. Only between `finish` and the next `add`."""
         self.reading = reading
@@ -151,10 +171,14 @@ class Writer:
         self.flush()
         self._save_index()
 
-    def flush(self) -> None:
-        """Store everything that was handed in."""
+    def settle(self) -> None:
+        """Put everything that was handed in into packs, which may stay open."""
         while self._pending:
             self._pack_next()
+
+    def flush(self) -> None:
+        """Store everything that was handed in."""
+        self.settle()
         for group in list(self._packs):
             self._close(group)
         while self._uploads:
@@ -201,7 +225,7 @@ class Writer:
     def _uploaded(self) -> Iterator[PackTable]:
         """Yield the tables of packs that are stored; wait while too many are on their way."""
         while self._uploads and (
-            self._uploads[0].done() or len(self._uploads) > _UPLOADS_IN_FLIGHT
+            self._uploads[0].done() or len(self._uploads) > self._uploads_at_once
         ):
             yield self._uploads.popleft().result()
 

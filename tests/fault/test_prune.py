@@ -74,8 +74,8 @@ def hours():
     return Hours()
 
 
-def copied(store: MemoryStore) -> MemoryStore:
-    copy = MemoryStore()
+def copied(store: MemoryStore, parallel: int = 1) -> MemoryStore:
+    copy = MemoryStore(parallel)
     copy.create()
     copy.objects = dict(store.objects)
     return copy
@@ -97,19 +97,24 @@ def test_the_prune_that_fails_below_has_everything_to_do(kind, hours):
 
 
 @pytest.mark.parametrize(
-    ("kind", "fault"),
-    [("plain", Fault.ERROR), ("sealed", Fault.LOST_REPLY), ("plain", Fault.FULL)],
+    ("kind", "fault", "parallel"),
+    [
+        ("plain", Fault.ERROR, 1),
+        ("sealed", Fault.LOST_REPLY, 1),
+        ("plain", Fault.FULL, 1),
+        ("plain", Fault.LOST_REPLY, 3),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("act", [pruned, pruned_alone, relisted], ids=lambda act: act.__name__)
-def test_wherever_the_store_fails_nothing_is_harmed(kind, act, fault, hours):
+def test_wherever_the_store_fails_nothing_is_harmed(kind, act, fault, parallel, hours):
     template = MemoryStore()
     repository = aged(kind, template, hours)
     before = contents(repository, hours)
     seen: list[object] = []
 
     for fail_at in count(1):
-        hours.hour, store = PRUNED_AT, copied(template)
+        hours.hour, store = PRUNED_AT, copied(template, parallel)
         faulty = FaultyStore(store, fail_at, fault, Path())
         failed_at(opened_at(repository, hours, faulty), act, faulty)
         if not faulty.failed:

@@ -113,6 +113,29 @@ def test_saving_a_snapshot(tmp_path, fault, kind):
     assert fail_at > 12
 
 
+@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.LOST_REPLY, Fault.FULL], ids=str)
+def test_saving_a_snapshot_with_several_puts_on_their_way(fault):
+    template = MemoryStore()
+    repository = MAKERS["plain"](template)
+    save(repository, [EARLIER])
+    earlier = content(reopened(repository))
+
+    for fail_at in count(1):
+        store = MemoryStore(parallel=3)
+        store.create()
+        store.objects = dict(template.objects)
+        faulty = FaultyStore(store, fail_at, fault, Path())
+        try:
+            save(reopened(repository, faulty), [TAR], number=1)
+        except TransportError:
+            assert faulty.failed
+        if not faulty.failed:
+            break
+        assert_unharmed(reopened(repository, store), earlier)
+
+    assert fail_at > 12
+
+
 def assert_unharmed(repository, earlier):
     """Nothing is damaged, what was there reads as before, and the same again succeeds."""
     assert checked(repository).damages == []

@@ -472,5 +472,7 @@ def test_an_image_that_goes_away_on_a_far_host_is_told(
         origin = Origin(source, app.tags[0], "")
         here.beds[0].docker("rmi", app.tags[0])
 
-        with pytest.raises(EngineError, match=r"docker save on ssh://.* failed: Error response"):
+        with pytest.raises(
+            EngineError, match=r"docker save on ssh://.* failed: Error response from daemon"
+        ):
             list(origin.take(app.diff_ids, ignore))

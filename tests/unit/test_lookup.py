@@ -56,6 +56,16 @@ def test_a_source_means_its_newest(repository, ids, name):
     assert find_snapshot(repository, name)[0] == ids[2]
 
 
+@pytest.mark.parametrize(
+    "name", ["image:app", "image:app:latest", "image:docker.io/library/app", "image:app@2026-11-22"]
+)
+def test_an_image_is_found_by_any_of_its_spellings(repository, name):
+    wanted = commit(repository, "image:app:latest")
+    commit(repository, "image:app:2")
+
+    assert find_snapshot(repository, name)[0] == wanted
+
+
 def test_what_is_dated_in_the_future_is_not_the_newest_unless_nothing_else_is(repository):
     future = commit(repository, moment=TIMES[2] + timedelta(days=400))
     assert find_snapshot(repository, "data")[0] == future

@@ -91,7 +91,7 @@ def test_groups_can_be_larger(by, expected):
         (Scope(tags=[frozenset({"x"})], by_source=False), ["a-web-old"]),
         (Scope(tags=[frozenset({"x", "y"}), frozenset()]), ["a-db-old"]),
     ],
-    ids=str,
+    ids=["source", "name", "sources", "host", "no host", "tag", "tags or none"],
 )
 def test_snapshots_are_chosen_by_source_host_and_tags(scope, expected):
     assert forgotten(scope) == expected

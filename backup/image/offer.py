@@ -1,0 +1,34 @@
+"""What an image can come from on its way to an engine: another engine, or a repository."""
+
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+from backup.engine import ImageFacts
+from backup.image.reading import File
+from backup.image.saved import Layer, SavedImage
+from backup.report import OnEvent
+
+
+class Offer(Protocol):
+    """One image, for one platform. `image` is there once all of it is known and proven."""
+
+    reference: str
+    facts: ImageFacts
+    image: SavedImage | None
+
+    @property
+    def fetched(self) -> int | None:
+        """The bytes that came here from another host; None where it is here."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes of the layers, as far as they are known; 0 for others."""
+
+    def layer(self, diff_id: str) -> Layer | None:
+        """One of the layers; None as long as it is not known."""
+
+    def look(self, on_event: OnEvent) -> SavedImage:
+        """See to it that all is known."""
+
+    def take(self, needed: Collection[str], on_event: OnEvent) -> Iterator[tuple[str, File]]:
+        """Yield the layers that are needed, each with its digest; they are proven at the end."""

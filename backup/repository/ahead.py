@@ -1,0 +1,66 @@
+"""Calls to a store, several on their way at once, where that pays.
+
+A store says by `parallel` how many transfers of packs pay. Of small objects, whose bytes take no
+time and whose replies do, it is more. Where it is one, everything is done in the caller's thread,
+one after the other.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Final, TypeVar
+
+from transports.store import Store
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_SMALL: Final = 4
+"""How many small objects are asked for in place of one pack."""
+
+
+def small(store: Store) -> int:
+    """Return how many small objects to fetch or delete at once."""
+    return 1 if store.parallel == 1 else _SMALL * store.parallel
+
+
+def mapped(
+    work: Callable[[_T], _R],
+    items: Iterable[_T],
+    at_once: int,
+    *,
+    size: Callable[[_T], int] = lambda _: 0,
+    most: int = 0,
+) -> Generator[_R, None, None]:
+    """Yield what `work` makes of each item, in their order; `at_once` are under way or waiting, or
+    fewer, where their sizes come to more than `most`.
+
+    What one raises is raised in its place; those that were begun are over when this ends, and no
+    other is begun. `items` are taken as they are needed, in the caller's thread.
+    """
+    if at_once == 1:
+        yield from map(work, items)
+        return
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="voltar-ahead")
+    waiting: deque[tuple[Future[_R], int]] = deque()
+    held = 0
+    try:
+        for item in items:
+            adds = size(item)
+            while waiting and (len(waiting) == at_once or held + adds > most):
+                done, less = waiting.popleft()
+                held -= less
+                yield done.result()
+            waiting.append((pool.submit(work, item), adds))
+            held += adds
+        while waiting:
+            yield waiting.popleft()[0].result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def for_each(work: Callable[[_T], object], items: Iterable[_T], at_once: int) -> None:
+    """Do `work` with each item, in any order; what one raises keeps others from being begun."""
+    with closing(mapped(work, items, at_once)) as done:
+        for _ in done:
+            continue
