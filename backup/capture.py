@@ -186,7 +186,7 @@ def _read(
     records = _keeping(spool.entries(), recorder)
     if scan.to_read:
         reasons |= _read_changed(helper, (spool, where), records, recorder, on_event)
-    reasons |= {record.path: _missing(record) for record in records}
+    reasons |= {record.path: missing(record) for record in records}
     for path, text in sorted(reasons.items()):
         recorder.note(path, text)
         on_event(Noted(subject, path, text, harmless=text == SOCKET))
@@ -211,14 +211,14 @@ def _read_changed(
 ) -> dict[bytes, str]:
     """Read what changed; return, by path, what is not as it should be."""
     spool, where = scanned
-    specials = _Specials()
+    specials = Specials()
     told = (0, 0)
     reasons: dict[bytes, str] = {}
     with archived(helper, spool.names(), within=where.directory, ok=TAR_ENDED_WELL) as stream:
         for entry in split(stream):
             if entry.kind == "z":
                 continue  # tar's own padding; the snapshot gets a short end of its own
-            record = _match(entry, records, reasons)
+            record = matched(entry, records, reasons)
             entry.head = impersonal(entry.head)
             recorder.add(specials.linked(entry, record), record)
             if recorder.read - told[0] >= _TELL_SIZE or recorder.entries - told[1] >= _TELL_ENTRIES:
@@ -234,7 +234,7 @@ def _advanced(recorder: Recorder, told: tuple[int, int], on_event: OnEvent) -> t
     return recorder.read, recorder.entries
 
 
-def _match(entry: Entry, records: Iterator[Listed], reasons: dict[bytes, str]) -> Listed:
+def matched(entry: Entry, records: Iterator[Listed], reasons: dict[bytes, str]) -> Listed:
     """Return the record of an entry; what comes before it in the list is not in the stream."""
     path = relative(entry.path)
     for record in records:
@@ -242,11 +242,11 @@ def _match(entry: Entry, records: Iterator[Listed], reasons: dict[bytes, str]) -
             if entry.kind not in (record.kind, "h"):
                 reasons[path] = _ANOTHER
             return record
-        reasons[record.path] = _missing(record)
+        reasons[record.path] = missing(record)
     raise HelperFailed(f"tar sent {printable(path)}, which it was not asked for")
 
 
-class _Specials:
+class Specials:
     """Finds the other names of FIFOs and devices: tar sees those of files and symlinks only."""
 
     def __init__(self) -> None:
@@ -262,5 +262,5 @@ class _Specials:
         return next(split((linked(entry.head, first),)))
 
 
-def _missing(record: Listed) -> str:
+def missing(record: Listed) -> str:
     return unfit(record) or _GONE

@@ -20,12 +20,24 @@ _ZEROS: Final = bytes(_WINDOW)
 
 def content_digest(entry: Entry) -> bytes:
     """Return a digest of a file's content; the entry's body is consumed. Holes cost nothing."""
-    digest = blake2b(entry.size.to_bytes(8, "big"), digest_size=32)
+    digest = begun(entry)
+    for _ in digested(entry, digest):
+        pass
+    return digest.digest()
+
+
+def begun(entry: Entry) -> blake2b:
+    """Return a digest that knows of no content yet."""
+    return blake2b(entry.size.to_bytes(8, "big"), digest_size=32)
+
+
+def digested(entry: Entry, digest: blake2b) -> Iterator[None]:
+    """Feed a file's content to a digest, a piece between two yields; the body is consumed."""
     for number, window in _windows(regions(entry)):
         if window != _ZEROS[: len(window)]:
             digest.update(number.to_bytes(8, "big"))
             digest.update(window)
-    return digest.digest()
+        yield
 
 
 def _windows(pieces: Iterable[tuple[int, Block]]) -> Iterator[tuple[int, bytes | bytearray]]:

@@ -18,6 +18,8 @@
     │  ├─ NoSuchKey             none of the repository's keys, or more than one, has that id
     │  ├─ NoSuchSnapshot        nothing, or more than one thing, answers to the name
     │  └─ IntegrityError        bytes are not what their id or their seal says
+    ├─ MigrationRefused         what a preflight found must be settled first; nothing was touched
+    ├─ MigrationFailed          it could not be moved; what was done was taken back
     ├─ DamagedImage             an image lacks layers, or they are not what their digests say
     ├─ UnsafeArchive            an entry tries to leave the volume it is restored into
     └─ VerificationFailed       what was read back is not what was restored
@@ -126,6 +128,21 @@ class IntegrityError(RepositoryError):
     def __init__(self, message: str, *, hint: str | None = None, chunk: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.chunk = chunk
+
+
+class MigrationRefused(BackupError):
+    """A preflight found what must be settled first; nothing was touched.
+
+    `findings` are printable lines.
+    """
+
+    def __init__(self, message: str, *, findings: Sequence[str], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.findings = tuple(findings)
+
+
+class MigrationFailed(BackupError):
+    """A container or volume could not be moved; what had been done was taken back."""
 
 
 class DamagedImage(BackupError):

@@ -8,10 +8,10 @@ file.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from backup import listing
 from backup.capture import archived
@@ -98,11 +98,12 @@ def verify_listing(helper: Helper, path: str, found: Survey) -> None:
     with helper.reading(argv) as stream:
         seen = listing.ordered(stream, directory=Path(tempfile.gettempdir()))
         differences = listing.compare(wanted, seen, parents=Parents.IMPLIED)
-        shown = [_sentence(difference) for difference in islice(differences, _SHOWN)]
+        shown = [sentence(difference) for difference in islice(differences, _SHOWN)]
     _refuse(shown)
 
 
-def _sentence(difference: Difference) -> str:
+def sentence(difference: Difference) -> str:
+    """Return a difference as the operator reads it."""
     path = _name(difference.path)
     if difference.what in ("missing", "extra"):
         return f"{path} is {difference.what}"
@@ -161,14 +162,27 @@ def _contents(wanted: Iterator[Entry], actual: Iterator[Entry], on_event: OnEven
         if have is None or relative(have.path) != path:
             yield f"{_name(path)} cannot be read back"
             return
-        yield from _attributes(path, want, have)
+        yield from attribute_differences(path, want, have)
         is_file = want.kind == have.kind == "f"
         if is_file and content_digest(want) != content_digest(have):
             yield f"{_name(path)}: its content is not what was stored"
         on_event(Advanced(want.size if want.kind == "f" else 0, 1))
 
 
-def _attributes(path: bytes, want: Entry, have: Entry) -> Iterator[str]:
+class Described(Protocol):
+    """What of an entry a listing does not show."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def major(self) -> int: ...
+    @property
+    def minor(self) -> int: ...
+    @property
+    def pax(self) -> Mapping[str, bytes]: ...
+
+
+def attribute_differences(path: bytes, want: Described, have: Described) -> Iterator[str]:
     """Yield differences in what a listing does not show: extended attributes, access lists."""
     if want.kind == have.kind and (want.major, want.minor) != (have.major, have.minor):
         yield f"{_name(path)}: the device number is not what was stored"

@@ -7,8 +7,8 @@ Exit codes, all in this one table:
     2    the command line is wrong
     3    done, but some sources failed or were not captured as they should be
     4    stored data is damaged, or what was restored is not what was stored
-    5    refused: the target is in use or not empty, the repository exists, or what would be removed
-         is protected
+    5    refused: the target is in use or not empty, the repository exists, what would be removed is
+         protected, or a migration cannot begin
     6    not a repository, or not its password
     7    a host shows a key that is unknown, changed or revoked: it may be another one
     70   a bug in voltar
@@ -52,6 +52,8 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     errors.NoSuchKey: FAILED,
     errors.NoSuchSnapshot: FAILED,
     errors.IntegrityError: INTEGRITY,
+    errors.MigrationRefused: REFUSED,
+    errors.MigrationFailed: FAILED,
     errors.DamagedImage: INTEGRITY,
     errors.UnsafeArchive: INTEGRITY,
     errors.VerificationFailed: INTEGRITY,

@@ -32,7 +32,9 @@ from backup.cli import (
     host,
     image,
     key,
+    migrate,
     prune,
+    recover,
     registry,
     restore,
     retention,
@@ -106,7 +108,13 @@ app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
 app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
-for each in (app, image.app, container.app, retention.app, check.repair, host.app, key.app):
+app.add_typer(migrate.app, name="migrate")
+app.command("recover")(recover.recover)
+_GROUPS: Final = (
+    *(image.app, container.app, retention.app, check.repair, host.app),
+    *(key.app, migrate.app),
+)
+for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)
 
 

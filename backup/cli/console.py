@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backup.cli import INTEGRITY
-from backup.errors import BackupError, VerificationFailed
+from backup.errors import BackupError, MigrationRefused, VerificationFailed
 from backup.paths import printable
 from backup.report import Advanced, Event, Finished, Noted, Started
 from transports.errors import TransportError
@@ -135,6 +135,8 @@ class Voice:
         notes = list(getattr(error, "__notes__", []))
         if isinstance(error, VerificationFailed):
             notes += error.differences[1:]
+        if isinstance(error, MigrationRefused):
+            notes += error.findings
         if self.as_json:
             told = {"type": "error", "message": str(error), "hint": error.hint, "code": code}
             print(json.dumps(told | ({"notes": notes} if notes else {})), file=sys.stderr)

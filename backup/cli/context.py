@@ -58,9 +58,9 @@ class Context:
         """Connect to the engine. Raises EngineUnavailable."""
         return connect(self.host, helper_image=self.helper_image, ssh=self.ssh.options())
 
-    def engine_at(self, url: str) -> Engine:
-        """Connect to another engine. Raises EngineUnavailable."""
-        return connect(url, helper_image=self.helper_image, ssh=self.ssh.options())
+    def engine_at(self, url: str | None) -> Engine:
+        """Connect to another engine, or to the one of --host. Raises EngineUnavailable."""
+        return connect(url or self.host, helper_image=self.helper_image, ssh=self.ssh.options())
 
     def tidy(self, engine: Engine, run: str) -> None:
         """Clear away what killed runs left on the engine, and tell about it."""

@@ -8,8 +8,25 @@ Errors that come out are backup.errors' EngineError and its children.
 """
 
 from backup.engine.connect import Engine, Settings, connect
-from backup.engine.containers import Container, Mount, container, containers
+from backup.engine.containers import (
+    Container,
+    Mount,
+    changed_paths,
+    container,
+    container_names,
+    containers,
+)
+from backup.engine.creation import (
+    Port,
+    create_container,
+    fixed_ports,
+    request,
+    taken_ports,
+    unknown,
+    unknown_vital,
+)
 from backup.engine.helper import Helper, Stream, helper
+from backup.engine.host import Host, host
 from backup.engine.images import (
     Held,
     ImageFacts,
@@ -25,8 +42,29 @@ from backup.engine.images import (
     saved,
     tag_image,
 )
+from backup.engine.lifecycle import (
+    State,
+    logs,
+    pause,
+    remove_container,
+    rename,
+    set_restart_policy,
+    start,
+    state,
+    stop,
+    unpause,
+)
 from backup.engine.lifetime import RUN_LABEL, Access
+from backup.engine.measure import Found, free_space, look, make_directory, sizes
 from backup.engine.mounts import Attached, Mounts, VolumesFrom
+from backup.engine.networks import (
+    BRIDGE_NAME,
+    PREDEFINED,
+    Network,
+    create_network,
+    networks,
+    remove_network,
+)
 from backup.engine.orphans import Orphan, ended_at, labelled, orphans, remove, sweep
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
@@ -34,6 +72,7 @@ from backup.engine.volumes import (
     User,
     Volume,
     create_volume,
+    path_users,
     remove_volume,
     users,
     volume,
@@ -41,47 +80,80 @@ from backup.engine.volumes import (
 )
 
 __all__ = [
+    "BRIDGE_NAME",
+    "PREDEFINED",
     "RUN_LABEL",
     "Access",
     "Attached",
     "Container",
     "Engine",
     "Finished",
+    "Found",
     "Held",
     "Helper",
+    "Host",
     "ImageFacts",
     "ImageStore",
     "Mount",
     "Mounts",
+    "Network",
     "Orphan",
+    "Port",
     "Settings",
+    "State",
     "Stream",
     "Survey",
     "User",
     "Volume",
     "VolumesFrom",
     "canonical",
+    "changed_paths",
     "connect",
     "container",
+    "container_names",
     "containers",
+    "create_container",
+    "create_network",
     "create_volume",
     "ended_at",
     "find_image",
+    "fixed_ports",
+    "free_space",
     "held",
     "helper",
+    "host",
     "image_store",
     "images",
     "labelled",
     "layer_sizes",
     "load",
+    "logs",
+    "look",
+    "make_directory",
+    "networks",
     "orphans",
+    "path_users",
+    "pause",
     "remove",
+    "remove_container",
     "remove_image",
+    "remove_network",
     "remove_volume",
+    "rename",
+    "request",
     "saved",
+    "set_restart_policy",
+    "sizes",
+    "start",
+    "state",
+    "stop",
     "survey",
     "sweep",
     "tag_image",
+    "taken_ports",
+    "unknown",
+    "unknown_vital",
+    "unpause",
     "users",
     "volume",
     "volumes",

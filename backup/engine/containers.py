@@ -1,7 +1,7 @@
 """Containers of an engine: their mounts, and what is needed to create them again."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -169,3 +169,27 @@ def compose(engine: Engine, project: str) -> tuple[str, ...]:
     """The ids of the containers of one compose project."""
     wanted = json.dumps({"label": [f"com.docker.compose.project={project}"]})
     return tuple(str(one["Id"]) for one in engine.get("/containers/json", all=1, filters=wanted))
+
+
+def container_names(engine: Engine) -> dict[str, bool]:
+    """The names of all containers, and whether each runs."""
+    return {
+        str(name).lstrip("/"): one["State"] in ("running", "paused", "restarting")
+        for one in engine.get("/containers/json", all=1)
+        for name in one.get("Names") or []
+    }
+
+
+def changed_paths(engine: Engine, name: str, mounted: Sequence[str]) -> int:
+    """How many files a container made, changed or deleted in its own layer, and not in a mount.
+
+    Directories that only lead to them, and files that the engine makes, do not count.
+    """
+    changes = engine.get(f"/containers/{segment('container', name)}/changes") or []
+    paths = {str(one["Path"]): int(one["Kind"]) for one in changes}
+    above = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    places = [PurePosixPath(one) for one in (*mounted, *_NETWORK_FILES)]
+    return sum(
+        path not in above and not any(place.is_relative_to(path) for place in places)
+        for path in paths
+    )

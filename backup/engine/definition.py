@@ -8,8 +8,10 @@ fields that we do not know; so nothing is picked out, and only this is changed:
     id,
                            console size, the id file
     ambiguous              an entry point that the user cleared shows as null, and null means the
-                           image's: it becomes [""]
-    bound to this moment   ids of other containers (network, pid, ipc, volumes-from) become names
+                           image's: it becomes [""]; ports that the image exposes are shown, and
+                           refused where the container joins the network of another
+    bound to this moment   ids of other containers (network, pid, ipc, volumes-from) and of the
+                           network become names
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +21,7 @@ FORMAT = 1
 _ENDPOINT = ("IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority")
 _NO_ALIASES = ("bridge", "host", "none", "default")
 _JOINABLE = ("NetworkMode", "PidMode", "IpcMode")
+_SHORT_ID = 12
 _VOLATILE = ("ContainerIDFile", "ConsoleSize")
 
 Inspect = Mapping[str, Any]
@@ -63,7 +66,7 @@ def _name(inspect: Inspect) -> str:
 
 
 def _short_id(inspect: Inspect) -> str:
-    return str(inspect["Id"])[:12]
+    return str(inspect["Id"])[:_SHORT_ID]
 
 
 def _image(inspect: Inspect, image: Inspect | None) -> dict[str, Any]:
@@ -88,6 +91,8 @@ def _config(inspect: Inspect, image: Inspect | None) -> dict[str, Any]:
         config.pop("Hostname", None)
     if shared:
         config.pop("Domainname", None)
+    if network.startswith("container:"):
+        config.pop("ExposedPorts", None)
     inherited = ((image or {}).get("Config") or {}).get("Entrypoint")
     if not config.get("Entrypoint") and inherited:
         config["Entrypoint"] = [""]
@@ -100,11 +105,24 @@ def _host_config(inspect: Inspect, name_of: NameOf) -> dict[str, Any]:
         kind, _, other = str(host.get(key) or "").partition(":")
         if kind == "container" and other:
             host[key] = f"container:{name_of(other)}"
+    if host.get("NetworkMode"):
+        host["NetworkMode"] = _network_name(str(host["NetworkMode"]), inspect)
     if host.get("VolumesFrom"):
         host["VolumesFrom"] = [_from(one, name_of) for one in host["VolumesFrom"]]
     if host.get("Links"):
         host["Links"] = [_link(one) for one in host["Links"]]
     return host
+
+
+def _network_name(mode: str, inspect: Inspect) -> str:
+    """A network may have been named by its id, which another engine does not know."""
+    endpoints = (inspect.get("NetworkSettings") or {}).get("Networks") or {}
+    if mode in endpoints or len(mode) < _SHORT_ID:
+        return mode
+    for name, one in endpoints.items():
+        if str((one or {}).get("NetworkID") or "").startswith(mode):
+            return str(name)
+    return mode
 
 
 def _from(one: str, name_of: NameOf) -> str:

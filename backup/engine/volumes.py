@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from backup.engine.connect import Engine, segment
@@ -110,6 +111,28 @@ def users(engine: Engine, name: str) -> tuple[User, ...]:
         if LABEL not in (one.get("Labels") or {})
         and any(mount.get("Name") == name for mount in one.get("Mounts") or [])
     )
+
+
+def path_users(engine: Engine, path: PurePosixPath) -> tuple[User, ...]:
+    """The containers that mount a path of the host, what is above it or what is below it."""
+    return tuple(
+        User(
+            id=str(one["Id"]),
+            name=_name(one),
+            running=one["State"] in ("running", "paused", "restarting"),
+            paused=one["State"] == "paused",
+        )
+        for one in sorted(engine.get("/containers/json", all=1), key=_name)
+        if LABEL not in (one.get("Labels") or {})
+        and any(_meets(mount, path) for mount in one.get("Mounts") or [])
+    )
+
+
+def _meets(mount: Mapping[str, Any], path: PurePosixPath) -> bool:
+    if mount.get("Type") != "bind":
+        return False
+    other = PurePosixPath(str(mount["Source"]))
+    return path.is_relative_to(other) or other.is_relative_to(path)
 
 
 def _name(listed: Mapping[str, Any]) -> str:

@@ -31,10 +31,14 @@ _RESUMES: Final = "what arrived is kept: the same command goes on from there"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to send. `wire` None chooses by the way there; `portion` is in bytes of layers."""
+    """How to send. `wire` None chooses by the way there; `portion` is in bytes of layers.
+
+    `untagged`: the image gets no name; the caller sees to it.
+    """
 
     platform: str = ""
     all_tags: bool = False
+    untagged: bool = False
     wire: Form | None = None
     portion: int = PORTION
 
@@ -194,6 +198,8 @@ class _Transfer:
 
 def _tags(origin: Offer, options: Options) -> tuple[str, ...]:
     """The tags that an image gets: the one it was asked for by, or all where it was by its id."""
+    if options.untagged:
+        return ()
     tags = tuple(tag for tag in origin.facts.tags if tag != "<none>:<none>")
     try:
         wanted = str(Reference.parse(origin.reference))

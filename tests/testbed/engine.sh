@@ -11,6 +11,7 @@
 set -euo pipefail
 run=$1 engine=$2 root=$3 shared=$4
 export PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin HOME=/
+[ "$shared" = yes ] || unset TMPDIR    # it is below RUN
 ip link set lo up
 
 if [ "$root" = - ]; then

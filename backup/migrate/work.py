@@ -1,0 +1,69 @@
+"""What the steps of one migration work with."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from backup.engine import Engine
+from backup.migrate.journal import Journal
+from backup.report import OnEvent
+
+Connect = Callable[[str], Engine]
+
+
+class Engines:
+    """Both engines, each connected when it is first asked for: one may be gone while the other has
+    to be put right. A context manager."""
+
+    def __init__(self, source: str, target: str, connect: Connect) -> None:
+        self._urls = {"source": source, "target": target}
+        self._connect = connect
+        self._known: dict[str, Engine] = {}
+        self._stack = ExitStack()
+
+    @property
+    def source(self) -> Engine:
+        """Raises EngineUnavailable."""
+        return self._engine("source")
+
+    @property
+    def target(self) -> Engine:
+        """Raises EngineUnavailable."""
+        return self._engine("target")
+
+    def _engine(self, side: str) -> Engine:
+        if side not in self._known:
+            self._known[side] = self._stack.enter_context(self._connect(self._urls[side]))
+        return self._known[side]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+class Work:
+    """One migration at work."""
+
+    def __init__(self, engines: Engines, journal: Journal, on_event: OnEvent) -> None:
+        self.engines = engines
+        self.journal = journal
+        self.record = journal.record
+        self.on_event = on_event
+
+    @property
+    def id(self) -> str:
+        """The migration's id: it is on all that it makes."""
+        return self.journal.id
+
+    @property
+    def passing_name(self) -> str:
+        """What the container is called on the target until it is whole."""
+        return f"voltar-migration-{self.id}"

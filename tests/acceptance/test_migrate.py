@@ -1,0 +1,363 @@
+"""A container or a volume moves to another engine: proven, or nothing has happened."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import zoo
+from tests.acceptance.files import fill
+from tests.acceptance.migration import LABEL, PAIRS, Pair, everything, move, paired
+from tests.testbed import images, walk
+from tests.testbed.engine import Engine, Pool
+from tests.testbed.scratch import Scratch
+from tests.testbed.seed import volume_at
+
+pytestmark = pytest.mark.private
+
+
+@pytest.fixture(params=PAIRS, ids=[" to ".join(each) for each in PAIRS])
+def pair(pool: Pool, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Each combination of engines."""
+    yield from paired(pool, request.param, tmp_path)
+
+
+def test_a_volume_moves_with_its_labels_and_every_attribute(pair: Pair) -> None:
+    volume = pair.source.volume("--label", "tier=gold")
+    at = pair.source.engine.volume_directory(volume)
+    zoo.build(os.fsencode(at))
+
+    moved = move(pair, f"volume:{volume}").summary
+
+    there = json.loads(pair.target.engine.docker("volume", "inspect", volume))[0]
+    assert there["Labels"] == {"tier": "gold", LABEL: moved["migration"]}
+    assert moved["downtime_seconds"] is None
+    differences = walk.diff(pair.content(pair.source, volume), pair.content(pair.target, volume))
+    assert differences == ["b'sockets/server.sock': missing (socket)"]
+
+
+SERVICE = ("sh", "-c", "while sleep 0.1; do :; done")
+CHANGES = (
+    'ENTRYPOINT ["sh","-c"]',
+    "ENV FROM_IMAGE=1",
+    "EXPOSE 7000",
+    "VOLUME /from-image",
+    "LABEL of=image",
+    "USER root",
+)
+OPTIONS = (
+    *(
+        "--stop-signal",
+        "KILL",
+        "--entrypoint",
+        "",
+        "--hostname",
+        "db1",
+        "--domainname",
+        "example.test",
+        "-w",
+        "/tmp",
+    ),
+    *("-e", "A=1", "-e", "B=two words", "--label", "x.y=z", "--user", "0:0", "-i", "-t"),
+    *("--restart", "on-failure:7", "--stop-timeout", "3", "--init", "--shm-size", "12m"),
+    *("--memory", "64m", "--memory-swap", "96m", "--cpu-shares", "300", "--cpus", "0.5"),
+    *("--pids-limit", "77", "--ulimit", "nofile=99:199", "--oom-score-adj", "123"),
+    *("--cap-add", "NET_ADMIN", "--cap-drop", "MKNOD", "--security-opt", "no-new-privileges"),
+    *("--read-only", "--tmpfs", "/scratch:size=1m,mode=700", "--group-add", "44"),
+    *("--dns", "10.1.2.3", "--dns-search", "example.test", "--dns-opt", "ndots:2"),
+    *("--add-host", "other:10.9.8.7", "--sysctl", "net.ipv4.ip_forward=1", "-p", "127.0.0.1::7000"),
+    *("--log-driver", "json-file", "--log-opt", "max-size=1m", "--ipc", "private"),
+    *("--device", "/dev/zero:/dev/nought:r"),
+    *("--health-cmd", "true", "--health-interval", "1s", "--health-retries", "3"),
+)
+
+
+def network(side: Scratch, subnet: str, *options: str) -> str:
+    """Make a network, removed after the test."""
+    name = side.name("network")
+    side.engine.docker("network", "create", "--subnet", subnet, "--label", "n=1", *options, name)
+    return name
+
+
+@pytest.fixture
+def networks(pair: Pair) -> Iterator[tuple[str, str]]:
+    """Two networks of the source, removed from both engines after the test."""
+    made = network(pair.source, "10.210.1.0/24"), network(pair.source, "10.210.2.0/24")
+    yield made
+    for side in (pair.target, pair.source):
+        listed = side.engine.docker("ps", "-aq").split()
+        if listed:
+            side.engine.attempt("rm", "-fv", *listed)
+        side.engine.attempt("network", "rm", *made)
+
+
+def test_a_container_moves_with_all_that_was_set(pair: Pair, networks: tuple[str, str]) -> None:
+    image = images.build(pair.source.engine, "voltar-test-service", images.TOOLS, changes=CHANGES)
+    named = pair.source.volume("--label", "v=1")
+    fill(
+        pair.source.engine.volume_directory(named), {"sub/file": b"content", "other": b"x" * 70000}
+    )
+    front, back = networks
+    where = ("--network", front, "--ip", "10.210.1.77", "--network-alias", "database")
+    mounts = ("-v", f"{named}:/data", "-v", "/anonymous")
+    name = pair.source.container(image, *SERVICE, options=(*OPTIONS, *where, *mounts))
+    pair.target.claim(volumes=[named])
+    pair.source.engine.docker("network", "connect", "--alias", "second", back, name)
+    anonymous = volume_at(pair.source.engine, name, "/anonymous")
+    fill(pair.source.engine.volume_directory(anonymous), {"a": b"anonymous"})
+    pair.source.engine.docker("start", name)
+    before = pair.inspect(pair.source, name)
+
+    moved = move(pair, f"container:{name}")
+
+    after = pair.inspect(pair.target, name)
+    assert after["State"]["Health"]["Status"] == "healthy"
+    assert moved.summary["downtime_seconds"] > 0
+    assert list(unlike(before, after)) == []
+    target_anonymous = volume_at(pair.target.engine, name, "/anonymous")
+    assert target_anonymous != anonymous
+    for one, other in ((named, named), (anonymous, target_anonymous)):
+        assert walk.diff(pair.content(pair.source, one), pair.content(pair.target, other)) == []
+    source = pair.inspect(pair.source, name)
+    assert not source["State"]["Running"]
+    assert source["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
+
+
+IGNORED = {
+    "Config": {"Image", "MacAddress"},
+    "HostConfig": {
+        *("CgroupnsMode", "KernelMemory", "KernelMemoryTCP", "MaskedPaths", "MemorySwappiness"),
+        *("OomKillDisable", "ReadonlyPaths", "ContainerIDFile", "ConsoleSize", "Isolation"),
+    },
+}
+
+
+def unlike(one: Any, other: Any) -> Iterator[str]:
+    """In what two containers differ that no engine decides: an own reading of both documents."""
+    for part, ignored in IGNORED.items():
+        for key in sorted({*one[part], *other[part]} - ignored):
+            left, right = (side[part].get(key) or None for side in (one, other))
+            if left != right:
+                yield f"{part}.{key}: {left!r} became {right!r}"
+    ends = [endpoints(side) for side in (one, other)]
+    if ends[0] != ends[1]:
+        yield f"networks: {ends[0]} became {ends[1]}"
+
+
+def endpoints(document: Any) -> dict[str, Any]:
+    """What was decided about each network; engines add the name and the id to the aliases."""
+    own = {document["Id"][:12], document["Config"]["Hostname"]}
+    return {
+        name: (one["IPAMConfig"] or None, one["Links"] or None, set(one["Aliases"] or ()) - own)
+        for name, one in document["NetworkSettings"]["Networks"].items()
+    }
+
+
+@pytest.fixture
+def newer(pool: Pool, tmp_path: Path) -> Iterator[Pair]:
+    """One pair only: what does not depend on the engines' versions."""
+    yield from paired(pool, PAIRS[0], tmp_path)
+
+
+KILL = ("--stop-signal", "KILL")
+
+
+def service(pair: Pair, *options: str, run: bool = True) -> str:
+    """A container on the source whose image the target has."""
+    image = images.build(pair.source.engine, "voltar-test-moved", images.TOOLS)
+    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    make = pair.source.running if run else pair.source.container
+    name = make(image, "sleep", "1000", options=(*KILL, *options))
+    pair.target.claim(containers=[name])
+    pair.remember()
+    return name
+
+
+def state(pair: Pair, side: Scratch, name: str) -> tuple[str, str]:
+    found = pair.inspect(side, name)
+    return found["State"]["Status"], found["HostConfig"]["RestartPolicy"]["Name"] or "no"
+
+
+def test_a_dry_run_shows_the_plan_and_does_nothing(newer: Pair) -> None:
+    volume = newer.source.volume()
+    name = service(newer, "-v", f"{volume}:/data")
+
+    shown = newer.voltar("migrate", f"container:{name}", *newer.to, "--dry-run").text
+    told = newer.voltar.ask("migrate", f"container:{name}", *newer.to, "--dry-run")
+
+    assert [f"  {n}. {text}" in shown for n, text in enumerate(told["steps"], 1)] == [True] * 7
+    assert (told["blocked"], newer.left(), newer.journals()) == (False, {}, [])
+    assert state(newer, newer.source, name)[0] == "running"
+
+
+def test_what_must_be_settled_is_told_before_anything_is_touched(newer: Pair) -> None:
+    volume = newer.source.volume()
+    name = service(newer, "-v", f"{volume}:/data")
+    newer.target.volume(name=volume)
+    image = images.build(newer.target.engine, "voltar-test-moved", images.TOOLS)
+    newer.target.engine.docker("create", "--name", name, image, "true")
+    newer.remember()
+
+    refused = move(newer, f"container:{name}", code=5)
+
+    assert "nothing was touched" in refused.error["message"]
+    assert len(refused.error["notes"]) == 2
+    assert any("--rename" in note for note in refused.error["notes"])
+    assert any(f"docker volume rm {volume}" in note for note in refused.error["notes"])
+    assert (newer.left(), newer.journals()) == ({}, [])
+    assert state(newer, newer.source, name)[0] == "running"
+
+
+def test_a_migration_can_be_gone_back_on(newer: Pair) -> None:
+    volume = newer.source.volume()
+    name = service(newer, "-v", f"{volume}:/data", "--restart", "always")
+    newer.target.claim(volumes=[volume])
+    move(newer, f"container:{name}")
+    assert state(newer, newer.source, name) == ("exited", "no")
+    assert state(newer, newer.target, name) == ("running", "always")
+
+    newer.voltar("migrate", "rollback", f"container:{name}")
+
+    assert state(newer, newer.source, name) == ("running", "always")
+    assert state(newer, newer.target, name) == ("exited", "no")
+    again = newer.voltar("migrate", "finish", f"container:{name}", code=2)
+    assert "is rolled back" in again.err
+
+
+def test_a_migration_is_finished_after_another_comparison(newer: Pair) -> None:
+    volume = newer.source.volume()
+    at = newer.source.engine.volume_directory(volume)
+    fill(at, {"file": b"1"})
+    name = service(newer, "-v", f"{volume}:/data", "-v", "/anonymous")
+    newer.target.claim(volumes=[volume])
+    moved = move(newer, f"container:{name}").summary["migration"]
+    (at / "file").write_bytes(b"2")
+    refused = newer.voltar("--json", "migrate", "finish", moved[:6], code=1)
+    assert "was changed on the source since it was moved" in refused.error["message"]
+    assert state(newer, newer.source, name)[0] == "exited"
+    newer.voltar("migrate", "rollback", moved)
+    newer.target.engine.docker("rm", "-fv", name)
+    newer.target.engine.docker("volume", "rm", volume)
+    before = everything(newer.source.engine)
+    again = move(newer, f"container:{name}").summary["migration"]
+
+    newer.voltar("migrate", "finish", again)
+
+    gone = {
+        kind: len(names - everything(newer.source.engine)[kind]) for kind, names in before.items()
+    }
+    assert gone == {"containers": 1, "volumes": 2, "networks": 0, "images": 0, "names": 0}
+    assert state(newer, newer.target, name)[0] == "running"
+
+
+def test_a_source_is_not_removed_when_the_target_is_gone(newer: Pair) -> None:
+    name = service(newer)
+    moved = move(newer, f"container:{name}").summary["migration"]
+    newer.target.engine.docker("rm", "-f", name)
+
+    refused = newer.voltar("--json", "migrate", "finish", moved, code=1)
+
+    assert "is not on the target any more" in refused.error["message"]
+    newer.voltar("migrate", "rollback", moved)
+    assert state(newer, newer.source, name)[0] == "running"
+
+
+def test_a_container_that_does_not_run_is_not_started(newer: Pair) -> None:
+    volume = newer.source.volume()
+    fill(newer.source.engine.volume_directory(volume), {"file": b"1"})
+    name = service(newer, "-v", f"{volume}:/data", "--restart", "always", run=False)
+    newer.target.claim(volumes=[volume])
+
+    moved = move(newer, f"container:{name}").summary
+
+    assert moved["downtime_seconds"] is None
+    assert state(newer, newer.target, name) == ("created", "always")
+    assert walk.diff(newer.content(newer.source, volume), newer.content(newer.target, volume)) == []
+
+
+def test_a_paused_container_is_paused_on_the_target(newer: Pair) -> None:
+    name = service(newer)
+    newer.source.engine.docker("pause", name)
+
+    move(newer, f"container:{name}")
+
+    assert state(newer, newer.target, name)[0] == "paused"
+
+
+def test_an_emptied_volume_is_not_filled_from_the_image_again(pair: Pair) -> None:
+    """The engine copies what the image has at /etc into an empty volume that is mounted there."""
+    volume = pair.source.volume()
+    name = service(pair, "-v", f"{volume}:/etc", "-v", "/bin/inner", run=False)
+    at = pair.source.engine.volume_directory(volume)
+    assert (at / "passwd").exists()
+    for each in list(at.iterdir()):
+        each.unlink()
+    os.chmod(at, 0o2710)
+    pair.target.claim(volumes=[volume])
+
+    move(pair, f"container:{name}")
+
+    assert walk.diff(pair.content(pair.source, volume), pair.content(pair.target, volume)) == []
+
+
+def test_bind_mounts_go_to_the_same_places(
+    newer: Pair, start_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    fill(tmp_path, {"srv/app/deep/file": b"1", "srv/one": b"2"})
+    os.chown(tmp_path / "srv/app", 70, 71)
+    app, one = tmp_path / "srv/app", tmp_path / "srv/one"
+    name = service(newer, "-v", f"{app}:/app", "-v", f"{one}:/one:ro", "-v", "/etc:/host-etc:ro")
+    apart = start_engine("28.5-classic", shared=False)
+    images.build(apart, "voltar-test-moved", images.TOOLS)
+
+    command = ("--json", "migrate", f"container:{name}", "--to", apart.url)
+    newer.voltar(*command)
+
+    assert apart.docker("exec", name, "cat", "/app/deep/file", "/one") == "12"
+    assert apart.docker("exec", name, "stat", "-c", "%u %g", "/app") == "70 71"
+
+    newer.voltar("migrate", "rollback", f"container:{name}")
+    apart.docker("rm", "-f", name)
+    refused = newer.voltar(*command, code=5)
+    assert {f"--present {path}" in str(refused.error["notes"]) for path in (app, one)} == {True}
+
+    newer.voltar(*command, "--present", str(app), "--present", str(one))
+    assert apart.docker("exec", name, "cat", "/app/deep/file", "/one") == "12"
+
+
+def test_paths_that_were_made_are_taken_back(
+    newer: Pair, start_engine: Callable[..., Engine], tmp_path: Path
+) -> None:
+    fill(tmp_path, {"srv/app/deep/file": b"1", "srv/one": b"2"})
+    mounts = ("-v", f"{tmp_path}/srv/app:/app", "-v", f"{tmp_path}/srv/one:/one")
+    failing = ("--health-cmd", "false", "--health-interval", "1s")
+    name = service(newer, *mounts, *failing)
+    apart = start_engine("28.5-classic", shared=False)
+    image = images.build(apart, "voltar-test-moved", images.TOOLS)
+
+    command = ("migrate", f"container:{name}", "--to", apart.url, "--health-timeout", "0")
+    newer.voltar(*command, code=1)
+
+    above = str(tmp_path.parent)
+    looked = apart.attempt("run", "--rm", "--mount", f"type=bind,src={above},dst=/x", image, "true")
+    assert b"does not exist" in looked.stderr
+    assert state(newer, newer.source, name)[0] == "running"
+
+
+def test_mistakes_are_told_in_a_sentence(newer: Pair) -> None:
+    url = newer.source.engine.url
+    name = service(newer)
+    target = f"container:{name}"
+
+    def error(*words: str, code: int) -> str:
+        return str(newer.voltar("--json", "migrate", *words, code=code).error["message"])
+
+    assert "same engine" in error(target, "--to", url, code=2)
+    assert "no container 'nope'" in error("container:nope", *newer.to, code=1)
+    assert "cannot reach" in error(target, "--to", "unix:///nowhere.sock", code=1)
+    assert "write OLD=NEW" in error(target, *newer.to, "--network", "x", code=2)
+    assert "no migration is called 'ffff'" in error("finish", "ffff", code=2)
+    assert newer.voltar.ask("migrate", "list") == []

@@ -1,0 +1,325 @@
+"""Whatever ends a migration, and wherever: it is as if it had not begun, or it is done."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup.engine import connect
+from backup.errors import BackupError
+from backup.migrate import journal, survey
+from backup.migrate.apply import apply, recover
+from backup.migrate.facts import Wishes
+from backup.migrate.journal import Journal
+from backup.migrate.making import fresh_id
+from backup.migrate.plan import Plan, plan
+from backup.migrate.step import AnyStep, CopyData
+from backup.migrate.work import Engines, Work
+from backup.report import ignore
+from tests.acceptance.cli import until
+from tests.acceptance.files import fill
+from tests.acceptance.migration import PAIRS, Pair, move, paired
+from tests.testbed import images, walk
+from tests.testbed.engine import Pool
+from tests.testbed.seed import volume_at
+
+pytestmark = pytest.mark.private
+KILL = ("--stop-signal", "KILL")
+HEALTH = ("--health-cmd", "true", "--health-interval", "1s")
+
+
+@pytest.fixture
+def pair(pool: Pool, tmp_path: Path) -> Iterator[Pair]:
+    """The older engine, and the newer one with the containerd store."""
+    yield from paired(pool, PAIRS[0], tmp_path)
+
+
+class Service:
+    """A container that runs on the source, with a network and two volumes of its own."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        engine = pair.source.engine
+        self.image = images.build(engine, "voltar-test-moved", images.TOOLS)
+        self.network = pair.source.name("network")
+        engine.docker("network", "create", self.network)
+        self.volume = pair.source.volume()
+        fill(engine.volume_directory(self.volume), {"a/b": b"content", "c": b"x" * 300_000})
+        mounts = ("-v", f"{self.volume}:/data", "-v", "/anonymous", "--network", self.network)
+        restart = ("--restart", "unless-stopped")
+        self.name = pair.source.running(
+            self.image, "sleep", "1000", options=(*KILL, *HEALTH, *mounts, *restart)
+        )
+        anonymous = volume_at(engine, self.name, "/anonymous")
+        fill(engine.volume_directory(anonymous), {"d": b"anonymous"})
+        self.id = pair.inspect(pair.source, self.name)["Id"]
+        self.content = pair.content(pair.source, self.volume)
+        pair.target.claim(containers=[self.name], volumes=[self.volume])
+        pair.remember()
+
+    @property
+    def target(self) -> str:
+        return f"container:{self.name}"
+
+    def is_as_before(self) -> bool:
+        """The source runs as it did, and the target has nothing that it had not."""
+        found = self.pair.inspect(self.pair.source, self.name)
+        policy = found["HostConfig"]["RestartPolicy"]["Name"]
+        assert (found["Id"], found["State"]["Running"]) == (self.id, True)
+        assert policy == "unless-stopped"
+        assert self.pair.left() == {}
+        here = self.pair.content(self.pair.source, self.volume)
+        assert walk.diff(self.content, here) == []
+        return True
+
+    def has_moved(self) -> bool:
+        """The target runs with the data, and the source does not."""
+        pair = self.pair
+        found = pair.inspect(pair.target, self.name)
+        assert found["State"]["Health"]["Status"] == "healthy"
+        assert not pair.inspect(pair.source, self.name)["State"]["Running"]
+        assert walk.diff(self.content, pair.content(pair.target, self.volume)) == []
+        return True
+
+
+@pytest.fixture
+def service(pair: Pair) -> Iterator[Service]:
+    made = Service(pair)
+    yield made
+    for side in (pair.source, pair.target):
+        side.engine.attempt("rm", "--force", "--volumes", made.name)
+        side.engine.attempt("network", "rm", made.network)
+    pair.target.engine.attempt("rmi", "--force", made.image)
+
+
+class Cut(Journal):
+    """A journal that cannot be written the n-th time."""
+
+    def __init__(self, opened: Journal, at: int) -> None:
+        super().__init__(opened.path, opened._handle, opened.record)
+        self.left = at
+
+    def _write(self, line: Any) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise BackupError("cut")
+        super()._write(line)
+
+
+def made_plan(engines: Engines, target: str) -> Plan:
+    found = survey.origin(engines.source, target, "t")
+    return plan(found, survey.ground(engines.target, found, "t"), Wishes())
+
+
+def engines_of(pair: Pair) -> Engines:
+    return Engines(pair.source.engine.url, pair.target.engine.url, connect)
+
+
+def test_a_failure_at_any_moment_takes_all_of_it_back(
+    pair: Pair, service: Service, tmp_path: Path
+) -> None:
+    """Fails at the first line of the journal, the second, … until it succeeds unharmed."""
+    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    pair.remember()
+    failures = 0
+    with engines_of(pair) as engines:
+        made = made_plan(engines, service.target)
+        assert not made.blocked
+        while failing(engines, made, tmp_path / "journals", failures + 1):
+            failures += 1
+            assert service.is_as_before()
+    # image, network, volume, create, stop, two copies, start, await: each begun and done
+    assert failures >= 2 * len(made.steps)
+    assert service.has_moved()
+
+
+def failing(engines: Engines, made: Plan, directory: Path, at: int) -> bool:
+    """Perform a plan with a journal that fails at one line; tell whether it came to that."""
+    with journal.opened(directory, made, fresh_id()) as opened:
+        try:
+            apply(Work(engines, Cut(opened, at), ignore))
+        except BackupError as error:
+            assert (str(error), getattr(error, "__notes__", [])) == ("cut", [])  # noqa: PT017
+            return True
+    return False
+
+
+def test_a_taking_back_that_fails_anywhere_is_ended_by_the_next(
+    pair: Pair, service: Service, tmp_path: Path
+) -> None:
+    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    pair.remember()
+    with engines_of(pair) as engines:
+        made = made_plan(engines, service.target)
+        for at in (1, 4, 7):
+            with (
+                pytest.raises(BackupError, match="cut"),
+                journal.opened(tmp_path / "journals", made, fresh_id()) as opened,
+            ):
+                apply(Work(engines, Stopping(opened, made.steps, at), ignore))
+            with journal.reopened(opened.path) as again:
+                recover(Work(engines, again, ignore))
+            assert service.is_as_before()
+
+
+class Stopping(Journal):
+    """A journal that fails when the last copy is done, and again at the n-th line after that."""
+
+    def __init__(self, opened: Journal, steps: tuple[AnyStep, ...], after: int) -> None:
+        super().__init__(opened.path, opened._handle, opened.record)
+        self.last = max(n for n, step in enumerate(steps) if isinstance(step, CopyData))
+        self.after = after
+        self.failed = False
+
+    def _write(self, line: Any) -> None:
+        if self.failed:
+            self.after -= 1
+            if self.after == 0:
+                raise BackupError("cut again")
+        elif line.step == self.last and line.is_ == "done":
+            self.failed = True
+            raise BackupError("cut")
+        super()._write(line)
+
+
+def killed_at(pair: Pair, service: Service, kind: str) -> None:
+    """Start a migration, wait until its journal has begun a step of that kind, and kill it."""
+    known = set(pair.journals())
+    with pair.voltar.start("migrate", service.target, *pair.to) as running:
+        while not any(kind in kinds for kinds in map(begun, set(pair.journals()) - known)):
+            assert running.process.poll() is None, running.end()
+            time.sleep(0.002)
+        running.kill()
+
+
+def begun(path: Path) -> set[str]:
+    """The kinds of the steps that a journal has begun."""
+    raw = path.read_bytes()
+    if b"\n" not in raw:
+        return set()
+    record = journal.parsed(raw, path)
+    return {type(record.header.steps[number]).__name__ for number in record.begun}
+
+
+def test_kill_nine_is_taken_back_and_the_next_run_succeeds(pair: Pair, service: Service) -> None:
+    kinds = ("SendImage", "MakeVolume", "CreateContainer", "StopSource", "CopyData")
+    for kind in kinds:
+        killed_at(pair, service, kind)
+        assert "taken back" in pair.voltar("recover", service.target).said
+        assert service.is_as_before(), kind
+
+    killed_at(pair, service, "CopyData")
+    again = move(pair, service.target)
+
+    assert any("taken back" in one.get("message", "") for one in again.events)
+    assert service.has_moved()
+    states = [one["state"] for one in pair.voltar.ask("migrate", "list")]
+    assert states == ["taken back"] * (len(kinds) + 1) + ["moved"]
+
+
+def test_kill_nine_once_the_target_is_started_goes_on_to_the_end(
+    pair: Pair, service: Service
+) -> None:
+    killed_at(pair, service, "AwaitTarget")
+    assert not pair.inspect(pair.source, service.name)["State"]["Running"]
+
+    said = pair.voltar("recover").said
+
+    assert "is moved now" in said
+    assert service.has_moved()
+    assert "nothing was left half done" in pair.voltar("recover").text
+
+
+def test_a_taking_back_that_is_killed_is_ended_by_the_next(pair: Pair, service: Service) -> None:
+    killed_at(pair, service, "CopyData")
+    (path,) = pair.journals()
+    with pair.voltar.start("recover") as running:
+        until(lambda: "undone" in path.read_text())
+        running.kill()
+
+    pair.voltar("recover")
+
+    assert service.is_as_before()
+
+
+def test_a_target_that_does_not_become_healthy_is_taken_back(pair: Pair, service: Service) -> None:
+    """It fails when it is started a second time, wherever that is."""
+    code = "echo begun; test -e /data/ran && sleep 1 && exit 7; touch /data/ran; sleep 1000"
+    name = pair.source.running(
+        service.image,
+        *("sh", "-c", code),
+        options=(*KILL, "-v", f"{pair.source.volume()}:/data", "--restart", "no"),
+    )
+    directory = next(
+        Path(pair.source.engine.volume_directory(one["Name"]))
+        for one in pair.inspect(pair.source, name)["Mounts"]
+    )
+    until((directory / "ran").exists)
+    before = pair.inspect(pair.source, name)["State"]["StartedAt"]
+    pair.remember()
+
+    failed = move(pair, f"container:{name}", code=1)
+
+    assert "ended with exit code 7 on the target" in failed.error["message"]
+    assert failed.error["notes"] == [f"{name}: begun"]
+    assert pair.left() == {}
+    assert pair.inspect(pair.source, name)["State"]["StartedAt"] > before
+
+
+def test_a_health_check_that_fails_is_waited_for_and_taken_back(
+    pair: Pair, service: Service
+) -> None:
+    options = (*KILL, "--health-cmd", "false", "--health-interval", "1s", "--health-retries", "1")
+    name = pair.source.running(service.image, "sleep", "1000", options=options)
+    pair.remember()
+
+    failed = move(pair, f"container:{name}", "--health-timeout", "2", code=1)
+
+    assert "healthy after 2 s on the target" in failed.error["message"]
+    assert pair.left() == {}
+    assert pair.inspect(pair.source, name)["State"]["Running"]
+
+
+def test_somebody_who_writes_to_the_source_is_noticed(pair: Pair, service: Service) -> None:
+    directory = pair.source.engine.volume_directory(service.volume)
+    over = threading.Event()
+
+    def write() -> None:
+        count = 0
+        while not over.wait(0.005):
+            count += 1
+            (directory / "written").write_text(str(count))
+
+    with ExitStack() as stack:
+        writer = threading.Thread(target=write)
+        writer.start()
+        stack.callback(writer.join)
+        stack.callback(over.set)
+        failed = move(pair, service.target, code=1)
+
+    assert "written" in failed.error["message"]
+    assert pair.left() == {}
+    assert pair.inspect(pair.source, service.name)["State"]["Running"]
+
+
+def test_a_target_that_dies_leaves_the_source_running(
+    pair: Pair, service: Service, start_engine: Callable[..., Any]
+) -> None:
+    mortal = start_engine("28.5-classic")
+    images.build(mortal, "voltar-test-moved", images.TOOLS)
+    command = ("migrate", service.target, "--to", mortal.url)
+    with pair.voltar.start("--json", *command) as running:
+        until(lambda: any("CopyData" in begun(path) for path in pair.journals()))
+        mortal.daemon.kill()
+        failed = running.end()
+
+    assert failed.code == 1
+    assert any("voltar recover" in note for note in failed.error["notes"])
+    assert pair.inspect(pair.source, service.name)["State"]["Running"]
+    mortal.daemon.start()
+    pair.voltar("recover")
+    assert mortal.docker("ps", "-aq") == mortal.docker("volume", "ls", "-q") == ""
