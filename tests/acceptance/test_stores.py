@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,8 @@ def test_a_remote_of_rclone_is_a_repository(by_rclone, filled, fresh, content):
 
 def test_rclone_ends_whatever_becomes_of_voltar(by_rclone, filled, tmp_path):
     volume = filled({"noise": os.urandom(8 << 20)})
+    temporary = Path(by_rclone.environment["TMPDIR"])
+    before = set(temporary.glob("voltar-rclone-*"))
     by_rclone("init")
     words = ("backup", f"volume:{volume}", "--limit-upload", "256K")
 
@@ -243,7 +246,7 @@ def test_rclone_ends_whatever_becomes_of_voltar(by_rclone, filled, tmp_path):
         running.process.send_signal(signal.SIGTERM)
         assert running.end().code == 130
 
-    assert not list(Path(by_rclone.environment["TMPDIR"]).glob("voltar-rclone-*"))
+    assert set(temporary.glob("voltar-rclone-*")) == before
 
 
 def test_a_remote_that_is_not_configured_is_said_to_be_none(by_rclone):
@@ -256,5 +259,20 @@ def test_a_remote_that_is_not_configured_is_said_to_be_none(by_rclone):
 
 
 def rclones(voltar: Voltar) -> list[str]:
-    """The command lines of rclone's, and of the shell around, that serve this test run."""
-    return leaks.naming(Path(voltar.environment["TMPDIR"]) / "voltar-rclone-")
+    """The command lines of rclone's, and of the shell around, that serve this voltar."""
+    mine = f"RCLONE_CONFIG={voltar.environment['RCLONE_CONFIG']}".encode()
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mine in (directory / "environ").read_bytes().split(b"\0"):
+                found.append(leaks.command(int(directory.name)))
+    return [words for words in found if " rcd " in words]
+
+
+def test_a_long_name_for_temporary_files_is_no_obstacle(by_rclone, tmp_path):
+    (tmp_path / ("long" * 20)).mkdir()
+    voltar = by_rclone.changed(more={"TMPDIR": str(tmp_path / ("long" * 20))})
+
+    voltar("init")
+
+    assert rclones(voltar) == []

@@ -26,6 +26,8 @@ from transports.errors import Refused
 
 _STARTS_WITHIN_S: Final = 30.0
 _ENDS_WITHIN_S: Final = 10.0
+_LONGEST_BASE: Final = 70
+"""Bytes of a directory below which a socket can have a name: that may have 107."""
 # $0 is the file for what rclone complains of; whichever ends first, rclone or our end of the
 # standard input, takes the rest with it
 _LIFELINE: Final = """
@@ -121,7 +123,9 @@ class Daemon:
             return self._directory
 
     def _start(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="voltar-rclone-"))
+        usual = tempfile.gettempdir()
+        base = usual if len(os.fsencode(usual)) <= _LONGEST_BASE else "/tmp"  # noqa: S108  mkdtemp
+        self._directory = Path(tempfile.mkdtemp(prefix="voltar-rclone-", dir=base))
         argv = [
             self._program, "rcd", "--rc-addr", f"unix://{self._directory / 'socket'}",
             "--rc-no-auth", "--rc-serve", "--use-server-modtime", "--ask-password=false",
