@@ -143,7 +143,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         ),
     ] = None,
     host_key: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(metavar="SHA256:…", help="Accept this key of an SSH host, and no other."),
     ] = None,
     ssh_passphrase_file: Annotated[
@@ -201,7 +201,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         upload_limit=parse_rate(limit_upload, "--limit-upload"),
         download_limit=parse_rate(limit_download, "--limit-download"),
         voice=Voice(as_json=as_json, level=level),
-        ssh=SshWishes(ssh_binary, host_key, ssh_passphrase_file),
+        ssh=SshWishes(ssh_binary, host_key or (), ssh_passphrase_file),
     )
     ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is None:

@@ -7,6 +7,7 @@ import getpass
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ class SshWishes:
     """The options of one invocation, as they were given."""
 
     binary: str | None = None
-    host_key: str | None = None
+    host_keys: Sequence[str] = ()
     passphrase_file: Path | None = None
 
     def options(self) -> Options:
@@ -31,7 +32,7 @@ class SshWishes:
         file = self.passphrase_file or _path("VOLTAR_SSH_PASSPHRASE_FILE")
         return Options(
             binary=_program(binary) if binary else None,
-            host_key=_fingerprint(self.host_key) if self.host_key else None,
+            host_keys=tuple(_fingerprint(each) for each in self.host_keys),
             ask=_ask if sys.stdin.isatty() else None,
             passphrase=_passphrase(file) if file else None,
         )

@@ -45,7 +45,7 @@ def target_of(url: str, options: Options) -> Target:
 
 def connected(target: Target) -> Transport:
     """Connect, check the host's key, and be let in. Raises Refused, ConnectionLost."""
-    known = known_host(target.settings, target.url, target.options.host_key)
+    known = known_host(target.settings, target.url, target.options.host_keys)
     accepted = _accepted(target.settings)
     transport = _checked(target, known)
     try:
@@ -66,7 +66,7 @@ def shown_key(target: Target, known: Known) -> HostKey:
 
 def offered_key(target: Target, pin: str) -> HostKey:
     """Return the host's key of a fingerprint. Raises HostKeyRefused."""
-    return pinned_key(target, replace(Known(target.url, target.settings.known_as, []), pin=pin))
+    return pinned_key(target, replace(Known(target.url, target.settings.known_as, []), pins=(pin,)))
 
 
 def pinned_key(target: Target, known: Known) -> HostKey:
@@ -102,7 +102,7 @@ def _accept_new(target: Target, known: Known, key: HostKey) -> None:
 
 def _pinned(target: Target, known: Known, kind: str) -> Transport | None:
     """Ask for the host's keys of other kinds, one of which may be the one that is wanted."""
-    if known.pin is None:
+    if not known.pins:
         return None
     offered = _algorithms(target.settings, "hostkeyalgorithms")
     rest = [name for name in offered if _kind(name) != kind]
@@ -198,7 +198,7 @@ def _hop(target: Target) -> Target:
     chain = (*target.chain, _label(target.settings))
     if _label(settings) in chain or len(chain) > _HOPS:
         raise Refused(f"ProxyJump leads in a circle: {' → '.join((*chain, _label(settings)))}")
-    return Target(settings, address.url, replace(target.options, host_key=None), chain)
+    return Target(settings, address.url, replace(target.options, host_keys=()), chain)
 
 
 def _label(settings: Settings) -> str:
