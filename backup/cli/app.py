@@ -51,7 +51,7 @@ from backup.errors import BackupError, UsageError
 from transports.errors import TransportError
 
 _WELCOME: Final = """\
-voltar backs up Docker volumes, and brings them back.
+voltar backs up Docker volumes, brings them back, and moves them to other hosts.
 
   1. export VOLTAR_REPOSITORY=/srv/backup   where snapshots are kept
   2. voltar init                            make the repository, choose its password
@@ -73,7 +73,7 @@ _Complaint: Final = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="voltar",
-    help="Back up, restore and check Docker volumes.",
+    help="Back up, restore, check and move Docker volumes, containers and images.",
     no_args_is_help=False,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
