@@ -26,9 +26,10 @@ from tests.testbed.sshd import Sshd
 from tests.testbed.walk import Facts, diff, snapshot
 
 MIB = 1 << 20
-LARGE = 12 * MIB
-SENTENCE = re.compile(r"error: \S.{15,700}")
+LARGE = 6 * MIB
+SENTENCE = re.compile(r"(error|warning: \S+ was not backed up): \S.{15,700}")
 """One line, of a length that somebody reads."""
+ON_THE_WAY = re.compile(r"backed up: 0 of 1 source$|(backup|restore) \S+:")
 UNTOLD = re.compile(r"\bNone\b|\bErrno\b|<[a-z_.]+ |Exception|paramiko|\b[A-Z]\w+Error\b|b'")
 """What words for a programmer look like."""
 
@@ -94,7 +95,9 @@ class Far:
         proxy, before = self.proxy, self.proxy.carried[towards]
         running = self.voltar.start(*words)
         until(
-            lambda: proxy.carried[towards] - before > 3 * MIB or running.process.poll() is not None,
+            lambda: (
+                proxy.carried[towards] - before > LARGE // 4 or running.process.poll() is not None
+            ),
             what="the transfer",
         )
         assert running.process.poll() is None, str(running.end())
@@ -126,15 +129,19 @@ class Far:
 
 
 def sentence(result: Result, code: int = 1) -> str:
-    """What a failed call said: one clear sentence for a person, and perhaps a hint."""
+    """What a failed call said: one clear sentence for a person, and perhaps a hint.
+
+    A backup tells it of each source, and then how many were backed up.
+    """
     assert result.code == code, str(result)
-    told = [line for line in result.err.splitlines() if line.startswith("error: ")]
-    others = [line for line in result.err.splitlines() if line.startswith(("hint: ", "  "))]
+    lines = [line for line in result.err.splitlines() if not ON_THE_WAY.match(line)]
+    told = [line for line in lines if line.startswith(("error: ", "warning: "))]
+    hints = [line for line in lines if line.startswith("hint: ")]
     assert len(told) == 1, str(result)
+    assert lines == told + hints, f"said by nobody in particular: {result}"
     assert SENTENCE.fullmatch(told[0]), str(result)
-    said = "\n".join(told + others)
-    assert not UNTOLD.search(said), str(result)
-    return said
+    assert not UNTOLD.search("\n".join(lines)), str(result)
+    return "\n".join(lines)
 
 
 def typed(voltar: Voltar, *words: str, answers: Callable[[str], str | None]) -> Result:
