@@ -7,6 +7,7 @@
     image          the name of an image with a shell and the usual tools, on that same engine
     ssh_host       a real sshd on the host of the test's engine, shared by the tests
     start_sshd     start_sshd(engine=None, account=None, options=[…]): one more, ended with the test
+    moto           an S3 server that does as Amazon's; rclone_s3: one with quirks; shared by all
     run_directory  a directory that shared engines see at the same path; tmp_path is below it
 
 An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGINE the tests that
@@ -23,7 +24,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.testbed import debian, images, leaks
+from tests.testbed import buckets, debian, images, leaks
 from tests.testbed.command import located
 from tests.testbed.engine import KINDS, OWN, Engine, Pool
 from tests.testbed.farhost import Account
@@ -131,6 +132,20 @@ def engine(pool: Pool) -> Engine:
 def every_engine(pool: Pool, request: pytest.FixtureRequest) -> Engine:
     """Each kind of engine in turn."""
     return pool.engine(request.param)
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
+    """An S3 server that knows what Amazon documents."""
+    with buckets.moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[buckets.BucketServer]:
+    """An S3 server that calls itself experimental."""
+    with buckets.rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
 
 
 @pytest.fixture

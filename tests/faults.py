@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from transports.errors import ConnectionLost, OutOfSpace
-from transports.store import ObjectInfo, Store
+from transports.store import ObjectInfo, Store, WriteOnce
 from transports.store.file import FileStore
 from transports.store.protocol import Buffer
 
@@ -67,6 +67,17 @@ class FaultyStore:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def parallel(self) -> int:
+        return self._store.parallel
+
+    @property
+    def write_once(self) -> WriteOnce:
+        return self._store.write_once
+
+    def close(self) -> None:
+        self._store.close()
 
     def create(self) -> None:
         due = self._due("create")
@@ -143,6 +154,9 @@ class Meeting:
         self._other = other
         self._lock = threading.Lock()
         self.url = store.url
+        self.parallel = store.parallel
+        self.write_once = store.write_once
+        self.close = store.close
 
     @property
     def met(self) -> bool:

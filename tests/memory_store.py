@@ -4,12 +4,15 @@ import threading
 from collections.abc import Iterator
 
 from transports.errors import ObjectExists, ObjectNotFound, Refused
-from transports.store import ObjectInfo, check_name
+from transports.store import ObjectInfo, WriteOnce, check_name
 from transports.store.protocol import Buffer
 
 
 class MemoryStore:
     """Objects in a dictionary, `objects`, which tests may look into and spoil."""
+
+    parallel = 1
+    write_once = WriteOnce.KEPT
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -45,6 +48,9 @@ class MemoryStore:
 
     def delete(self, name: str) -> None:
         self.objects.pop(check_name(name), None)
+
+    def close(self) -> None:
+        """Nothing to end."""
 
     def _found(self, name: str) -> bytes:
         try:

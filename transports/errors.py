@@ -4,7 +4,8 @@ TransportError
 ├─ ObjectNotFound     the store has no object of that name
 ├─ ObjectExists       a write-once name is taken
 ├─ Unreadable         what has that name cannot be read; others may be
-├─ Refused            authentication, permission, host key: trying again is of no use
+├─ Refused            authentication, permission: trying again is of no use
+│  └─ HostKeyRefused  the host may be another one: its key is unknown, changed or revoked
 ├─ OutOfSpace         the store is full, or over its quota
 └─ ConnectionLost     the link broke: trying again may help
 """
@@ -31,7 +32,11 @@ class Unreadable(TransportError):
 
 
 class Refused(TransportError):
-    """The other side refuses: authentication, permission, host key."""
+    """The other side refuses, or we do: authentication, permission, what is asked for."""
+
+
+class HostKeyRefused(Refused):
+    """The host may be another one than it says: its key is unknown, changed or revoked."""
 
 
 class OutOfSpace(TransportError):

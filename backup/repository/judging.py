@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from backup.errors import IntegrityError
 from transports.errors import Refused, Unreadable
-from transports.store import ObjectInfo, Store
+from transports.store import ObjectInfo, Store, WriteOnce
 from transports.store.protocol import Buffer
 
 
@@ -17,6 +17,14 @@ class JudgedStore:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def parallel(self) -> int:
+        return self._store.parallel
+
+    @property
+    def write_once(self) -> WriteOnce:
+        return self._store.write_once
 
     def create(self) -> None:
         self._store.create()
@@ -38,3 +46,6 @@ class JudgedStore:
 
     def delete(self, name: str) -> None:
         self._store.delete(name)
+
+    def close(self) -> None:
+        self._store.close()

@@ -1,20 +1,17 @@
-"""What every store promises (transports.store). A new kind of store joins STORES."""
+"""What every store promises (transports.store). A new kind of store joins stores.HOMES."""
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.memory_store import MemoryStore
+from tests.conformance.stores import HOMES, Home
 from transports.errors import ObjectExists, ObjectNotFound, Refused
 from transports.store import ObjectInfo, Store
-from transports.store.file import FileStore
 
-STORES: dict[str, Callable[[Path], Store]] = {
-    "file": lambda directory: FileStore(directory / "store"),
-    "memory": lambda _: MemoryStore(),
-}
 OUTSIDE = [
     "", "/", "/etc/passwd", "..", "../x", "packs/..", "packs/../x", "packs/", "/x", "packs/a/b",
     ".hidden", "packs/.hidden", "packs/A", "Packs/a", "packs/ü", "packs/a b", "packs/a\n",
@@ -22,17 +19,24 @@ OUTSIDE = [
 ]  # fmt: skip
 
 
-@pytest.fixture(params=STORES, ids=str)
-def nowhere(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+@pytest.fixture(params=HOMES, ids=str)
+def home(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Home]:
     """A store whose place was not made."""
-    return STORES[request.param](tmp_path)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    home = HOMES[request.param](request, tmp_path)
+    with closing(home.store):
+        yield home
 
 
 @pytest.fixture
-def store(nowhere: Store) -> Store:
+def store(home: Home) -> Store:
     """An empty store."""
-    nowhere.create()
-    return nowhere
+    home.prepare()
+    home.store.create()
+    return home.store
 
 
 def everything(store: Store, kind: str) -> list[tuple[str, int]]:
@@ -169,9 +173,9 @@ def test_making_a_place_again_changes_nothing(store):
     assert store.get("packs/a") == b"x"
 
 
-def test_nothing_is_put_into_a_place_that_is_not_there(nowhere):
+def test_nothing_is_put_into_a_place_that_is_not_there(home):
     with pytest.raises(Refused) as refused:
-        nowhere.put("packs/a", b"x")
+        home.store.put("packs/a", b"x")
 
     assert refused.value.hint
 

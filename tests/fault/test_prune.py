@@ -265,6 +265,8 @@ class NoDelete:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.url = store.url
+        self.parallel = store.parallel
+        self.write_once, self.close = store.write_once, store.close
         self.put, self.get, self.list = store.put, store.get, store.list
 
     def create(self) -> None:

@@ -1,11 +1,14 @@
 """What the tests of backup.engine share: connections, processes of a container, waiting."""
 
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 from backup.engine import Engine, connect
 from tests.testbed import engine as testbed
@@ -15,6 +18,8 @@ from transports.ssh import Options
 
 T = TypeVar("T")
 PLANES = ("fifo", "attach")
+FAR = tuple(pytest.param(way, marks=pytest.mark.private) for way in ("ssh", "ssh-zstd"))
+WAYS = (*PLANES, *FAR)
 TAR = ("tar", "-C", "/v", "-b", "2048", "-cf", "-", ".")
 UNTAR = ("tar", "-C", "/v", "-xpf", "-")
 
@@ -24,6 +29,25 @@ def connected(bed: testbed.Engine, plane: str | None = None, **environ: str) -> 
     """A connection to an engine of the test bed, with a data plane forced or found out."""
     forced = {"VOLTAR_DATA_PLANE": plane} if plane else {}
     with connect(bed.url, environ=forced | environ) as engine:
+        yield engine
+
+
+@contextmanager
+def by_way(bed: testbed.Engine, way: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """A connection to an engine by one of WAYS: a data plane, or a FIFO behind an sshd."""
+    if way in PLANES:
+        with connected(bed, way) as engine:
+            yield engine
+        return
+    hosts: dict[str, Sshd] = request.getfixturevalue("ssh_hosts")
+    directory: Path = request.getfixturevalue("run_directory")
+    if bed.kind not in hosts:
+        hosts[bed.kind] = Sshd(directory, bed)
+    wish = "always" if way == "ssh-zstd" else "never"
+    with (
+        tempfile.TemporaryDirectory(dir=directory) as home,
+        reached_by_ssh(hosts[bed.kind], Path(home), VOLTAR_SSH_COMPRESSION=wish) as engine,
+    ):
         yield engine
 
 

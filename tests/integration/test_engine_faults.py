@@ -37,7 +37,9 @@ from tests.integration.engine_side import (
     PLANES,
     TAR,
     UNTAR,
+    WAYS,
     awaited,
+    by_way,
     connected,
     endless,
     helpers,
@@ -50,10 +52,10 @@ from tests.testbed.scratch import Scratch
 WITHIN_S = 12
 
 
-@pytest.fixture(params=PLANES)
+@pytest.fixture(params=WAYS)
 def voltar(engine: testbed.Engine, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """A connection on each data plane."""
-    with connected(engine, request.param) as connection:
+    """A connection by each way for bulk data."""
+    with by_way(engine, request.param, request) as connection:
         yield connection
 
 

@@ -1,4 +1,4 @@
-"""Bytes into and out of helpers: the same on every engine and on both data planes."""
+"""Bytes into and out of helpers: the same on every engine and on every way."""
 
 import hashlib
 import io
@@ -10,17 +10,17 @@ import pytest
 
 from backup.engine import Access, Attached, Engine, Helper, helper
 from backup.errors import HelperFailed
-from tests.integration.engine_side import PLANES, TAR, UNTAR, connected
+from tests.integration.engine_side import TAR, UNTAR, WAYS, by_way
 from tests.testbed import engine as testbed
 from tests.testbed.scratch import Scratch
 
 SIZES = (0, 1, 34, 35, 36, 4096, 1 << 20, (1 << 20) + 35, 5_000_001)
 
 
-@pytest.fixture(scope="module", params=PLANES)
+@pytest.fixture(scope="module", params=WAYS)
 def voltar(every_engine: testbed.Engine, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """A connection to each kind of engine, on each data plane."""
-    with connected(every_engine, request.param) as engine:
+    """A connection to each kind of engine, by each way for bulk data."""
+    with by_way(every_engine, request.param, request) as engine:
         yield engine
 
 
@@ -46,8 +46,8 @@ def archive(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_forced_data_plane_is_used(voltar: Engine, at_work: Helper) -> None:
-    assert at_work.data_plane == voltar.settings.data_plane
+def test_the_forced_data_plane_is_used_and_over_ssh_a_fifo(voltar: Engine, at_work: Helper) -> None:
+    assert at_work.data_plane == (voltar.settings.data_plane or "fifo")
 
 
 def test_what_was_written_is_read_back(at_work: Helper) -> None:

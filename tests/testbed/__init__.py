@@ -8,6 +8,7 @@
     sshd        a real sshd on it
     proxy       a TCP proxy whose faults a test switches
     images      images made from this machine's own binaries, without a registry
+    buckets     S3 servers: moto's, and rclone's with its quirks
     seed        containers with content, in the shape of the classic `dbdata` example
     walk        an independent look at a directory, to compare what was restored
 

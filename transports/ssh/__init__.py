@@ -5,8 +5,9 @@
 """
 
 from transports.ssh.protocol import Finished, Link, Options, Remote
+from transports.ssh.sftp import SftpSession
 
-__all__ = ["Finished", "Link", "Options", "Remote", "open_link"]
+__all__ = ["Finished", "Link", "Options", "Remote", "SftpSession", "open_link"]
 
 
 def open_link(url: str, options: Options | None = None) -> Link:

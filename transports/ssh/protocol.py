@@ -11,7 +11,10 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from transports.ssh.sftp import SftpSession
 
 Buffer = bytes | bytearray | memoryview
 
@@ -77,6 +80,10 @@ class Link(Protocol):
 
     def run(self, argv: Sequence[str], *, stdin: Buffer = b"", timeout_s: float = 60) -> Finished:
         """Run a command to its end. Raises Refused, ConnectionLost, TransportError (too slow)."""
+        ...
+
+    def sftp(self) -> "SftpSession":
+        """Open an SFTP session over this connection. Raises Refused, ConnectionLost."""
         ...
 
     def close(self) -> None:

@@ -29,12 +29,12 @@ _NOISE_SIZE: Final = 1 << 20
 
 
 class Unmarked:
-    """Drops what comes before a mark."""
+    """Drops what comes before a mark; without one, nothing."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str | None) -> None:
         self._mark = f"{mark}\n".encode()
         self.noise = b""
-        self.found = False
+        self.found = mark is None
 
     def pass_on(self, data: bytes) -> bytes:
         """Return what of `data` is the command's own."""
@@ -65,15 +65,16 @@ class Outlet:
         if not self._unmarked.found:
             data = self._unmarked.pass_on(data)
             self._took(size - len(data))
+        sent = 0
         with self._changed:
             if not self._queue and not self._broken:
                 sent = self._send_now(data)
-                self._took(sent)
                 data = data[sent:]
             if data and not self._broken:
                 self._queue.append(data)
                 self._start_writer()
                 self._changed.notify()
+        self._took(sent)  # needs the channel's lock: who closes the channel has it, and wants ours
 
     def close(self) -> None:
         """Take note that no more comes; the user sees the end after what is queued."""
@@ -147,36 +148,41 @@ class Tail:
 class PumpedRemote:
     """A command on a channel of paramiko; see `transports.ssh.protocol.Remote`."""
 
-    def __init__(self, transport: "Transport", channel: "Channel", mark: str, url: str) -> None:
+    def __init__(self, transport: "Transport", channel: "Channel", mark: str | None) -> None:
         self._transport = transport
         self._channel = channel
-        self._url = url
         self.sock, self._inner = socket.socketpair()
         for end in (self.sock, self._inner):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIPE_SIZE)
-        self._outcome = Unmarked(mark)
+        self._unmarked = Unmarked(mark)
         self._tail = Tail(Unmarked(mark), self._took)
-        channel.in_buffer = Outlet(self._inner, self._outcome, self._took)  # type: ignore[assignment]
+        outlet = Outlet(self._inner, self._unmarked, self._took)
+        channel.in_buffer = outlet  # type: ignore[assignment]
         channel.in_stderr_buffer = self._tail  # type: ignore[assignment]
+        self._sender = threading.Thread(target=self._send, name="voltar-ssh", daemon=True)
 
-    def begin(self, command: str) -> None:
-        self._channel.exec_command(command)
-        threading.Thread(target=self._send, name="voltar-ssh", daemon=True).start()
+    def begin(self, start: "Callable[[Channel], None]") -> None:
+        """Start what is to run. Raises what paramiko does."""
+        start(self._channel)
+        self._sender.start()
 
     def finished(self, timeout_s: float | None = None) -> Finished | None:
         if not self._channel.status_event.wait(timeout_s):
             return None
         status = self._channel.exit_status
         if status < 0 and not self._transport.is_active():
-            raise ConnectionLost(f"the connection to {self._url} was lost")
-        stderr = self._tail.text
-        if not self._outcome.found:
-            stderr = "\n".join(filter(None, [self._outcome.noise.decode(errors="replace"), stderr]))
-        return Finished(_KILLED if status < 0 else status, b"", stderr.strip())
+            raise ConnectionLost(f"the connection to {self._transport.url} was lost")
+        said = [self._tail.text]
+        if not self._unmarked.found:
+            said.insert(0, self._unmarked.noise[-TAIL_SIZE:].decode(errors="replace").strip())
+        return Finished(_KILLED if status < 0 else status, b"", "\n".join(filter(None, said)))
 
     def close(self) -> None:
         self.sock.close()
         self._channel.close()
+        if self._sender.is_alive():
+            self._sender.join()  # the user's end is closed, and so is the channel
+        self._inner.close()
 
     def _send(self) -> None:
         """Carry what the user sends, until the user or the link ends."""

@@ -23,9 +23,10 @@ class Transport(paramiko.Transport):
     30 s, and then the connection ends), so what that thread has to say is left to another one.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, url: str) -> None:
         super().__init__(wire, default_window_size=WINDOW_SIZE)  # type: ignore[arg-type]
         self.wire = wire
+        self.url = url
         self.name = "voltar-ssh"
         self._later: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._sender: threading.Thread | None = None
@@ -34,6 +35,15 @@ class Transport(paramiko.Transport):
     def preferred_keys(self) -> Sequence[str]:
         """Host key algorithms as they are set, without certificates, which are not checked."""
         return tuple(self.get_security_options().key_types)
+
+    def take_pubkeys(self, names: Sequence[str]) -> None:
+        """Sign with these algorithms only, where a key can be used with several."""
+        self._preferred_pubkeys = tuple(names)
+
+    def rekey_after(self, size: int) -> None:
+        """Exchange keys anew after so many bytes, if that is sooner than by itself."""
+        packetizer = self.packetizer
+        packetizer.REKEY_BYTES = min(packetizer.REKEY_BYTES, size)
 
     def widen(self, channel: Channel, size: int) -> None:
         """Let the server send `size` more bytes on a channel."""

@@ -13,6 +13,16 @@ all stores promise, and one conformance suite checks:
 
 from transports.store.file import publish, sync_directory
 from transports.store.location import open_store
-from transports.store.protocol import ObjectInfo, Store, check_name
+from transports.store.protocol import ObjectInfo, Store, WriteOnce, check_name
+from transports.store.settings import Settings
 
-__all__ = ["ObjectInfo", "Store", "check_name", "open_store", "publish", "sync_directory"]
+__all__ = [
+    "ObjectInfo",
+    "Settings",
+    "Store",
+    "WriteOnce",
+    "check_name",
+    "open_store",
+    "publish",
+    "sync_directory",
+]

@@ -23,7 +23,7 @@ from transports.errors import (
     TransportError,
     Unreadable,
 )
-from transports.store.protocol import Buffer, ObjectInfo, check_name, is_name
+from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
 
 _TEMPORARY = "tmp"
 _STALE_AFTER_S = 24 * 3600
@@ -52,6 +52,14 @@ class FileStore:
     @property
     def url(self) -> str:
         return f"file:{self._directory}"
+
+    @property
+    def parallel(self) -> int:
+        return 1  # a disk has no reply to wait for
+
+    @property
+    def write_once(self) -> WriteOnce:
+        return WriteOnce.KEPT
 
     def create(self) -> None:
         with _translated("create the directory", str(self._directory)):
@@ -109,6 +117,9 @@ class FileStore:
             path.unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 sync_directory(path.parent)
+
+    def close(self) -> None:
+        """Nothing is held open between calls."""
 
     def _path(self, name: str) -> Path:
         return self._directory / check_name(name)

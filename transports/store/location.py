@@ -1,32 +1,81 @@
-"""From what the operator writes to a store."""
+"""From what the operator writes to a store, with what is around it."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 from transports.errors import Refused
 from transports.store.file import FileStore
+from transports.store.place import parse_place
 from transports.store.protocol import Store
+from transports.store.retrying import Retrying
+from transports.store.settings import Settings
+from transports.store.throttled import Allowance, Throttled
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):(.*)", re.DOTALL)
+_REMOTE: Final = re.compile(r"[A-Za-z0-9_.+@ -]+:[^\0-\x1f]*")
+_DEFAULT: Final = Settings()
 
 
-def open_store(location: str) -> Store:
-    """Return the store at a path or URL ("file:/srv/backup", "/srv/backup"); nothing is contacted.
+_WHAT_THERE_IS: Final = (
+    "use a directory (a path, or file:/path), s3://BUCKET/prefix, gs://BUCKET/prefix,"
+    " az://CONTAINER/prefix, or rclone:REMOTE:path"
+)
 
-    Raises Refused for a kind of store that this version does not know.
+
+def open_store(location: str, settings: Settings = _DEFAULT) -> Store:
+    """Return the store at a path or URL ("file:/srv/backup", "/srv/backup", "s3://bucket/host");
+    nothing is contacted.
+
+    Where a store is far away, what fails by a lost connection is tried again. Raises Refused for
+    what is no location.
     """
     found = _SCHEME.fullmatch(location)
     if found is None:
-        return FileStore(_directory(location))
+        return _limited(FileStore(_directory(location)), settings)
     scheme, rest = found.groups()
-    if scheme != "file":
+    if scheme == "file":
+        return _limited(FileStore(_directory(unquote(_path(rest, location)))), settings)
+    opener = _FAR.get(scheme)
+    if opener is None:
+        raise Refused(f"no store of the kind {scheme!r} in this version", hint=_WHAT_THERE_IS)
+    far = _limited(opener(scheme, rest, settings), settings)
+    return Retrying(far, on_retry=settings.on_retry)
+
+
+def _limited(store: Store, settings: Settings) -> Store:
+    limits = (settings.upload_limit, settings.download_limit)
+    return store if limits == (None, None) else Throttled(store, *map(Allowance, limits))
+
+
+def _bucket(scheme: str, rest: str, settings: Settings) -> Store:
+    place = parse_place(scheme, rest)
+    from transports.store import object as buckets  # noqa: PLC0415  it is large
+
+    open_it = {"s3": buckets.open_s3, "gs": buckets.open_gs, "az": buckets.open_az}[scheme]
+    return open_it(place, settings)
+
+
+def _rclone(_scheme: str, rest: str, settings: Settings) -> Store:
+    if not _REMOTE.fullmatch(rest):
         raise Refused(
-            f"no store of the kind {scheme!r} in this version",
-            hint="use a directory: a path, or file:/path",
+            "rclone: names no remote",
+            hint="write rclone:REMOTE:path; `rclone listremotes` shows those that there are",
         )
-    return FileStore(_directory(unquote(_path(rest, location))))
+    from transports.store import rclone  # noqa: PLC0415  http.client and more, likewise
+
+    return rclone.RcloneStore(rest, rclone.Daemon(rclone.find_rclone(settings.environ.get("PATH"))))
+
+
+_FAR: Final[dict[str, Callable[[str, str, Settings], Store]]] = {
+    "s3": _bucket,
+    "gs": _bucket,
+    "az": _bucket,
+    "rclone": _rclone,
+}
+"""Stores behind a network, by the scheme of their URLs."""
 
 
 def _path(rest: str, location: str) -> str:

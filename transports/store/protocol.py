@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 Buffer = bytes | bytearray | memoryview
@@ -18,12 +19,32 @@ class ObjectInfo:
     size: int
 
 
+class WriteOnce(Enum):
+    """How sure it is that an object is never replaced, as far as the store can tell by now."""
+
+    KEPT = "never replaces an object"
+    """The store itself refuses, whoever writes."""
+    ASKED = "asks before it writes, so two hosts could replace each other's object of one name"
+    """Writers of this process exclude each other; another host could come in between."""
+
+
 class Store(Protocol):
     """A flat namespace of immutable objects; one instance may be used by several threads."""
 
     @property
     def url(self) -> str:
         """Where the store is, without secrets, fit to be shown."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many calls at once pay, at least 1: where a reply takes its time, some should be on
+        their way while others are waited for. Whoever makes them bounds what they hold."""
+        ...
+
+    @property
+    def write_once(self) -> WriteOnce:
+        """Who sees to it that no object is replaced. Some stores know after the first `put`."""
         ...
 
     def create(self) -> None:
@@ -54,6 +75,11 @@ class Store(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is success."""
+        ...
+
+    def close(self) -> None:
+        """End what the store holds: connections, a process. It cannot be used any more. Raises
+        nothing, and may be called again."""
         ...
 
 

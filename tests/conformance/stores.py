@@ -1,0 +1,74 @@
+"""The stores that must keep the promises of transports.store. A new kind joins HOMES."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.memory_store import MemoryStore
+from tests.testbed import buckets
+from transports.store import Settings, Store
+from transports.store.file import FileStore
+from transports.store.object import open_s3
+from transports.store.place import parse_place
+from transports.store.rclone import Daemon, RcloneStore
+from transports.store.retrying import Retrying
+from transports.store.throttled import Allowance, Throttled
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A store whose place is not there yet; `prepare` makes what its `create` does not."""
+
+    store: Store
+    prepare: Callable[[], object] = lambda: None
+
+
+def in_bucket(server: buckets.BucketServer, directory: Path, *, port: int | None = None) -> Home:
+    """A store in a bucket of a server, or of what stands before it at another port."""
+    bucket = f"bucket-{secrets.token_hex(6)}"
+    query = f"endpoint=http://127.0.0.1:{port or server.port}&region=us-east-1&profile=testbed"
+    place = parse_place("s3", f"//{bucket}/some/prefix?{query}")
+    return Home(open_s3(place, Settings(environ=with_keys(directory))), lambda: server.make(bucket))
+
+
+def with_keys(directory: Path) -> dict[str, str]:
+    """An environment by which S3 clients find the test bed's keys, as the profile `testbed`."""
+    file = directory / "credentials"
+    keys = (buckets.ACCESS_KEY, buckets.SECRET_KEY)
+    file.write_text("[testbed]\naws_access_key_id = {}\naws_secret_access_key = {}\n".format(*keys))
+    return {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_CONFIG_FILE": "/nonexistent"}
+
+
+def on_remote(directory: Path) -> Home:
+    """A store that rclone reaches: a directory of this machine."""
+    return Home(RcloneStore(f"{directory}/far", Daemon(str(buckets.program("rclone")))))
+
+
+def patient(home: Home) -> Home:
+    """The store with retries that do not wait."""
+    told = Retrying(home.store, on_retry=lambda _error, _wait_s: None, sleep=lambda _: None)
+    return Home(told, home.prepare)
+
+
+def limited(store: Store) -> Store:
+    """The store with limits that nothing reaches."""
+    return Throttled(store, Allowance(1 << 40), Allowance(1 << 40))
+
+
+HOMES: Final[dict[str, Callable[[pytest.FixtureRequest, Path], Home]]] = {
+    "file": lambda _, directory: Home(FileStore(directory / "store")),
+    "memory": lambda _request, _directory: Home(MemoryStore()),
+    "object": lambda request, directory: in_bucket(request.getfixturevalue("moto"), directory),
+    "object-quirky": lambda request, directory: in_bucket(
+        request.getfixturevalue("rclone_s3"), directory
+    ),
+    "rclone": lambda _, directory: on_remote(directory),
+    "retrying": lambda request, directory: patient(
+        in_bucket(request.getfixturevalue("moto"), directory)
+    ),
+    "throttled": lambda _, directory: Home(limited(FileStore(directory / "store"))),
+}

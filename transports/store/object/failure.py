@@ -1,0 +1,124 @@
+"""What an error of the client means: is it worth trying again, and what can be done about it?
+
+The client has few classes, and puts everything into the text: the answer's status, the server's
+own words in XML, and in a tail for developers what the system said. That text is read here. It is
+never shown: addresses in it may be signed, and a signature is a secret.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from transports.errors import (
+    ConnectionLost,
+    ObjectNotFound,
+    OutOfSpace,
+    Refused,
+    TransportError,
+)
+
+_STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
+_CODE: Final = re.compile(r"<Code>\s*([A-Za-z0-9_.]{1,80})\s*</Code>")
+_MESSAGE: Final = re.compile(r"<Message>([^<]{1,300})</Message>")
+_SYSTEM: Final = re.compile(r'message: "([^"]{1,200})"|(TimedOut|IncompleteMessage)')
+_METADATA: Final = ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254")
+_WORDS: Final = {
+    "TimedOut": "no answer in time",
+    "IncompleteMessage": "it ended in the middle of an answer",
+}
+_FULL_CODES: Final = {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
+_NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound"}
+_HINTS: Final = {
+    "InvalidAccessKeyId": "is it the key of this server? AWS_ACCESS_KEY_ID goes before profiles",
+    "SignatureDoesNotMatch": "the secret key is not that of the access key, or the region is wrong",
+    "ExpiredToken": "the session is over: log in again",
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "AuthorizationHeaderMalformed": "say the bucket's region: ?region=…",
+    "PermanentRedirect": "say the bucket's region: ?region=…",
+    "AccessDenied": "a backup needs the right to list, to read and to put; prune deletes, too",
+    "InvalidRequest": "a bucket with Object Lock wants AWS_CHECKSUM_ALGORITHM=SHA256",
+}
+_NO_CREDENTIALS: Final = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws/credentials:"
+    " ?profile=… or AWS_PROFILE"
+)
+_PASSING: Final = {408, 425, 429}
+"""4xx that mean: not now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What can be told of a failed request: a status, where the server answered, and words."""
+
+    status: int | None
+    code: str
+    words: str
+
+    @property
+    def no_bucket(self) -> bool:
+        return self.code in _NO_BUCKET
+
+
+def read(error: BaseException) -> Answer:
+    """Return what an error's text says."""
+    text = str(error)
+    status, code, message = _STATUS.search(text), _CODE.search(text), _MESSAGE.search(text)
+    if status is None:
+        return Answer(None, "", _reason(text))
+    named = code[1] if code else ""
+    said = " ".join(message[1].split()).rstrip(".") if message else ""
+    words = " ".join(word for word in (status[1], named) if word)
+    return Answer(int(status[1]), named, f"{words}: {said}" if said else words)
+
+
+def _reason(text: str) -> str:
+    """Return why no answer came, in the system's words where there are any."""
+    for found in _SYSTEM.finditer(text):
+        return found[1] or _WORDS[found[2]]
+    if isinstance(text, str) and "invalid list response" in text.lower():
+        return "it sent half of a listing"
+    if "body" in text.lower():
+        return "it ended in the middle of an answer"
+    return "it did not work"
+
+
+def failure(error: Exception, act: str, *, answered: bool) -> TransportError:
+    """Return our error for one of the client. `act` says what was attempted, and on what;
+    `answered`: whether the store has ever done what it was asked."""
+    answer, text = read(error), str(error)
+    if answer.no_bucket:
+        return Refused(f"cannot {act}: there is no such bucket", hint="make the bucket first")
+    if isinstance(error, FileNotFoundError):
+        return ObjectNotFound(f"cannot {act}: it is not there")
+    if any(place in text for place in _METADATA) and not answered:
+        return Refused(f"cannot {act}: no credentials were found", hint=_NO_CREDENTIALS)
+    if answer.status is not None:
+        return _answered(answer, answer.status, act)
+    if "certificate" in text:
+        return Refused(
+            f"cannot {act}: the server's certificate is not trusted",
+            hint="AWS_CA_BUNDLE names a file with the certificate of a private authority",
+        )
+    return ConnectionLost(f"cannot {act}: the connection failed: {answer.words}")
+
+
+def _answered(answer: Answer, status: int, act: str) -> TransportError:
+    what = f"cannot {act}: the server says {answer.words}"
+    if status == 507 or answer.code in _FULL_CODES:
+        return OutOfSpace(what, hint="`voltar prune` frees what nobody needs")
+    if (status >= 500 and status != 501) or status in _PASSING:
+        return ConnectionLost(what)
+    if answer.code == "RequestTimeout":  # a 400 of S3 for a connection that stood still
+        return ConnectionLost(what)
+    hint = _HINTS.get(answer.code)
+    if hint is None:
+        hint = _by_status(status)
+    return Refused(what, hint=hint)
+
+
+def _by_status(status: int) -> str | None:
+    if status in (401, 403):
+        return _HINTS["AccessDenied"]
+    if 300 <= status < 400:
+        return _HINTS["PermanentRedirect"]
+    return None

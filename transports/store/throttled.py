@@ -1,0 +1,100 @@
+"""Another store, at no more than so many bytes a second.
+
+An object travels at the speed of the line; the limit is kept by waiting, before it for what others
+have used, and after it until its own time is over. So whenever a call of more than `SMALL` bytes
+returns, all transfers together have used no more than the limit allows, but for small ones: those
+are counted, so that others wait for them, and are not held back themselves. The record that makes
+a backup valid, or a list of what may be deleted, must not wait for minutes behind data.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from transports.store.protocol import Buffer, ObjectInfo, Store, WriteOnce
+from transports.store.timing import SMALL
+
+
+class Allowance:
+    """So many bytes a second, for several threads together."""
+
+    def __init__(
+        self,
+        rate: int | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._free_from = clock()
+        """When all that was spent is paid for."""
+
+    def spend(self, size: int) -> tuple[float, float]:
+        """Account for so many bytes; return when their time begins, and when it is over."""
+        with self._lock:
+            begin = max(self._free_from, self._clock())
+            self._free_from = begin + (size / self._rate if self._rate else 0.0)
+            return begin, self._free_from
+
+    def wait_until(self, when: float) -> None:
+        """Wait for a time of this clock."""
+        while (wait_s := when - self._clock()) > 0:
+            self._sleep(wait_s)
+
+
+class Throttled:
+    """A store around another; both may be used by several threads."""
+
+    def __init__(self, store: Store, upload: Allowance, download: Allowance) -> None:
+        self._store = store
+        self._upload = upload
+        self._download = download
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    @property
+    def parallel(self) -> int:
+        return self._store.parallel
+
+    @property
+    def write_once(self) -> WriteOnce:
+        return self._store.write_once
+
+    def create(self) -> None:
+        self._store.create()
+
+    def put(self, name: str, data: Buffer) -> None:
+        size = memoryview(data).nbytes
+        begin, end = self._upload.spend(size)
+        if size < SMALL:
+            self._store.put(name, data)
+            return
+        self._upload.wait_until(begin)
+        self._store.put(name, data)
+        self._upload.wait_until(end)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        if length is None or length >= SMALL:
+            self._download.wait_until(self._download.spend(0)[0])
+        data = self._store.get(name, offset, length)
+        _, end = self._download.spend(len(data))
+        if len(data) >= SMALL:
+            self._download.wait_until(end)
+        return data
+
+    def list(self, kind: str) -> Iterator[ObjectInfo]:
+        return self._store.list(kind)
+
+    def stat(self, name: str) -> ObjectInfo:
+        return self._store.stat(name)
+
+    def delete(self, name: str) -> None:
+        self._store.delete(name)
+
+    def close(self) -> None:
+        self._store.close()
