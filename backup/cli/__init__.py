@@ -10,6 +10,7 @@ Exit codes, all in this one table:
     5    refused: the target is in use or not empty, the repository exists, or what would be removed
          is protected
     6    not a repository, or not its password
+    7    a host shows a key that is unknown, changed or revoked: it may be another one
     70   a bug in voltar
     130  interrupted
 
@@ -20,7 +21,7 @@ With --quiet, what was asked for is printed and what is wrong, but no report of 
 from typing import Final
 
 from backup import errors
-from transports.errors import TransportError
+from transports.errors import HostKeyRefused, TransportError
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -28,6 +29,7 @@ INCOMPLETE: Final = 3
 INTEGRITY: Final = 4
 REFUSED: Final = 5
 NO_REPOSITORY: Final = 6
+HOST_KEY: Final = 7
 BUG: Final = 70
 INTERRUPTED: Final = 130
 
@@ -53,6 +55,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     errors.UnsafeArchive: INTEGRITY,
     errors.VerificationFailed: INTEGRITY,
     TransportError: FAILED,
+    HostKeyRefused: HOST_KEY,
 }
 
 

@@ -26,6 +26,7 @@ from backup.cli import (
     find,
     forget,
     help_text,
+    host,
     key,
     prune,
     restore,
@@ -86,6 +87,7 @@ app.command("unpin")(tag.unpin)
 app.command("doctor")(doctor.doctor)
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
+app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
 for each in (app, retention.app, check.repair, key.app):
     help_text.lay_out(each.registered_commands)

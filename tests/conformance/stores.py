@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +10,15 @@ import pytest
 
 from tests.memory_store import MemoryStore
 from tests.testbed import buckets
+from tests.testbed.sshd import Sshd
+from transports.ssh import Options
 from transports.store import Settings, Store
 from transports.store.file import FileStore
 from transports.store.object import open_s3
 from transports.store.place import parse_place
 from transports.store.rclone import Daemon, RcloneStore
 from transports.store.retrying import Retrying
+from transports.store.sftp import SftpStore
 from transports.store.throttled import Allowance, Throttled
 
 
@@ -48,6 +51,14 @@ def on_remote(directory: Path) -> Home:
     return Home(RcloneStore(f"{directory}/far", Daemon(str(buckets.program("rclone")))))
 
 
+def on_host(host: Sshd, directory: Path, options: Options | None = None) -> Home:
+    """A store in the home of who logs in at a host."""
+    config = host.config_for(directory / "home")
+    told = options or Options()
+    place = f"store-{secrets.token_hex(6)}"
+    return Home(SftpStore("ssh://far", f"{host.far.home}/{place}", replace(told, config=config)))
+
+
 def patient(home: Home) -> Home:
     """The store with retries that do not wait."""
     told = Retrying(home.store, on_retry=lambda _error, _wait_s: None, sleep=lambda _: None)
@@ -69,6 +80,10 @@ HOMES: Final[dict[str, Callable[[pytest.FixtureRequest, Path], Home]]] = {
     "rclone": lambda _, directory: on_remote(directory),
     "retrying": lambda request, directory: patient(
         in_bucket(request.getfixturevalue("moto"), directory)
+    ),
+    "sftp": lambda request, directory: on_host(request.getfixturevalue("sftp_server"), directory),
+    "sftp-plain": lambda request, directory: on_host(
+        request.getfixturevalue("plain_sftp_server"), directory
     ),
     "throttled": lambda _, directory: Home(limited(FileStore(directory / "store"))),
 }

@@ -12,6 +12,11 @@ __all__ = ["Finished", "Link", "Options", "Remote", "SftpSession", "open_link"]
 
 def open_link(url: str, options: Options | None = None) -> Link:
     """Connect to ssh://[user@]host[:port] and authenticate. Raises Refused, ConnectionLost."""
-    from transports.ssh.link import connect  # noqa: PLC0415 - paramiko takes 60 ms to load
+    options = options or Options()
+    if options.binary is not None:
+        from transports.ssh import binary  # noqa: PLC0415
 
-    return connect(url, options or Options())
+        return binary.connect(url, options)
+    from transports.ssh import link  # noqa: PLC0415 - paramiko takes 60 ms to load
+
+    return link.connect(url, options)

@@ -82,7 +82,7 @@ def judge(known: Known, key: HostKey) -> bool:
         if known.pin != key.fingerprint:
             raise HostKeyRefused(
                 f"the host key of {known.url} is {key.fingerprint} ({key.kind}),"
-                f" and only {known.pin} is wanted (--host-key)",
+                f" and only {known.pin} is wanted",
                 hint="ask whoever runs the host which of the two is its own",
             )
         return True

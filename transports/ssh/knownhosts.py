@@ -69,8 +69,8 @@ def line_for(name: str, key: HostKey, *, hashed: bool) -> str:
     return f"{names} {key.kind} {base64.b64encode(key.blob).decode()}"
 
 
-def replaced(text: str, name: str) -> tuple[str, list[int]]:
-    """Return a file without the keys of a host, and the lines that name it by a pattern only.
+def without(text: str, name: str, kind: str) -> tuple[str, list[int]]:
+    """Return a file without a host's keys of a kind, and the lines that name it by a pattern only.
 
     Marked lines stay. Of a line for several hosts, the others stay.
     """
@@ -78,7 +78,7 @@ def replaced(text: str, name: str) -> tuple[str, list[int]]:
     patterns: list[int] = []
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         entry = _parse(line, Path(), number)
-        if entry is None or entry.marker or not _names(entry.names, name):
+        if entry is None or not _is_about(entry, name, kind):
             kept.append(line)
             continue
         others = [other for other in entry.names.split(",") if other.lower() != name]
@@ -90,6 +90,10 @@ def replaced(text: str, name: str) -> tuple[str, list[int]]:
         elif others:
             kept.append(line.replace(entry.names, ",".join(others), 1))
     return "".join(kept), patterns
+
+
+def _is_about(entry: Entry, name: str, kind: str) -> bool:
+    return not entry.marker and entry.key.kind == kind and _names(entry.names, name)
 
 
 def revoked_blobs(file: Path) -> set[bytes]:

@@ -57,10 +57,21 @@ def connected(target: Target) -> Transport:
     return transport
 
 
-def shown_key(target: Target, kinds: Sequence[str] = ()) -> HostKey:
-    """Return the key that a host shows, of the first kind of `kinds` that it has, unchecked."""
-    known = Known(target.url, target.settings.known_as, [])
-    transport = _handshake(target, known, kinds or None)
+def shown_key(target: Target, known: Known) -> HostKey:
+    """Return the key that a host shows, of a kind that is known if it has one; unchecked."""
+    transport = _handshake(target, known, None)
+    transport.close()
+    return _key(transport)
+
+
+def offered_key(target: Target, pin: str) -> HostKey:
+    """Return the host's key of a fingerprint. Raises HostKeyRefused."""
+    return pinned_key(target, replace(Known(target.url, target.settings.known_as, []), pin=pin))
+
+
+def pinned_key(target: Target, known: Known) -> HostKey:
+    """Return the host's key that `known` wants. Raises HostKeyRefused."""
+    transport = _checked(target, known)
     transport.close()
     return _key(transport)
 

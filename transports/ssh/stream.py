@@ -25,6 +25,7 @@ PIPE_SIZE: Final = 1 << 20
 SEND_SIZE: Final = 1 << 18
 TAIL_SIZE: Final = 16 << 10
 _KILLED: Final = 255  # what OpenSSH's client says of a command that a signal ended
+_GRACE_S: Final = 2.0
 _NOISE_SIZE: Final = 1 << 20
 
 
@@ -60,21 +61,23 @@ class Outlet:
         self._broken = False
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived; called by the transport's thread, which must not wait."""
+        """Take what arrived; called by the transport's thread, which must not wait.
+
+        Nothing is called while the lock is held: paramiko calls `close` with a lock of its own.
+        """
         size = len(data)
         if not self._unmarked.found:
             data = self._unmarked.pass_on(data)
-            self._took(size - len(data))
-        sent = 0
         with self._changed:
             if not self._queue and not self._broken:
-                sent = self._send_now(data)
-                data = data[sent:]
-            if data and not self._broken:
+                data = data[self._send_now(data) :]
+            if self._broken:
+                data = b""
+            if data:
                 self._queue.append(data)
                 self._start_writer()
                 self._changed.notify()
-        self._took(sent)  # needs the channel's lock: who closes the channel has it, and wants ours
+        self._took(size - len(data))
 
     def close(self) -> None:
         """Take note that no more comes; the user sees the end after what is queued."""
@@ -85,6 +88,11 @@ class Outlet:
             if self._writer is None:
                 self._end()
             self._changed.notify()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread that writes, if there is one."""
+        if self._writer is not None:
+            self._writer.join(timeout_s)
 
     def _send_now(self, data: bytes) -> int:
         try:
@@ -154,10 +162,12 @@ class PumpedRemote:
         self.sock, self._inner = socket.socketpair()
         for end in (self.sock, self._inner):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIPE_SIZE)
+        self._owed = 0
+        self._counting = threading.Lock()
         self._unmarked = Unmarked(mark)
         self._tail = Tail(Unmarked(mark), self._took)
-        outlet = Outlet(self._inner, self._unmarked, self._took)
-        channel.in_buffer = outlet  # type: ignore[assignment]
+        self._outlet = Outlet(self._inner, self._unmarked, self._took)
+        channel.in_buffer = self._outlet  # type: ignore[assignment]
         channel.in_stderr_buffer = self._tail  # type: ignore[assignment]
         self._sender = threading.Thread(target=self._send, name="voltar-ssh", daemon=True)
 
@@ -180,8 +190,11 @@ class PumpedRemote:
     def close(self) -> None:
         self.sock.close()
         self._channel.close()
+        with contextlib.suppress(OSError):
+            self._inner.shutdown(socket.SHUT_RDWR)  # wakes the threads
         if self._sender.is_alive():
-            self._sender.join()  # the user's end is closed, and so is the channel
+            self._sender.join(_GRACE_S)
+        self._outlet.join(_GRACE_S)
         self._inner.close()
 
     def _send(self) -> None:
@@ -198,5 +211,10 @@ class PumpedRemote:
 
     def _took(self, size: int) -> None:
         """Let the server send as much as was taken."""
-        if due := self._channel._check_add_window(size):  # type: ignore[attr-defined]
+        with self._counting:
+            self._owed += size
+            if self._owed < self._channel.in_window_threshold:
+                return
+            due, self._owed = self._owed, 0
+        if not self._channel.closed and not self._channel.eof_received:
             self._transport.widen(self._channel, due)

@@ -21,7 +21,7 @@ _DEFAULT: Final = Settings()
 
 _WHAT_THERE_IS: Final = (
     "use a directory (a path, or file:/path), s3://BUCKET/prefix, gs://BUCKET/prefix,"
-    " az://CONTAINER/prefix, or rclone:REMOTE:path"
+    " az://CONTAINER/prefix, sftp://HOST/directory, or rclone:REMOTE:path"
 )
 
 
@@ -69,11 +69,31 @@ def _rclone(_scheme: str, rest: str, settings: Settings) -> Store:
     return rclone.RcloneStore(rest, rclone.Daemon(rclone.find_rclone(settings.environ.get("PATH"))))
 
 
+def _sftp(_scheme: str, rest: str, settings: Settings) -> Store:
+    """Open sftp://[user@]host[:port]/directory, or /~/directory for one at the user's home."""
+    host, slash, path = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or not slash:
+        raise Refused(
+            f"not a directory of a host: {f'sftp:{rest}'!r}",
+            hint="write sftp://host/directory, or sftp://host/~/directory below the home there",
+        )
+    directory = unquote(f"/{path}")
+    if directory == "/~" or directory.startswith("/~/"):
+        directory = directory[3:]
+    if "\0" in directory or ".." in directory.split("/"):
+        raise Refused(f"not a directory: {directory!r}")
+    from transports.ssh.address import parse_address  # noqa: PLC0415  for this kind only
+    from transports.store.sftp import SftpStore  # noqa: PLC0415
+
+    return SftpStore(parse_address(f"ssh://{host}").url, directory, settings.ssh)
+
+
 _FAR: Final[dict[str, Callable[[str, str, Settings], Store]]] = {
     "s3": _bucket,
     "gs": _bucket,
     "az": _bucket,
     "rclone": _rclone,
+    "sftp": _sftp,
 }
 """Stores behind a network, by the scheme of their URLs."""
 
