@@ -149,6 +149,8 @@ def _handshake(target: Target, known: Known, kinds: Sequence[str] | None) -> Tra
         transport.banner_timeout = transport.handshake_timeout = target.timeout_s
         transport.auth_timeout = 120
         transport.start_client(timeout=target.timeout_s)
+        if transport.host_key is None:  # it gives up waiting without a word
+            raise EOFError("no SSH server answers there")  # noqa: TRY301 - as if it had been told
     except paramiko.ssh_exception.IncompatiblePeer as error:
         transport.close()
         raise Refused(
@@ -253,5 +255,5 @@ def _offer(
 def _keep_alive(transport: Transport, target: Target) -> None:
     interval = target.settings.alive_interval_s or target.options.alive_interval_s
     count = target.settings.alive_count or target.options.alive_count
-    transport.set_keepalive(interval)
+    transport.ask_alive(interval)
     transport.wire.watch(interval * (count + 1))

@@ -1,18 +1,22 @@
 """paramiko's transport, told what to offer, and kept from waiting for itself."""
 
+import logging
 import queue
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Final
 
 import paramiko
 from paramiko.channel import Channel
-from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
+from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST, cMSG_GLOBAL_REQUEST
 from paramiko.message import Message
 
 from transports.ssh.wire import Wire
 
 WINDOW_SIZE: Final = 8 << 20
+# What it logs is raised as well; without a handler Python would print it to the operator.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Transport(paramiko.Transport):
@@ -44,6 +48,19 @@ class Transport(paramiko.Transport):
         """Exchange keys anew after so many bytes, if that is sooner than by itself."""
         packetizer = self.packetizer
         packetizer.REKEY_BYTES = min(packetizer.REKEY_BYTES, size)
+
+    def ask_alive(self, interval_s: float) -> None:
+        """Ask the server for a sign of life every so often. paramiko's keepalive demands none."""
+        own = weakref.proxy(self)
+        self.packetizer.set_keepalive(interval_s, own.ask)
+
+    def ask(self) -> None:
+        """Send a request that every server answers, if only to say that it does not know it."""
+        message = Message()
+        message.add_byte(cMSG_GLOBAL_REQUEST)
+        message.add_string("keepalive@openssh.com")
+        message.add_boolean(True)
+        self._send_user_message(message)
 
     def widen(self, channel: Channel, size: int) -> None:
         """Let the server send `size` more bytes on a channel."""

@@ -5,6 +5,7 @@ keepalives, but nothing in it notices that no answer comes: a frozen server, or 
 pulled, would hang for as long as TCP retries, which is a quarter of an hour, or for ever.
 """
 
+import errno
 import fcntl
 import socket
 import struct
@@ -47,6 +48,8 @@ class Wire:
             except TimeoutError:
                 self._watch()
                 raise
+            except OSError as error:
+                raise _numbered(error) from error
             self._alive = time.monotonic()
         piece = bytes(self._ahead[:size])
         self._ahead = self._ahead[size:]
@@ -58,6 +61,8 @@ class Wire:
         except TimeoutError:
             self._watch()
             raise
+        except OSError as error:
+            raise _numbered(error) from error
         self._sent += sent
         return sent
 
@@ -81,13 +86,16 @@ class Wire:
     def _watch(self) -> None:
         if self._limit_s is None:
             return
-        taken = self._sent - self._queued()
+        queued = self._queued()
+        taken = self._sent - queued
         now = time.monotonic()
-        if taken > self._taken:
+        # A peer whose system takes the last byte has all that it needs to answer: a frozen one
+        # goes on taking keepalives, so only what is still waiting for its turn excuses silence.
+        if queued and taken > self._taken:
             self._taken = taken
             self._alive = now
         elif now - self._alive > self._limit_s:
-            raise PeerSilent(f"nothing heard for {self._limit_s:.0f} s")
+            raise PeerSilent(errno.ETIMEDOUT, f"nothing heard for {self._limit_s:.0f} s")
 
     def _queued(self) -> int:
         """Return how many bytes the peer's system has not acknowledged; slow is not dead."""
@@ -98,3 +106,8 @@ class Wire:
         except OSError:
             return 0
         return int(queued)
+
+
+def _numbered(error: OSError) -> OSError:
+    """Give an error a number and words: paramiko's thread takes both apart, and dies without."""
+    return error if error.errno else OSError(errno.ECONNRESET, str(error))
