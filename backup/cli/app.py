@@ -38,6 +38,7 @@ from backup.cli import init as init_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
+from backup.cli.ssh_wishes import SSH_BINARY, SshWishes
 from backup.errors import BackupError, UsageError
 from transports.errors import TransportError
 
@@ -52,7 +53,11 @@ voltar backs up Docker volumes, and brings them back.
 
 `voltar doctor` says what works on this machine, `voltar COMMAND --help` shows examples."""
 
-_VALUED: Final = ("--host", "-r", "--repository", "--password-file", "--helper-image")
+_VALUED: Final = (
+    *("--host", "-r", "--repository", "--password-file", "--helper-image"),
+    *("--host-key", "--ssh-passphrase-file"),
+)
+_JOINED: Final = (*_VALUED, "--ssh-binary")
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -105,7 +110,28 @@ def options(  # noqa: PLR0913  one parameter a global option
     *,
     host: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="The engine: unix:///path or tcp://host:port."),
+        typer.Option(
+            metavar="URL",
+            help="The engine: unix:///path, tcp://host:port or ssh://user@host:port.",
+        ),
+    ] = None,
+    ssh_binary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[PATH]",
+            help="Use OpenSSH's client instead of the built-in one [env: VOLTAR_SSH_BINARY].",
+        ),
+    ] = None,
+    host_key: Annotated[
+        str | None,
+        typer.Option(metavar="SHA256:…", help="Accept this key of an SSH host, and no other."),
+    ] = None,
+    ssh_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read the passphrase of SSH keys from a file [env: VOLTAR_SSH_PASSPHRASE_FILE].",
+        ),
     ] = None,
     repository: Annotated[
         str | None,
@@ -140,7 +166,12 @@ def options(  # noqa: PLR0913  one parameter a global option
     del version
     level = 0 if quiet else 2 if verbose else 1
     ctx.obj = Context(
-        host, repository, password_file, helper_image, Voice(as_json=as_json, level=level)
+        host,
+        repository,
+        password_file,
+        helper_image,
+        Voice(as_json=as_json, level=level),
+        SshWishes(ssh_binary, host_key, ssh_passphrase_file),
     )
     if ctx.invoked_subcommand is None:
         if any(ctx.params.values()):
@@ -153,7 +184,8 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the global options, wherever they were written, and the rest.
 
     `voltar snapshots --json` means what `voltar --json snapshots` means. Nothing behind "--" moves.
-    The parser knows no option whose value may be left out, so --read-data gets one here.
+    The parser knows no option whose value may be left out, so --read-data and --ssh-binary get one
+    here.
     """
     front: list[str] = []
     rest: list[str] = []
@@ -167,10 +199,12 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             if not left:
                 return [*front, word], []  # for the parser to complain of
             front += [word, left.pop(0)]
+        elif word == "--ssh-binary":
+            front.append(f"{word}={left.pop(0) if '/' in ''.join(left[:1]) else SSH_BINARY}")
         elif word == "--read-data":
             amount = left.pop(0) if left and left[0][:1].isdigit() else check.READ_ALL
             rest.append(f"{word}={amount}")
-        elif word in _FLAGS or word.split("=", 1)[0] in _VALUED or word.startswith("-r"):
+        elif word in _FLAGS or word.split("=", 1)[0] in _JOINED or word.startswith("-r"):
             front.append(word)
         else:
             rest.append(word)

@@ -114,8 +114,9 @@ def _exclusion(
 
 
 def _keep_out(engine: Engine, repository: Repository) -> list[str]:
+    """Return directories of the engine's host; a path of ours means something else elsewhere."""
     places = [engine.data_root]
-    if repository.store.url.startswith("file:"):
+    if engine.shares_paths and repository.store.url.startswith("file:"):
         places.append(str(Path(repository.store.url.removeprefix("file:")).resolve()))
     return places
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from backup.cli.console import Voice
+from backup.cli.ssh_wishes import SshWishes
 from backup.engine import Engine, connect
 from backup.errors import ConfigError, NotARepository, WrongKey
 from backup.repository import Repository, open_repository, read_descriptor
@@ -39,10 +40,11 @@ class Context:
     password_file: Path | None = None
     helper_image: str | None = None
     voice: Voice = field(default_factory=Voice)
+    ssh: SshWishes = field(default_factory=SshWishes)
 
     def engine(self) -> Engine:
         """Connect to the engine. Raises EngineUnavailable."""
-        return connect(self.host, helper_image=self.helper_image)
+        return connect(self.host, helper_image=self.helper_image, ssh=self.ssh.options())
 
     def tidy(self, engine: Engine, run: str) -> None:
         """Clear away what killed runs left on the engine, and tell about it."""

@@ -54,6 +54,8 @@ class Engine:
         self.address = route.address
         self.settings = settings
         self.url = route.address.url
+        self.shares_paths = route.shares_paths
+        """Whether a path of its host is, as far as can be told, the same path here."""
         self.memory: dict[str, Any] = {}
         from backup.engine.client import client  # noqa: PLC0415  0.1 s to load, and not always needed
 

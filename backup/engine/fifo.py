@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from backup.blocks import Blocks
-from backup.engine.gather import gathered
 from backup.engine.packing import PLAIN, Packing
 from backup.engine.session import IDLE_S, SETTLE_S, Cell, Finished, Session, Source, examine
 from backup.engine.shelf import Directory, Intake, Outlet
@@ -24,6 +23,7 @@ from backup.errors import HelperFailed
 
 BLOCK = 1 << 20
 _RELEASE_S = 0.25
+_LOOK_S = 5.0
 
 
 class FifoPlane:
@@ -146,7 +146,7 @@ def _name() -> str:
 
 
 def _feed(session: Session, outlet: Outlet, blocks: Blocks) -> None:
-    """Write the blocks into the FIFO until they or the command end.
+    """Write packed blocks into the FIFO until they or the command end.
 
     When `blocks` raises, the command sees the end of a truncated stream; it has ended when this
     raises in turn, so that nothing writes to the volume any more.
@@ -155,9 +155,13 @@ def _feed(session: Session, outlet: Outlet, blocks: Blocks) -> None:
         return
     try:
         try:
-            for piece in gathered(blocks):
+            looked = time.monotonic()
+            for block in blocks:
                 session.pull()
-                if session.ended or not _push(session, outlet, piece):
+                if time.monotonic() - looked > _LOOK_S:  # much may be packed into what gets through
+                    examine(session.cell)
+                    looked = time.monotonic()
+                if session.ended or not _push(session, outlet, memoryview(block)):
                     break
         finally:
             outlet.finish()

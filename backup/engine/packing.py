@@ -1,11 +1,13 @@
 """What bytes look like on the way between voltar and a command in a helper: plain, or as zstd.
 
-The command's own status decides, never zstd's: the shell around the two keeps both, and answers
-with the command's, or with 125 where zstd failed. And a compressed stream counts as whole only when
-its frame is complete, whose checksum covers every byte.
+The command's own status decides, never zstd's. What a command writes is followed by a random mark
+and its status, inside of the frame; of one that reads, the shell keeps the statuses of both. Where
+zstd fails, the command has failed.
 """
 
+import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO, Protocol, cast
 
 import zstandard
@@ -16,17 +18,15 @@ from backup.engine.session import Finished, Source
 from backup.errors import HelperFailed
 
 _BLOCK = 1 << 20
+_STATUS = 3
 _BY_SIGNAL = 128
 _PLAIN_OUT = 'p=$1; shift; exec "$@" >"$p" </dev/null'
 _PLAIN_IN = 'p=$1; shift; exec "$@" <"$p" >/dev/null'
-# 3 carries the statuses to $s, 4 is the FIFO; neither is for the command
 _ZSTD_OUT = """\
-p=$1; shift; exec 4>"$p"
-s=$({ { "$@" </dev/null 3>&- 4>&-; printf %s "$?" >&3; } | zstd -q -c -LEVEL 3>&- >&4 ||
-    printf x >&3; } 3>&1)
-case $s in "" | *x) echo "zstd failed in the helper" >&2; exit 125; esac
-exit "$s"
+p=$1; shift
+{ "$@" </dev/null; printf %s%03d MARK "$?"; } | zstd -q -c -LEVEL >"$p"
 """
+# 3 carries the statuses to $s, 4 is the FIFO; neither is for the command
 _ZSTD_IN = """\
 p=$1; shift; exec 4<"$p"
 s=$({ { zstd -q -d -c <&4 3>&-; printf 'z%s.' "$?" >&3; } |
@@ -45,7 +45,8 @@ class Packing(Protocol):
     into: str
 
     def packed(self, blocks: Blocks) -> Blocks:
-        """Return the bytes in this form."""
+        """Yield the bytes in this form, in large pieces; empty ones, now and then, are a chance to
+        look around."""
 
     def unpacked(self, source: Source) -> Source:
         """Return the bytes as they were."""
@@ -59,8 +60,8 @@ class Plain:
     into = _PLAIN_IN
 
     def packed(self, blocks: Blocks) -> Blocks:
-        """Return the same."""
-        return blocks
+        """Return the same, gathered."""
+        return gathered(blocks)
 
     def unpacked(self, source: Source) -> Source:
         """Return the same."""
@@ -71,63 +72,71 @@ PLAIN = Plain()
 
 
 class Zstd:
-    """One zstd frame with a checksum."""
+    """One zstd frame with a checksum; behind what a command writes, a mark and its status."""
 
     into = _ZSTD_IN
 
     def __init__(self, level: int) -> None:
         self.level = level
         self.name = f"zstd -{level}"
-        self.out = _ZSTD_OUT.replace("LEVEL", str(level))
+        mark = secrets.token_hex(16)
+        self.out = _ZSTD_OUT.replace("LEVEL", str(level)).replace("MARK", mark)
+        self._mark = mark.encode()
 
     def packed(self, blocks: Blocks) -> Iterator[bytes]:
-        """Compress. When `blocks` raises, the frame stays incomplete."""
+        """Compress, a piece for each MiB. When `blocks` raises, the frame stays incomplete."""
         frame = zstandard.ZstdCompressor(level=self.level, write_checksum=True).compressobj()
         for piece in gathered(blocks):
-            if made := frame.compress(piece):
-                yield made
+            yield frame.compress(piece)
         yield frame.flush()
 
     def unpacked(self, source: Source) -> Source:
         """Decompress, in bounded memory."""
-        return Unpacked(source)
+        return Unpacked(source, self._mark)
 
 
 class Unpacked:
-    """What was in a source's frame. Raises HelperFailed where it is damaged or incomplete."""
+    """What is in a source's frame. Raises HelperFailed where that is damaged or incomplete.
 
-    def __init__(self, source: Source) -> None:
+    The decompressor takes a frame without an end for a frame at its end; the mark tells. And zstd
+    in the helper must have ended well.
+    """
+
+    def __init__(self, source: Source, mark: bytes) -> None:
         self._source = source
-
-    @property
-    def outcome(self) -> Finished | None:
-        """How the command ended, once all was taken."""
-        return self._source.outcome
+        self._mark = mark
+        self.outcome: Finished | None = None
 
     def __iter__(self) -> Iterator[memoryview]:
-        feed = _Feed(iter(self._source))
-        file = cast("IO[bytes]", feed)  # of a file it asks for no more than `read`
-        frame = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=False)
-        buffer = memoryview(bytearray(_BLOCK))
+        """The last bytes are always held back: they are the mark and the status."""
+        file = cast("IO[bytes]", _Feed(iter(self._source)))  # it asks for no more than `read`
+        frame = zstandard.ZstdDecompressor().stream_reader(file)
+        held = len(self._mark) + _STATUS
+        buffer = memoryview(bytearray(_BLOCK + held))
+        used = 0
         try:
-            while size := frame.readinto(buffer):
-                yield buffer[:size]
+            while size := frame.readinto(buffer[used:]):
+                used += size
+                if used > held:
+                    yield buffer[: used - held]
+                    buffer[:held] = bytes(buffer[used - held : used])
+                    used = held
         except zstandard.ZstdError as err:
             raise HelperFailed(f"the compressed stream from the helper is damaged ({err})") from err
-        # the reader asks for more until the frame is complete: only then has it not seen the end
-        complete = not feed.ended
-        rest = sum(len(block) for block in feed.left())
-        self._demand(complete=complete and not rest)
+        self.outcome = self._ending(bytes(buffer[:used]))
 
     def close(self) -> None:
         """Let go of the source."""
         self._source.close()
 
-    def _demand(self, *, complete: bool) -> None:
-        """Raise unless the frame was complete; where the command was killed, that is the reason."""
+    def _ending(self, end: bytes) -> Finished:
+        """How the command ended. Raises HelperFailed unless its mark came and zstd ended well."""
         done = self._source.outcome
-        if complete or (done is not None and done.status > _BY_SIGNAL):
-            return
+        mark, status = end[:-_STATUS], end[-_STATUS:]
+        if done is not None and done.status == 0 and mark == self._mark and status.isdigit():
+            return replace(done, status=int(status))
+        if done is not None and done.status > _BY_SIGNAL:
+            return done  # the shell was killed, and says so better than we could
         said = done.stderr.strip().partition("\n")[0] if done else ""
         raise HelperFailed(
             f"the compressed stream from the helper broke off{f': {said}' if said else ''}",
@@ -142,17 +151,10 @@ class _Feed:
     def __init__(self, blocks: Iterator[memoryview]) -> None:
         self._blocks = blocks
         self._rest = memoryview(b"")
-        self.ended = False
 
     def read(self, size: int) -> memoryview:
         """Return at most `size` bytes, valid until the next call; none at the end."""
         if not self._rest:
             self._rest = next(self._blocks, memoryview(b""))
-            self.ended = not self._rest
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
-
-    def left(self) -> Iterator[memoryview]:
-        """Yield what was not read."""
-        yield self._rest
-        yield from self._blocks

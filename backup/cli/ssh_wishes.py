@@ -1,0 +1,71 @@
+"""What the command line says about SSH, for engines and for stores alike.
+
+Secrets are asked for at a terminal, or come from a file; nothing is asked where there is none.
+"""
+
+import getpass
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from backup.errors import ConfigError
+from transports.ssh import Options
+
+SSH_BINARY: Final = "ssh"
+
+
+@dataclass(frozen=True, slots=True)
+class SshWishes:
+    """The options of one invocation, as they were given."""
+
+    binary: str | None = None
+    host_key: str | None = None
+    passphrase_file: Path | None = None
+
+    def options(self) -> Options:
+        """Return them together with what the environment says. Raises ConfigError."""
+        binary = self.binary or os.environ.get("VOLTAR_SSH_BINARY") or None
+        file = self.passphrase_file or _path("VOLTAR_SSH_PASSPHRASE_FILE")
+        return Options(
+            binary=_program(binary) if binary else None,
+            host_key=_fingerprint(self.host_key) if self.host_key else None,
+            ask=_ask if sys.stdin.isatty() else None,
+            passphrase=_passphrase(file) if file else None,
+        )
+
+
+def _path(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    return Path(value) if value else None
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise ConfigError(f"the SSH client {name!r} is not a program here", hint="install OpenSSH")
+    return found
+
+
+def _fingerprint(text: str) -> str:
+    if not text.startswith("SHA256:"):
+        raise ConfigError(
+            f"{text!r} is no fingerprint of a host key: it begins with SHA256:",
+            hint="ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub, on that host, shows it",
+        )
+    return text
+
+
+def _passphrase(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise ConfigError(f"cannot read the passphrase file {file}: {error.strerror}") from error
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _ask(question: str) -> str | None:
+    """Ask for a secret; None where the answer is empty."""
+    return getpass.getpass(f"{question.rstrip(': ')}: ") or None
