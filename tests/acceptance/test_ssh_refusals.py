@@ -311,4 +311,4 @@ def test_a_jump_host_whose_key_is_unknown_is_refused_by_name(
     said = far.fails("backup", f"volume:{far.volume()}")
 
     assert jump.fingerprint in said
-    assert str(jump.port) in said
+    assert "jump" in said

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from transports.errors import ConnectionLost, HostKeyRefused, Refused, TransportError
 from transports.ssh.address import Address, parse_address
@@ -133,12 +133,14 @@ class BinaryRemote:
         self.sock, other = socket.socketpair()
         for end in (self.sock, other):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIPE_SIZE)
-        with other:
+        # not a pipe: the master has this end too, and may keep it for longer than we read
+        self._stderr, complaints = socket.socketpair()
+        with other, complaints:
             self._process = subprocess.Popen(
                 argv,
                 stdin=other.fileno(),
                 stdout=other.fileno(),
-                stderr=subprocess.PIPE,
+                stderr=complaints.fileno(),
                 env=_environment(),
                 start_new_session=True,
             )
@@ -184,17 +186,19 @@ class BinaryRemote:
         return not self._link.is_active()
 
     def _join(self) -> None:
+        """Wait for the end of stderr, or for a moment."""
         if self._reader.ident is None:
             self._reader.start()
+        self._reader.join(_GRACE_S / 4)
+        with contextlib.suppress(OSError):
+            self._stderr.shutdown(socket.SHUT_RDWR)
         self._reader.join()
-        stderr = self._process.stderr
-        if stderr is not None:
-            stderr.close()
+        self._stderr.close()
 
     def _read_stderr(self) -> None:
-        stderr: IO[bytes] | None = self._process.stderr
-        while stderr is not None and (data := os.read(stderr.fileno(), 1 << 16)):
-            self._kept = (self._kept + self._unmarked.pass_on(data))[-TAIL_SIZE:]
+        with contextlib.suppress(OSError):
+            while data := self._stderr.recv(1 << 16):
+                self._kept = (self._kept + self._unmarked.pass_on(data))[-TAIL_SIZE:]
 
     def _text(self) -> str:
         kept = self._kept if self._unmarked.found else self._unmarked.noise[-TAIL_SIZE:]

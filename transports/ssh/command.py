@@ -37,7 +37,10 @@ def _read(sock: socket.socket, deadline: float) -> bytes:
         if left <= 0:
             raise TimeoutError
         sock.settimeout(left)
-        block = sock.recv(1 << 18)
+        try:
+            block = sock.recv(1 << 18)
+        except ConnectionResetError:
+            block = b""  # it ended, and had not read everything
         if not block:
             return b"".join(blocks)
         blocks.append(block)

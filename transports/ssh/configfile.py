@@ -107,7 +107,7 @@ class _Reader:
             if keyword == "host":
                 active = not never and _host_matches(_words(rest, where), self._found, where)
             elif keyword == "match":
-                active = not never and self._match(rest, where)
+                active = self._match(rest, where) and not never
             elif keyword == "include":
                 for included in self._included(_words(rest, where), where):
                     self.read(included, checked=True, depth=depth + 1, never=not active)

@@ -50,7 +50,10 @@ class Remote(Protocol):
 
     @property
     def sock(self) -> socket.socket:
-        """What is sent goes to its stdin, `shutdown(SHUT_WR)` ends that; its stdout comes back."""
+        """What is sent goes to its stdin, `shutdown(SHUT_WR)` ends that; its stdout comes back.
+
+        At the end of a command that has not read everything, a ConnectionResetError may come.
+        """
         ...
 
     def finished(self, timeout_s: float | None = None) -> Finished | None:

@@ -39,6 +39,7 @@ class Wire:
         self._closed = False  # paramiko looks at this one
         self._sent = 0
         self._taken = 0
+        self._waiting = False
         self._alive = time.monotonic()
 
     def recv(self, size: int) -> bytes:
@@ -89,12 +90,14 @@ class Wire:
         queued = self._queued()
         taken = self._sent - queued
         now = time.monotonic()
-        # A peer whose system takes the last byte has all that it needs to answer: a frozen one
-        # goes on taking keepalives, so only what is still waiting for its turn excuses silence.
-        if queued and taken > self._taken:
-            self._taken = taken
+        # Much that waits, and becomes less, is a slow link. A few bytes are taken by the system
+        # of a host whose server is frozen, and prove nothing.
+        slow = self._waiting and taken > self._taken
+        self._taken, self._waiting = taken, queued > 0
+        if slow:
             self._alive = now
         elif now - self._alive > self._limit_s:
+            # paramiko wants both parts of the error
             raise PeerSilent(errno.ETIMEDOUT, f"nothing heard for {self._limit_s:.0f} s")
 
     def _queued(self) -> int:
