@@ -8,10 +8,11 @@ far.assert_clean()                   nothing is left, here or there
 import os
 import pty
 import re
+import select
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ MIB = 1 << 20
 LARGE = 6 * MIB
 SENTENCE = re.compile(r"(error|warning: \S+ was not backed up): \S.{15,700}")
 """One line, of a length that somebody reads."""
+TYPED_WITHIN_S = 60
 ON_THE_WAY = re.compile(r"backed up: 0 of 1 source$|(backup|restore) \S+:")
 UNTOLD = re.compile(r"\bNone\b|\bErrno\b|<[a-z_.]+ |Exception|paramiko|\b[A-Z]\w+Error\b|b'")
 """What words for a programmer look like."""
@@ -144,10 +146,17 @@ def sentence(result: Result, code: int = 1) -> str:
     return "\n".join(lines)
 
 
-def typed(voltar: Voltar, *words: str, answers: Callable[[str], str | None]) -> Result:
-    """Run at a terminal of its own: `answers` is asked what to type whenever it shows something."""
+def typed(
+    voltar: Voltar, *words: str, answers: Callable[[str], str | None], hidden: bool = False
+) -> Result:
+    """Run at a terminal of its own: `answers` is asked what to type whenever it shows something.
+
+    `hidden`: nobody types so fast that the terminal still shows it when a secret is asked for.
+    Stderr is a pipe all the same, so that what is said there can be told from prompts.
+    """
     master, slave = pty.openpty()
     began = time.monotonic()
+    shown = {master: b""}
     with subprocess.Popen(
         ["setsid", "--ctty", "--wait", COMMAND, *words],
         env=voltar.environment | {"TERM": "dumb"},
@@ -156,22 +165,37 @@ def typed(voltar: Voltar, *words: str, answers: Callable[[str], str | None]) -> 
         stderr=subprocess.PIPE,
     ) as process:
         os.close(slave)
-        with closing(os.fdopen(master, "r+b", buffering=0)) as terminal:
-            shown = b""
-            try:
-                while block := terminal.read(4096):
-                    shown += block
-                    if (line := answers(block.decode(errors="replace"))) is not None:
-                        terminal.write(f"{line}\n".encode())
-            except OSError:
-                """The terminal's other end is closed: the command has ended."""
-            _, err = process.communicate(timeout=60)
+        assert process.stderr
+        err = process.stderr.fileno()
+        shown[err] = b""
+        live = [master, err]
+        while live and time.monotonic() - began < TYPED_WITHIN_S:
+            for source in select.select(live, [], [], 1)[0]:
+                if not (block := piece(source)):
+                    live.remove(source)
+                elif line := answers(block.decode(errors="replace")):
+                    if hidden:
+                        until(lambda: not termios.tcgetattr(master)[3] & termios.ECHO)
+                    os.write(master, f"{line}\n".encode())
+                shown[source] += block
+        os.close(master)
+        if live:
+            process.kill()
     result = Result(
         words=words,
         code=process.returncode,
-        out=shown.replace(b"\r", b""),
-        err=err.decode(errors="backslashreplace"),
+        out=shown[master].replace(b"\r", b""),
+        err=shown[err].decode(errors="backslashreplace"),
         seconds=time.monotonic() - began,
     )
+    assert not live, f"no end after {TYPED_WITHIN_S} s: {result}"
     judge(result, voltar.password)
     return result
+
+
+def piece(source: int) -> bytes:
+    """What there is to read; nothing at the end, which a terminal tells by an error."""
+    try:
+        return os.read(source, 4096)
+    except OSError:
+        return b""

@@ -166,6 +166,7 @@ def test_a_wrong_password_is_refused(reach: Callable[..., Far], own: Callable[..
         far.voltar,
         *("backup", f"volume:{far.volume()}"),
         answers=lambda shown: "a wrong one" if "assword" in shown else None,
+        hidden=True,
     )
 
     said = sentence(result)
@@ -183,6 +184,7 @@ def test_the_right_password_opens(reach: Callable[..., Far], own: Callable[..., 
         far.voltar,
         *("backup", f"volume:{volume}"),
         answers=lambda shown: "the right one" if "assword" in shown else None,
+        hidden=True,
     )
 
     assert result.code == 0, str(result)
