@@ -18,7 +18,7 @@ from transports.ssh import Link
 Start = Callable[..., Sshd]
 KINDS = ["paramiko", "binary"]
 ODD = ["a b", "it's", 'say "so"', "back\\slash", "two\nlines", "", "$HOME", "`id`", "!!", "a;b",
-       "*", "ünï", "%s\\n", "~", "-n", "\t", "#", "@0101", "{a,b}", "x" * 9000, "'\\''"]  # fmt: skip
+       "*", "ünï", "%s\\n", "~", "-n", "\t", "#", "@0101", "{a,b}", "x" * 999, "'\\''"]  # fmt: skip
 ALIVE = {"alive_interval_s": 1.0, "alive_count": 2}
 
 

@@ -255,5 +255,4 @@ def _offer(
 def _keep_alive(transport: Transport, target: Target) -> None:
     interval = target.settings.alive_interval_s or target.options.alive_interval_s
     count = target.settings.alive_count or target.options.alive_count
-    transport.ask_alive(interval)
-    transport.wire.watch(interval * (count + 1))
+    transport.wire.watch(interval, interval * (count + 1), transport.ask_whether_alive)

@@ -202,7 +202,7 @@ class PumpedRemote:
         buffer = memoryview(bytearray(SEND_SIZE))
         try:
             while size := self._inner.recv_into(buffer):
-                self._channel.sendall(buffer[:size])  # type: ignore[arg-type]
+                self._transport.send_data(self._channel, buffer[:size])
             self._channel.shutdown_write()
         except (OSError, EOFError):
             # the command or the link has ended: whoever writes shall see it

@@ -1,9 +1,10 @@
 """paramiko's transport, told what to offer, and kept from waiting for itself."""
 
+import errno
 import logging
 import queue
+import struct
 import threading
-import weakref
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,8 +13,10 @@ from paramiko.channel import Channel
 from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST, cMSG_GLOBAL_REQUEST
 from paramiko.message import Message
 
+from transports.ssh.packets import DataMessage, Packetizer
 from transports.ssh.wire import Wire
 
+_DATA: Final = 94  # SSH_MSG_CHANNEL_DATA
 WINDOW_SIZE: Final = 8 << 20
 # What it logs is raised as well; without a handler Python would print it to the operator.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -28,11 +31,15 @@ class Transport(paramiko.Transport):
     """
 
     def __init__(self, wire: Wire, url: str) -> None:
-        super().__init__(wire, default_window_size=WINDOW_SIZE)  # type: ignore[arg-type]
+        super().__init__(
+            wire,  # type: ignore[arg-type]
+            default_window_size=WINDOW_SIZE,
+            packetizer_class=Packetizer,
+        )
         self.wire = wire
         self.url = url
         self.name = "voltar-ssh"
-        self._later: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._later: queue.SimpleQueue[Message | DataMessage | None] = queue.SimpleQueue()
         self._sender: threading.Thread | None = None
 
     @property
@@ -49,19 +56,6 @@ class Transport(paramiko.Transport):
         packetizer = self.packetizer
         packetizer.REKEY_BYTES = min(packetizer.REKEY_BYTES, size)
 
-    def ask_alive(self, interval_s: float) -> None:
-        """Ask the server for a sign of life every so often. paramiko's keepalive demands none."""
-        own = weakref.proxy(self)
-        self.packetizer.set_keepalive(interval_s, own.ask)
-
-    def ask(self) -> None:
-        """Send a request that every server answers, if only to say that it does not know it."""
-        message = Message()
-        message.add_byte(cMSG_GLOBAL_REQUEST)
-        message.add_string("keepalive@openssh.com")
-        message.add_boolean(True)
-        self._send_user_message(message)
-
     def widen(self, channel: Channel, size: int) -> None:
         """Let the server send `size` more bytes on a channel."""
         message = Message()
@@ -70,20 +64,39 @@ class Transport(paramiko.Transport):
         message.add_int(size)
         self._send_user_message(message)
 
+    def ask_whether_alive(self) -> None:
+        """Send what every server answers, if only by a refusal; nobody waits for that."""
+        message = Message()
+        message.add_byte(cMSG_GLOBAL_REQUEST)
+        message.add_string("keepalive@openssh.com")
+        message.add_boolean(True)
+        self._send_user_message(message)
+
+    def send_data(self, channel: Channel, data: memoryview) -> None:
+        """Send all of `data` on a channel, as its window opens. Raises OSError."""
+        while data:
+            with channel.lock:
+                size = 0 if channel.closed else channel._wait_for_send_window(len(data))  # type: ignore[attr-defined]
+            if size == 0:
+                raise BrokenPipeError(errno.EPIPE, "the command or the link has ended")
+            head = struct.pack(">BII", _DATA, channel.remote_chanid, size)
+            self._send_user_message(DataMessage(head, data[:size]))
+            data = data[size:]
+
     def run(self) -> None:
         try:
             super().run()
         finally:
             self._later.put(None)
 
-    def _send_user_message(self, data: Message) -> None:
+    def _send_user_message(self, data: Message | DataMessage) -> None:
         if threading.current_thread() is not self:
             super()._send_user_message(data)  # type: ignore[misc]
         elif self._sender is not None or not self._sent_at_once(data):
             self._later.put(data)
             self._start_sender()
 
-    def _sent_at_once(self, message: Message) -> bool:
+    def _sent_at_once(self, message: Message | DataMessage) -> bool:
         if not self.clear_to_send.is_set() or not self.clear_to_send_lock.acquire(blocking=False):
             return False
         try:

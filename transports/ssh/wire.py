@@ -1,8 +1,8 @@
 """The stream below an SSH transport: read in large pieces, and ended when the peer is silent.
 
-paramiko reads each packet in two small pieces and polls before each; this reads ahead. And it sends
-keepalives, but nothing in it notices that no answer comes: a frozen server, or a cable that was
-pulled, would hang for as long as TCP retries, which is a quarter of an hour, or for ever.
+paramiko reads each packet in two small pieces and polls before each; this reads ahead. And its
+keepalives ask for no answer, nor would it miss one: a frozen server, or a cable that was pulled,
+would hang for as long as TCP retries, which is a quarter of an hour, or for ever.
 """
 
 import errno
@@ -11,6 +11,7 @@ import socket
 import struct
 import termios
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 READ_SIZE = 1 << 18
@@ -41,6 +42,8 @@ class Wire:
         self._taken = 0
         self._waiting = False
         self._alive = time.monotonic()
+        self._heard = self._asked = self._interval_s = 0.0
+        self._ask: Callable[[], None] | None = None
 
     def recv(self, size: int) -> bytes:
         if not self._ahead:
@@ -48,10 +51,11 @@ class Wire:
                 self._ahead = memoryview(self._stream.recv(READ_SIZE))
             except TimeoutError:
                 self._watch()
+                self._inquire()
                 raise
             except OSError as error:
                 raise _numbered(error) from error
-            self._alive = time.monotonic()
+            self._alive = self._heard = time.monotonic()
         piece = bytes(self._ahead[:size])
         self._ahead = self._ahead[size:]
         return piece
@@ -79,10 +83,22 @@ class Wire:
                 self._closed = True  # it was not connected any more
         self._stream.close()
 
-    def watch(self, limit_s: float) -> None:
-        """From now on, end the stream when the peer neither sends nor takes anything so long."""
-        self._alive = time.monotonic()
+    def watch(self, interval_s: float, limit_s: float, ask: Callable[[], None]) -> None:
+        """From now on, ask a peer that is silent, and end the stream when nothing comes so long.
+
+        `ask` has to send something that the peer answers.
+        """
+        self._alive = self._heard = time.monotonic()
+        self._interval_s, self._ask = interval_s, ask
         self._limit_s = limit_s
+
+    def _inquire(self) -> None:
+        if self._ask is None:
+            return
+        now = time.monotonic()
+        if now - max(self._heard, self._asked) >= self._interval_s:
+            self._asked = now
+            self._ask()
 
     def _watch(self) -> None:
         if self._limit_s is None:
