@@ -14,7 +14,6 @@ from backup.errors import EngineError, EngineUnavailable
 from transports.errors import TransportError
 from transports.ssh import Finished, Link, Remote
 
-_PATH = "PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/snap/bin; "
 _WHERE = (
     'printf "%s %s\\n" "$(cat /proc/sys/kernel/random/boot_id)" "$(readlink /proc/self/ns/mnt)"'
 )
@@ -119,7 +118,7 @@ def _read(path: str) -> str:
 
 
 def _argv(script: str, words: Sequence[str]) -> list[str]:
-    return ["sh", "-c", f"{_PATH}{script}", "voltar", *words]
+    return ["sh", "-c", script, "voltar", *words]
 
 
 def _said(done: Finished) -> str:
