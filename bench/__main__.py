@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from bench import asked, dataplane, peers
+from bench import asked, dataplane, peers, ssh
 from bench.tools import Work
 from tests.testbed.command import BedFailure
 
@@ -11,8 +11,9 @@ BENCHMARKS = {
     "dataplane": dataplane.run,
     "peers": peers.run,
     "first-backup": peers.first_backup,
+    "ssh": ssh.run,
 }
-EVERYTHING = ("dataplane", "peers")
+EVERYTHING = ("dataplane", "peers", "ssh")
 
 
 def main() -> int:

@@ -69,7 +69,7 @@ def _engine(context: Context) -> Iterator[Finding]:
 
 
 def _helper(facts: Survey) -> Iterator[Finding]:
-    how = "built here" if facts.helper_built else "chosen by you"
+    how = "built of a host's own tools" if facts.helper_built else "chosen by you"
     tools = ", ".join(f"{name} {_number(said)}" for name, said in facts.tools.items())
     yield Finding("helper", "ok", f"{facts.helper_image}, {how}: {tools}")
     if facts.sys_admin == "granted":

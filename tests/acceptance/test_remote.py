@@ -59,33 +59,25 @@ def snapshots(voltar: Voltar) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize("compression", ["never", "always"])
 def test_every_hard_case_comes_back(
-    remote: Voltar,
-    every_engine: Engine,
-    scratch: Scratch,
-    ssh_host: Sshd,
-    fresh: Fresh,
-    compression: str,
+    remote: Voltar, every_engine: Engine, scratch: Scratch, ssh_host: Sshd, fresh: Fresh
 ) -> None:
-    voltar = remote.changed(more={"VOLTAR_SSH_COMPRESSION": compression})
+    wish = "never" if every_engine.kind == "28.5-classic" else "always"
+    voltar = remote.changed(more={"VOLTAR_SSH_COMPRESSION": wish})
     volume, restored = scratch.volume(), fresh()
     directory = every_engine.volume_directory(volume)
     zoo.build(os.fsencode(directory))
-    before = snapshot(directory)
-    before.pop(b"sockets/server.sock", None)
 
     voltar("backup", f"volume:{volume}")
     (directory / "one-more").write_bytes(b"new")
     again = voltar("--json", "backup", f"volume:{volume}").events
-    os.unlink(directory / "one-more")
     voltar("restore", f"volume:{volume}", "--to", restored, "--verify=full")
 
-    after = snapshot(every_engine.volume_directory(restored))
-    assert after.pop(b"one-more").size == 3
+    before = snapshot(directory)
+    assert before.pop(b"sockets/server.sock").kind == "socket"
+    assert diff(before, snapshot(every_engine.volume_directory(restored))) == []
     counts = next(event for event in again if event["type"] == "snapshot")
-    assert counts["unchanged"] > 100
-    assert [line for line in diff(before, after) if "sockets" not in line and line[:1] != "."] == []
+    assert counts["unchanged"] > 0.9 * len(before)
     assert_nothing_left(every_engine, ssh_host)
 
 

@@ -133,6 +133,11 @@ def test_subclasses_have_the_code_of_the_nearest_class():
         ("restore x --to y --verify full", "", "restore x --to y --verify full"),
         ("check -r", "-r", ""),
         ("", "", ""),
+        ("backup x --ssh-binary", "--ssh-binary=ssh", "backup x"),
+        ("--ssh-binary backup x", "--ssh-binary=ssh", "backup x"),
+        ("backup --ssh-binary /a/ssh x", "--ssh-binary=/a/ssh", "backup x"),
+        ("backup --ssh-binary=ssh2 x", "--ssh-binary=ssh2", "backup x"),
+        ("ls x --host-key SHA256:y", "--host-key SHA256:y", "ls x"),
     ],
 )
 def test_global_options_may_stand_anywhere(words, front, rest):
