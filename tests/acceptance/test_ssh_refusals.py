@@ -165,7 +165,7 @@ def test_a_wrong_password_is_refused(reach: Callable[..., Far], own: Callable[..
     result = typed(
         far.voltar,
         *("backup", f"volume:{far.volume()}"),
-        answers=lambda shown: "a wrong one" if "assword" in shown else None,
+        answers=lambda shown: "a wrong one" if "password of" in shown else None,
         hidden=True,
     )
 
@@ -183,7 +183,7 @@ def test_the_right_password_opens(reach: Callable[..., Far], own: Callable[..., 
     result = typed(
         far.voltar,
         *("backup", f"volume:{volume}"),
-        answers=lambda shown: "the right one" if "assword" in shown else None,
+        answers=lambda shown: "the right one" if "password of" in shown else None,
         hidden=True,
     )
 

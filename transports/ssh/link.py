@@ -57,8 +57,8 @@ class ParamikoLink:
                 raise
         except paramiko.ChannelException as error:
             raise Refused(
-                f"{self.url} refuses one more session on this connection: {error.args[1]}",
-                hint="MaxSessions in its sshd_config says how many it allows; 10 are enough",
+                f"{self.url} refuses one more session on this connection, perhaps for MaxSessions "
+                f"in its sshd_config (10 are enough): {error.args[1]}"
             ) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             if not self._transport.is_active():
