@@ -170,7 +170,7 @@ def _handshake(target: Target, known: Known, kinds: Sequence[str] | None) -> Tra
 def _no_handshake(target: Target, stream: Stream, error: Exception) -> TransportError:
     if isinstance(stream, CommandStream):
         return ConnectionLost(f"cannot reach {target.url}: ProxyCommand: {stream.complaint()}")
-    why = str(error) or "the connection ended"
+    why = getattr(error, "strerror", None) or str(error) or "the connection ended"
     if "banner" in why:
         why = "no SSH server answers there"
     return ConnectionLost(f"no SSH connection to {target.url}: {why}")
