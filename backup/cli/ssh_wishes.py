@@ -5,6 +5,7 @@ Secrets are asked for at a terminal, or come from a file; nothing is asked where
 
 import getpass
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -51,9 +52,9 @@ def _program(name: str) -> str:
 
 
 def _fingerprint(text: str) -> str:
-    if not text.startswith("SHA256:"):
+    if not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", text):
         raise ConfigError(
-            f"{text!r} is no fingerprint of a host key: it begins with SHA256:",
+            f"{text!r} is no fingerprint of a host key: that is SHA256: and 43 characters",
             hint="ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub, on that host, shows it",
         )
     return text

@@ -149,6 +149,8 @@ def _handshake(target: Target, known: Known, kinds: Sequence[str] | None) -> Tra
         transport.banner_timeout = transport.handshake_timeout = target.timeout_s
         transport.auth_timeout = 120
         transport.start_client(timeout=target.timeout_s)
+        if transport.host_key is None:  # it gives up waiting without a word
+            raise EOFError("no SSH server answers there")  # noqa: TRY301 - as if it had been told
     except paramiko.ssh_exception.IncompatiblePeer as error:
         transport.close()
         raise Refused(
@@ -168,7 +170,7 @@ def _handshake(target: Target, known: Known, kinds: Sequence[str] | None) -> Tra
 def _no_handshake(target: Target, stream: Stream, error: Exception) -> TransportError:
     if isinstance(stream, CommandStream):
         return ConnectionLost(f"cannot reach {target.url}: ProxyCommand: {stream.complaint()}")
-    why = str(error) or "the connection ended"
+    why = getattr(error, "strerror", None) or str(error) or "the connection ended"
     if "banner" in why:
         why = "no SSH server answers there"
     return ConnectionLost(f"no SSH connection to {target.url}: {why}")
