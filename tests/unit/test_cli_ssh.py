@@ -45,7 +45,7 @@ def test_the_option_goes_before_the_environment(
     ("wishes", "said"),
     [
         (SshWishes(binary="/nonesuch"), "'/nonesuch' is not a program"),
-        (SshWishes(host_keys=["MD5:00"]), "begins with SHA256:"),
+        (SshWishes(host_keys=["MD5:00"]), "that is SHA256: and 43 characters"),
         (SshWishes(passphrase_file=Path("/nonesuch")), "cannot read the passphrase file"),
     ],
 )
