@@ -8,6 +8,7 @@ import re
 import select
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -428,7 +429,7 @@ def test_notes_tell_what_was_not_captured_as_it_should_be(voltar: Voltar, scratc
     volume = scratch.volume()
     root = scratch.engine.volume_directory(volume)
     subprocess.run(
-        ["python3", "-c", "import socket; socket.socket(socket.AF_UNIX).bind('s\\x1b[31m')"],
+        [sys.executable, "-c", "import socket; socket.socket(socket.AF_UNIX).bind('s\\x1b[31m')"],
         cwd=root,
         check=True,
     )

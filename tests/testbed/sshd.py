@@ -25,7 +25,12 @@ from tests.testbed.engine import Engine
 from tests.testbed.farhost import Account, FarHost
 
 SERVER = "/usr/sbin/sshd"
-TOOLS = {"sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
+TOOLS = {
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "openssl": "openssl",  # makes what /etc/shadow has of a password
+}
 
 
 class Sshd:
