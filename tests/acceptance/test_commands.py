@@ -511,7 +511,7 @@ def test_an_older_snapshot_is_restored_as_it_was(
 
 
 def test_a_restore_into_an_empty_volume_fills_it(
-    every_engine: Engine,
+    bed: Engine,
     voltar: Voltar,
     filled: Callable[..., str],
     scratch: Scratch,
@@ -525,7 +525,7 @@ def test_a_restore_into_an_empty_volume_fills_it(
 
     assert told["created"] is False
     assert content(target) == before
-    assert "mine" in every_engine.docker("volume", "inspect", target)
+    assert "mine" in bed.docker("volume", "inspect", target)
 
 
 def test_a_restore_into_a_volume_that_is_not_empty_is_refused_and_leaves_it(
