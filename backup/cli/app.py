@@ -7,7 +7,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from types import FrameType
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -294,8 +295,17 @@ def main() -> None:
     begun is put back. kill -9 is for the next run to clear up.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """End what is being done. What it was just making, half made, may complain when it goes: of a
+    reply of the engine the library for HTTP does, with a traceback that tells nobody anything."""
+    sys.unraisablehook = lambda _: None
+    signal.default_int_handler(number, frame)
 
 
 def _usage(error: Exception, *, as_json: bool) -> int:

@@ -8,6 +8,7 @@ import re
 import select
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -428,7 +429,7 @@ def test_notes_tell_what_was_not_captured_as_it_should_be(voltar: Voltar, scratc
     volume = scratch.volume()
     root = scratch.engine.volume_directory(volume)
     subprocess.run(
-        ["python3", "-c", "import socket; socket.socket(socket.AF_UNIX).bind('s\\x1b[31m')"],
+        [sys.executable, "-c", "import socket; socket.socket(socket.AF_UNIX).bind('s\\x1b[31m')"],
         cwd=root,
         check=True,
     )
@@ -510,7 +511,7 @@ def test_an_older_snapshot_is_restored_as_it_was(
 
 
 def test_a_restore_into_an_empty_volume_fills_it(
-    every_engine: Engine,
+    bed: Engine,
     voltar: Voltar,
     filled: Callable[..., str],
     scratch: Scratch,
@@ -524,7 +525,7 @@ def test_a_restore_into_an_empty_volume_fills_it(
 
     assert told["created"] is False
     assert content(target) == before
-    assert "mine" in every_engine.docker("volume", "inspect", target)
+    assert "mine" in bed.docker("volume", "inspect", target)
 
 
 def test_a_restore_into_a_volume_that_is_not_empty_is_refused_and_leaves_it(

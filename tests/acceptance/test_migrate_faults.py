@@ -97,14 +97,17 @@ def service(pair: Pair) -> Iterator[Service]:
 
 
 class Cut(Journal):
-    """A journal that cannot be written the n-th time."""
+    """A journal that cannot be written the n-th time that something was done or found out.
+
+    What is only about to be done is not counted: then all is as it was at the line before.
+    """
 
     def __init__(self, opened: Journal, at: int) -> None:
         super().__init__(opened.path, opened._handle, opened.record)
         self.left = at
 
     def _write(self, line: Any) -> None:
-        self.left -= 1
+        self.left -= line.is_ != "begun" or bool(line.facts)
         if self.left == 0:
             raise BackupError("cut")
         super()._write(line)
@@ -122,7 +125,7 @@ def engines_of(pair: Pair) -> Engines:
 def test_a_failure_at_any_moment_takes_all_of_it_back(
     pair: Pair, service: Service, tmp_path: Path
 ) -> None:
-    """Fails at the first line of the journal, the second, … until it succeeds unharmed."""
+    """Fails when the first step is done but not written down, the second, … until it succeeds."""
     images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
     pair.remember()
     failures = 0
@@ -132,8 +135,8 @@ def test_a_failure_at_any_moment_takes_all_of_it_back(
         while failing(engines, made, tmp_path / "journals", failures + 1):
             failures += 1
             assert service.is_as_before()
-    # image, network, volume, create, stop, two copies, start, await: each begun and done
-    assert failures >= 2 * len(made.steps)
+    # image, network, volume, create, stop, two copies, start, await
+    assert failures > len(made.steps)
     assert service.has_moved()
 
 

@@ -154,13 +154,13 @@ def test_mounts_inside_mounts_are_each_captured_once_and_alone(
 
 
 def test_volumes_at_usr_lib_bin_and_etc_are_captured(
-    voltar: Voltar, every_engine: Engine, scratch: Scratch, image: str
+    voltar: Voltar, bed: Engine, scratch: Scratch, image: str
 ) -> None:
     places = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/run", "/tmp", "/root")
     volumes = {place: scratch.volume() for place in places}
     hostile = b"/nowhere/evil.so\n"
     for volume in volumes.values():
-        root = every_engine.volume_directory(volume)
+        root = bed.volume_directory(volume)
         fill(root, {"ld.so.preload": hostile, "tar": b"#!/bin/false\n", "libc.so.6": b"not ELF"})
         (root / "tar").chmod(0o755)
     options = [word for place, volume in volumes.items() for word in ("-v", f"{volume}:{place}")]

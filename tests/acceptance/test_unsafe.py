@@ -198,7 +198,7 @@ def spoil(voltar: Voltar) -> None:
 
 
 def test_a_new_volume_does_not_exist_after_a_failed_restore(
-    voltar: Voltar, every_engine: Engine, filled: Callable[..., str], fresh: Callable[..., str]
+    voltar: Voltar, bed: Engine, filled: Callable[..., str], fresh: Callable[..., str]
 ) -> None:
     volume, target = filled({f"{n}": os.urandom(1 << 20) for n in range(6)}), fresh()
     voltar("backup", volume)
@@ -207,7 +207,7 @@ def test_a_new_volume_does_not_exist_after_a_failed_restore(
     refused = voltar("restore", f"volume:{volume}", "--to", target, code=4)
 
     assert refused.err.strip()
-    assert target not in every_engine.docker("volume", "ls", "--quiet").split()
+    assert target not in bed.docker("volume", "ls", "--quiet").split()
 
 
 def test_an_empty_volume_is_as_it_was_after_a_failed_restore(

@@ -162,11 +162,12 @@ def test_objects_may_vanish_while_they_are_listed(store):
 
     listing = store.list("packs")
     first = next(listing)
-    for _ in listing:
-        for number in range(20):
-            store.delete(f"packs/{number}")
+    for number in range(20):
+        store.delete(f"packs/{number}")
+    rest = list(listing)
 
     assert first.size == 1
+    assert len(rest) < 20
     assert everything(store, "packs") == []
 
 
@@ -242,7 +243,7 @@ def test_readers_see_whole_objects_only(store):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    for number in range(30):
+    for number in range(15):
         store.put(f"packs/{number}", content)
     done.set()
     watcher.join()

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -335,7 +336,7 @@ def test_a_circle_of_jumps_is_seen(ours, start_sshd: Start):
 def test_a_command_leads_to_the_host(client, start_sshd: Start, tmp_path):
     script = tmp_path / "relay"
     script.write_text(
-        "#!/usr/bin/env python3\nimport socket, sys, threading, os\n"
+        f"#!{sys.executable}\nimport socket, sys, threading, os\n"
         "s = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
         "def up():\n    while d := os.read(0, 65536): s.sendall(d)\n    s.shutdown(1)\n"
         "threading.Thread(target=up, daemon=True).start()\n"

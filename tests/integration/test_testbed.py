@@ -21,11 +21,13 @@ from tests.testbed.walk import diff, snapshot
 PROJECT = Path(__file__).parents[2]
 RUN = """
 import time
+from tests.testbed import images
 from tests.testbed.engine import Pool
 from tests.testbed.workspace import Run
 run = Run()
 engine = Pool(run).engine()
-engine.docker("volume", "create", "left")
+engine.docker("run", "-d", "--name", "left", images.tools(engine), "sleep", "1000")
+engine.docker("pause", "left")
 print(run.directory, engine.daemon.pid(), flush=True)
 time.sleep(600)
 """
@@ -147,7 +149,9 @@ def test_all_is_killed_and_comes_back_with_its_data(
     kind: str, start_engine: Callable[..., Engine]
 ) -> None:
     engine = start_engine(kind)
-    engine.docker("run", "-d", "-v", "kept:/v", images.tools(engine), "sleep", "1000")
+    options = ["-d", "--name", "paused", "-v", "kept:/v"]
+    engine.docker("run", *options, images.tools(engine), "sleep", "1000")
+    engine.docker("pause", "paused")
 
     engine.daemon.kill()
     left = leaks.naming(engine.daemon.directory)

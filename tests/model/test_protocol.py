@@ -7,7 +7,7 @@ breaks one rule, in the real requests or functions, and must be found out.
 import pickle
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,27 +33,27 @@ BROKEN_ON_WALKS = [
 ]
 
 
+Work = Callable[[Job], Outcome]
+
+
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest) -> dict[Job, Outcome]:
-    """What became of all that is asked for, on two processors."""
-    items = [item for item in request.session.items if item.path == request.path]
-    parameters = [item.callspec.params for item in items if isinstance(item, pytest.Function)]
-    jobs = [each["job"] for each in parameters if "job" in each]
-    with ThreadPoolExecutor(2) as pool:
-        halves = pool.map(worked, (jobs[::2], jobs[1::2]))
-        return dict(item for half in halves for item in half)
+def work() -> Iterator[Work]:
+    """What becomes of a job, in a process that goes through one after the other."""
+    argv = [sys.executable, "-m", "tests.model.work"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    ) as process:
+        asks, answers = process.stdin, process.stdout
+        assert asks
+        assert answers
 
+        def done(job: Job) -> Outcome:
+            pickle.dump(job, asks)
+            asks.flush()
+            found: Outcome = pickle.load(answers)
+            return found
 
-def worked(jobs: list[Job]) -> list[tuple[Job, Outcome]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.model.work"],
-        input=pickle.dumps(jobs),
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-        check=True,
-    )
-    found: list[tuple[Job, Outcome]] = pickle.loads(done.stdout)
-    return found
+        yield done
 
 
 def named(job: Job) -> str:
@@ -65,33 +65,31 @@ def told(found: Outcome) -> str:
 
 
 @pytest.mark.parametrize("job", ORDERS, ids=named)
-def test_nothing_is_lost_in_any_order(outcomes: dict[Job, Outcome], job: Job) -> None:
-    found = outcomes[job]
+def test_nothing_is_lost_in_any_order(work: Work, job: Job) -> None:
+    found = work(job)
 
     assert not found.wrong, told(found)
     assert found.seen > 100
 
 
 @pytest.mark.parametrize("job", RANDOM, ids=named)
-def test_nothing_is_lost_and_nothing_stays_on_random_walks(
-    outcomes: dict[Job, Outcome], job: Job
-) -> None:
-    found = outcomes[job]
+def test_nothing_is_lost_and_nothing_stays_on_random_walks(work: Work, job: Job) -> None:
+    found = work(job)
 
     assert not found.wrong, told(found)
     assert found.seen > 50 * WALKS
 
 
 @pytest.mark.parametrize("job", BROKEN, ids=named)
-def test_every_rule_is_needed(outcomes: dict[Job, Outcome], job: Job) -> None:
-    found = outcomes[job]
+def test_every_rule_is_needed(work: Work, job: Job) -> None:
+    found = work(job)
 
     assert found.trace, f"{found.wrong or 'nothing is wrong'} after {found.seen} states"
 
 
 @pytest.mark.parametrize("job", BROKEN_ON_WALKS, ids=named)
-def test_random_walks_find_what_is_broken(outcomes: dict[Job, Outcome], job: Job) -> None:
-    found = outcomes[job]
+def test_random_walks_find_what_is_broken(work: Work, job: Job) -> None:
+    found = work(job)
 
     assert found.trace, f"nothing is wrong after {found.seen} steps"
 

@@ -1,11 +1,12 @@
 """Goes through instances in a process of its own, for ablations change the functions there.
 
-python -m tests.model.work < jobs > outcomes      both pickled
+python -m tests.model.work      an outcome on stdout for each job on stdin, all pickled
 """
 
 import gc
 import pickle
 import sys
+from contextlib import suppress
 
 from tests.model.ablations import ABLATIONS, Ablation, patched
 from tests.model.instances import BIG, EXHAUSTIVE
@@ -15,7 +16,7 @@ WALKS = 100
 Job = tuple[str, str]
 
 
-def run(job: Job) -> tuple[Job, Outcome]:
+def run(job: Job) -> Outcome:
     """Do one piece of work."""
     kind, name = job
     if kind == "ablation":
@@ -27,7 +28,7 @@ def run(job: Job) -> tuple[Job, Outcome]:
     else:
         found = outcome(Ablation(BIG["many actors"], ABLATIONS[name].changes).altered(), WALKS)
     gc.collect()
-    return job, found
+    return found
 
 
 def outcome(instance: Instance, walks: int = 0) -> Outcome:
@@ -38,4 +39,7 @@ def outcome(instance: Instance, walks: int = 0) -> Outcome:
 if __name__ == "__main__":
     # millions of tuples are alive at once: looking for garbage among them takes a third of the time
     gc.disable()
-    pickle.dump([run(job) for job in pickle.load(sys.stdin.buffer)], sys.stdout.buffer)
+    with suppress(EOFError):
+        while True:
+            pickle.dump(run(pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
+            sys.stdout.flush()

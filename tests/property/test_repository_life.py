@@ -468,4 +468,4 @@ def test_a_repository_does_what_the_model_does(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("backup.repository.protocol._WORTH", 2)
     monkeypatch.setattr("backup.repository.crypto.os", Salts())
 
-    run_state_machine_as_test(Life, settings=settings(max_examples=80, stateful_step_count=40))
+    run_state_machine_as_test(Life, settings=settings(max_examples=40, stateful_step_count=40))

@@ -131,6 +131,7 @@ class Daemon:
 
         The first process of a pid namespace is gone only when all the others are.
         """
+        workspace.thaw(self.directory)
         for record in sorted(self.directory.glob("*.process")):
             workspace.end(record)
         if self._process is not None:

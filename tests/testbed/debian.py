@@ -20,6 +20,7 @@ ENGINE_TOOLS: Mapping[str, str] = {
     "docker": "docker-cli",
     "ip": "iproute2",
     "iptables": "iptables",
+    "ps": "procps",  # `docker top` runs it
 }
 TEST_TOOLS: Mapping[str, str] = {
     "setfattr": "attr",

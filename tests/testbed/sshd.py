@@ -25,7 +25,12 @@ from tests.testbed.engine import Engine
 from tests.testbed.farhost import Account, FarHost
 
 SERVER = "/usr/sbin/sshd"
-TOOLS = {"sshd": "openssh-server", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
+TOOLS = {
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "openssl": "openssl",  # makes what /etc/shadow has of a password
+}
 
 
 class Sshd:
@@ -207,7 +212,8 @@ def make_key(path: Path, kind: str = "ed25519", *, passphrase: str = "") -> Path
     """Make a key pair over whatever was there; the file of the private key."""
     path.unlink(missing_ok=True)
     keygen = located("ssh-keygen") or "ssh-keygen"
-    run([keygen, "-q", "-t", kind, "-N", passphrase, "-C", "voltar test", "-f", path])
+    bits = ["-b", "2048"] if kind == "rsa" else []  # longer ones take seconds to find
+    run([keygen, "-q", "-t", kind, *bits, "-N", passphrase, "-C", "voltar test", "-f", path])
     return path
 
 

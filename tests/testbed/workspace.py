@@ -94,6 +94,7 @@ def alive(directory: Path) -> bool:
 
 def remove(directory: Path) -> None:
     """Remove what a run or one of its engines left: processes, mounts, cgroups, files."""
+    thaw(directory)
     for record in (*directory.glob("*.process"), *directory.glob("*/*.process")):
         end(record)
     for mount in mounts_under(directory):
@@ -108,6 +109,15 @@ def remove(directory: Path) -> None:
 def cgroup_of(directory: Path) -> Path:
     """The cgroup of a run or of one of its engines, relative to the root of a hierarchy."""
     return Path(CGROUP_PARENT) / directory.relative_to(base() / "runs")
+
+
+def thaw(directory: Path) -> None:
+    """Let the paused containers of a run or an engine go on: cgroup v1 keeps what is frozen from
+    ending, even killed, and with it the first process of its pid namespace."""
+    for cgroup, _, files in os.walk(CGROUPS / "freezer" / cgroup_of(directory)):
+        if "freezer.state" in files:
+            with suppress(OSError):  # it may have ended meanwhile
+                (Path(cgroup) / "freezer.state").write_text("THAWED")
 
 
 def record(file: Path, pid: int) -> None:
