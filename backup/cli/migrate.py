@@ -1,7 +1,7 @@
 """voltar migrate: to another engine, and what becomes of the source then"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -144,7 +144,7 @@ def _recovered_earlier(context: Context, engines: Engines, target: str) -> bool:
     it."""
     identity = survey.identity(engines.source)
     moved = False
-    for path, record in journal.records(state_directory() / "migrations"):
+    for path, record in journal.known(state_directory() / "migrations").records:
         header = record.header
         if record.outcome != journal.OPEN or header.engines[0] != identity:
             continue
@@ -236,12 +236,18 @@ def list_(ctx: typer.Context) -> None:
     Example: voltar migrate list
     """
     context: Context = ctx.obj
-    known = journal.records(state_directory() / "migrations")
+    known, damaged = journal.known(state_directory() / "migrations")
     shown = [(record, _condition(record, alive=journal.alive(path))) for path, record in known]
     if context.voice.as_json:
         context.voice.document([_listed(record, condition) for record, condition in shown])
-        return
-    context.voice.table(
+    else:
+        _show_list(context.voice, shown)
+    if damaged:
+        raise damaged[0]
+
+
+def _show_list(voice: Voice, shown: Sequence[tuple[Record, str]]) -> None:
+    voice.table(
         ("id", "time", "what", "from", "to", "state"),
         [
             (
