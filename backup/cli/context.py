@@ -67,7 +67,9 @@ class Context:
         return connect(self.host, helper_image=self.helper_image, ssh=self.ssh.options())
 
     def engine_at(self, url: str | None) -> Engine:
-        """Connect to another engine, or to the one of --host. Raises EngineUnavailable."""
+        """Connect to another engine, or for None to the one of --host. Raises EngineUnavailable."""
+        if url is not None and not url.strip():
+            raise UsageError("the URL of an engine is empty")
         return connect(url or self.host, helper_image=self.helper_image, ssh=self.ssh.options())
 
     def tidy(self, engine: Engine, run: str) -> Tidied:

@@ -1,5 +1,7 @@
 """voltar migrate: to another engine, and what becomes of the source then"""
 
+import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -26,6 +28,7 @@ from backup.migrate.step import CopyData, described
 from backup.migrate.work import Engines, Work
 
 _BEGIN = "begin"
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 class _Migrate(typer.core.TyperGroup):
@@ -100,6 +103,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     migrate rollback` starts it again.
     """
     context: Context = ctx.obj
+    _demand_sense((from_, to), rename, health_timeout)
     wishes = Wishes(
         rename=rename,
         networks=_pairs(network or []),
@@ -129,6 +133,19 @@ def begin(  # noqa: PLR0913  one parameter an option
             apply(Work(engines, opened, listener))
             seconds = round(time.monotonic() - started, 3)
             _tell(context.voice, opened.record, seconds)
+
+
+def _demand_sense(urls: Sequence[str | None], rename: str | None, health_timeout: float) -> None:
+    """Raise UsageError for what would fail, or be taken for something else, only later."""
+    if "" in urls:
+        raise UsageError("the URL of an engine is empty")
+    if rename is not None and not _NAME.fullmatch(rename):
+        raise UsageError(
+            f"--rename {rename}: that is no name of a container",
+            hint="two letters, digits or _ . - at least, the first a letter or a digit",
+        )
+    if not math.isfinite(health_timeout):
+        raise UsageError(f"--health-timeout {health_timeout}: write a number of seconds")
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ def recover(
         typer.Argument(metavar="MIGRATION", help="Only this one: an id, container:NAME."),
     ] = None,
 ) -> None:
-    """Put right what killed runs left: migrations, restores, captures.
+    """Put right what killed runs left half done.
 
     Examples: voltar recover · voltar --host ssh://root@other recover · voltar recover container:db
 

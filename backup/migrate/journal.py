@@ -246,9 +246,9 @@ def _demand_ours(record: Record, path: Path) -> None:
         raise ValueError(f"it is that of migration {header.id}")
     for number in record.done:
         found_out, kind = record.facts[number], type(header.steps[number])
-        for name, of in FOUND_OUT.get(kind, {}).items():
-            if not isinstance(found_out.get(name), of):
-                raise ValueError(f"step {number} is done, and has no {name}")
+        wanted = FOUND_OUT.get(kind, {})
+        if lacking := [one for one, of in wanted.items() if not isinstance(found_out.get(one), of)]:
+            raise ValueError(f"step {number} is done, and has no {lacking[0]}")
 
 
 class Known(NamedTuple):
