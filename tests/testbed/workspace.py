@@ -94,6 +94,8 @@ def alive(directory: Path) -> bool:
 
 def remove(directory: Path) -> None:
     """Remove what a run or one of its engines left: processes, mounts, cgroups, files."""
+    thaw(CGROUPS / "freezer" / cgroup_of(directory))
+    thaw(CGROUPS / cgroup_of(directory))
     for record in (*directory.glob("*.process"), *directory.glob("*/*.process")):
         end(record)
     for mount in mounts_under(directory):
@@ -103,6 +105,15 @@ def remove(directory: Path) -> None:
     if attempt(["rm", "-rf", "--one-file-system", directory]).returncode:
         attempt(["chattr", "-R", "-ia", directory])
         run(["rm", "-rf", "--one-file-system", directory])
+
+
+def thaw(cgroup: Path) -> None:
+    """Let paused containers below a cgroup go on: what is frozen does not end when it is killed."""
+    for parent, _, files in os.walk(cgroup):
+        for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+            if name in files:
+                with suppress(OSError):  # it has just gone
+                    (Path(parent) / name).write_text(word)
 
 
 def cgroup_of(directory: Path) -> Path:
