@@ -22,7 +22,7 @@ from backup.migrate.work import Engines, Work
 from backup.report import ignore
 from tests.acceptance.cli import until
 from tests.acceptance.migration import KILL, PAIRS, Pair, Service, begun, move, paired
-from tests.testbed import images
+from tests.testbed import images, walk
 from tests.testbed.engine import Pool
 
 pytestmark = pytest.mark.private
@@ -168,6 +168,20 @@ def test_kill_nine_once_the_target_is_started_goes_on_to_the_end(
     assert "is moved now" in said
     assert service.has_moved()
     assert "nothing was left half done" in pair.voltar("recover").text
+
+
+def test_a_source_that_somebody_removed_meanwhile_is_told_and_the_rest_taken_back(
+    pair: Pair, service: Service
+) -> None:
+    killed_at(pair, service, "CopyData")
+    pair.source.engine.docker("rm", "--force", service.name)
+
+    said = pair.voltar("recover").said
+
+    assert "was removed from the source: nothing is started" in said
+    assert pair.left() == {}
+    assert walk.diff(service.content, pair.content(pair.source, service.volume)) == []
+    assert [one["state"] for one in pair.voltar.ask("migrate", "list")] == ["taken back"]
 
 
 def test_a_taking_back_that_is_killed_is_ended_by_the_next(pair: Pair, service: Service) -> None:
