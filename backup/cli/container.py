@@ -12,6 +12,7 @@ from backup.blocks import Block
 from backup.cli.console import listening, size_text
 from backup.cli.context import Context
 from backup.cli.output import Format, write_out
+from backup.compression import ArchiveError
 from backup.engine import Engine
 from backup.engine.filesystem import (
     Exported,
@@ -25,7 +26,7 @@ from backup.engine.filesystem import export as export_tar
 from backup.engine.reference import Reference
 from backup.errors import ConfigError, UsageError
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.tarsplit import join, split
+from backup.tarsplit import MalformedArchive, TruncatedArchive, join, split
 
 app = typer.Typer(help="The file systems of containers.", no_args_is_help=True)
 
@@ -151,9 +152,12 @@ def _whole(path: Path | None, on_event: OnEvent) -> Generator[Block, None, None]
     name = str(path or "standard input")
     on_event(Started("import", name))
     with closing(read_file(path)) as blocks:
-        for block in join(split(blocks)):
-            on_event(Advanced(len(block)))
-            yield block
+        try:
+            for block in join(split(blocks)):
+                on_event(Advanced(len(block)))
+                yield block
+        except (TruncatedArchive, MalformedArchive) as error:
+            raise ArchiveError(f"{name} is damaged: {error}") from error
     on_event(Finished("import", name))
 
 

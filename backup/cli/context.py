@@ -40,6 +40,14 @@ _PLACES: Final = (
 _NEW_PLACES: Final = "use --new-password-file, VOLTAR_NEW_PASSWORD_FILE or VOLTAR_NEW_PASSWORD"
 
 
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """The restores, by volume, and the captures, by container, that were killed."""
+
+    restores: tuple[str, ...] = ()
+    captures: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Context:
     """The global options of one invocation."""
@@ -59,27 +67,34 @@ class Context:
         return connect(self.host, helper_image=self.helper_image, ssh=self.ssh.options())
 
     def engine_at(self, url: str | None) -> Engine:
-        """Connect to another engine, or to the one of --host. Raises EngineUnavailable."""
+        """Connect to another engine, or for None to the one of --host. Raises EngineUnavailable."""
+        if url is not None and not url.strip():
+            raise UsageError("the URL of an engine is empty")
         return connect(url or self.host, helper_image=self.helper_image, ssh=self.ssh.options())
 
-    def tidy(self, engine: Engine, run: str) -> None:
+    def tidy(self, engine: Engine, run: str) -> Tidied:
         """Clear away what killed runs left on the engine, and tell about it."""
-        for dead in take_back_dead_restores(engine, run):
+        restores = take_back_dead_restores(engine, run)
+        for dead in restores:
             became = f"left as it is, since {dead.left}" if dead.left else "taken back"
             self.voice.warn(
                 f"a restore into volume {dead.volume!r} was killed before it was complete; "
                 f"what it did is {became}"
             )
+        captures: list[str] = []
         with suppress(ConfigError):  # who has no place for journals has captured nothing
-            self._take_back_captures(captures_directory(), engine)
+            captures = self._take_back_captures(captures_directory(), engine)
+        return Tidied(tuple(dead.volume for dead in restores), tuple(captures))
 
-    def _take_back_captures(self, directory: Path, engine: Engine) -> None:
-        for each in sweep(directory, engine):
+    def _take_back_captures(self, directory: Path, engine: Engine) -> list[str]:
+        swept = sweep(directory, engine)
+        for each in swept:
             became = f"is there still: {each.left}" if each.left else "is removed"
             went_on = ", and it goes on if it was paused" if each.record.pauses else ""
             self.voice.warn(
                 f"a capture of {each.record.name} was killed; what it made {became}{went_on}"
             )
+        return [each.record.name for each in swept]
 
     def store(self) -> Store:
         """Return the store that -r or VOLTAR_REPOSITORY names. Raises NotARepository."""

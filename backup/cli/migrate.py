@@ -1,7 +1,9 @@
 """voltar migrate: to another engine, and what becomes of the source then"""
 
+import math
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +28,7 @@ from backup.migrate.step import CopyData, described
 from backup.migrate.work import Engines, Work
 
 _BEGIN = "begin"
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 class _Migrate(typer.core.TyperGroup):
@@ -100,6 +103,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     migrate rollback` starts it again.
     """
     context: Context = ctx.obj
+    _demand_sense((from_, to), rename, health_timeout)
     wishes = Wishes(
         rename=rename,
         networks=_pairs(network or []),
@@ -131,6 +135,19 @@ def begin(  # noqa: PLR0913  one parameter an option
             _tell(context.voice, opened.record, seconds)
 
 
+def _demand_sense(urls: Sequence[str | None], rename: str | None, health_timeout: float) -> None:
+    """Raise UsageError for what would fail, or be taken for something else, only later."""
+    if "" in urls:
+        raise UsageError("the URL of an engine is empty")
+    if rename is not None and not _NAME.fullmatch(rename):
+        raise UsageError(
+            f"--rename {rename}: that is no name of a container",
+            hint="two letters, digits or _ . - at least, the first a letter or a digit",
+        )
+    if not math.isfinite(health_timeout):
+        raise UsageError(f"--health-timeout {health_timeout}: write a number of seconds")
+
+
 def _pairs(texts: list[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     for old, equals, new in pairs:
@@ -144,7 +161,7 @@ def _recovered_earlier(context: Context, engines: Engines, target: str) -> bool:
     it."""
     identity = survey.identity(engines.source)
     moved = False
-    for path, record in journal.records(state_directory() / "migrations"):
+    for path, record in journal.known(state_directory() / "migrations").records:
         header = record.header
         if record.outcome != journal.OPEN or header.engines[0] != identity:
             continue
@@ -236,12 +253,18 @@ def list_(ctx: typer.Context) -> None:
     Example: voltar migrate list
     """
     context: Context = ctx.obj
-    known = journal.records(state_directory() / "migrations")
+    known, damaged = journal.known(state_directory() / "migrations")
     shown = [(record, _condition(record, alive=journal.alive(path))) for path, record in known]
     if context.voice.as_json:
         context.voice.document([_listed(record, condition) for record, condition in shown])
-        return
-    context.voice.table(
+    else:
+        _show_list(context.voice, shown)
+    if damaged:
+        raise damaged[0]
+
+
+def _show_list(voice: Voice, shown: Sequence[tuple[Record, str]]) -> None:
+    voice.table(
         ("id", "time", "what", "from", "to", "state"),
         [
             (

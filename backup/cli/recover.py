@@ -1,18 +1,21 @@
 """voltar recover: what killed runs left half done"""
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from backup.cli.console import listening
-from backup.cli.context import Context, state_directory
-from backup.errors import BackupError
+from backup.cli.context import Context, Tidied, state_directory
+from backup.errors import BackupError, EngineUnavailable
 from backup.migrate import journal
 from backup.migrate.apply import Remedy, remedy
 from backup.migrate.apply import recover as recover_migration
 from backup.migrate.work import Engines, Work
 from transports.errors import TransportError
+
+Failure = BackupError | TransportError
 
 
 def recover(
@@ -22,34 +25,61 @@ def recover(
         typer.Argument(metavar="MIGRATION", help="Only this one: an id, container:NAME."),
     ] = None,
 ) -> None:
-    """Put right what killed migrations left.
+    """Put right what killed runs left half done.
 
-    Example: voltar recover
+    Examples: voltar recover · voltar --host ssh://root@other recover · voltar recover container:db
 
-    What was not yet started on the target is taken back: the source runs as before, and nothing is
-    left on the target. What was started is waited for, and is moved then.
+    A migration that had not yet started the target is taken back: the source runs as before, and
+    nothing is left on the target. What was started is waited for, and is moved then. Restores and
+    captures are taken back on the engine of --host, as every backup does that comes to it.
     """
     context: Context = ctx.obj
-    directory = state_directory() / "migrations"
-    if migration is not None:
-        paths = [journal.find(directory, migration)]
-    else:
-        known = journal.records(directory)
-        paths = [path for path, record in known if record.outcome == journal.OPEN]
-        paths = [path for path in paths if not journal.alive(path)]
-    failed: list[BackupError | TransportError] = []
+    paths, failed = _killed(state_directory() / "migrations", migration)
     for path in paths:
         try:
             recover_one(context, path)
         except (BackupError, TransportError) as error:
             failed.append(error)
             context.voice.warn(f"migration {path.stem}: {error}")
+    tidied = Tidied() if migration is not None else _tidied(context, failed)
     if failed:
         raise failed[0]
     if context.voice.as_json:
-        context.voice.event({"type": "summary", "recovered": [path.stem for path in paths]})
-    elif not paths:
+        context.voice.event(
+            {
+                "type": "summary",
+                "recovered": [path.stem for path in paths],
+                "restores": tidied.restores,
+                "captures": tidied.captures,
+            }
+        )
+    elif not paths and tidied == Tidied():
         context.voice.report("nothing was left half done")
+
+
+def _killed(directory: Path, migration: str | None) -> tuple[list[Path], list[Failure]]:
+    """The journals of dead runs, and what is wrong with those that cannot be read."""
+    if migration is not None:
+        return [journal.find(directory, migration)], []
+    known, damaged = journal.known(directory)
+    paths = [path for path, record in known if record.outcome == journal.OPEN]
+    return [path for path in paths if not journal.alive(path)], [*damaged]
+
+
+def _tidied(context: Context, failed: list[Failure]) -> Tidied:
+    """Clear away what else killed runs left on the engine. That there is none is an error only
+    where one was asked for: migrations know their engines."""
+    try:
+        with context.engine() as engine:
+            return context.tidy(engine, secrets.token_hex(8))
+    except EngineUnavailable as error:
+        if context.host is not None:
+            failed.append(error)
+        context.voice.warn(f"killed restores and captures were not looked for: {error}")
+    except (BackupError, TransportError) as error:
+        failed.append(error)
+        context.voice.warn(f"not all that killed runs left is cleared away: {error}")
+    return Tidied()
 
 
 def recover_one(context: Context, path: Path) -> Remedy:

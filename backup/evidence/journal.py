@@ -5,6 +5,7 @@ is dead. Its first line says which image is to be removed, which container to go
 directory in the making to remove; a second line, that the container goes on already.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -71,20 +72,36 @@ def written(
 
 def _begun(path: Path, record: Record) -> int:
     """Make a record that is locked before anybody else can see it."""
-    temporary = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        os.write(handle, msgspec.json.encode(record) + b"\n")
-        os.fsync(handle)
-        temporary.rename(path)
+        return _locked_at_once(path, msgspec.json.encode(record) + b"\n")
     except OSError as error:
         raise BackupError(
             f"the journal of a capture cannot be kept in {path.parent}: {error.strerror}",
             hint="VOLTAR_STATE_DIRECTORY names another place",
         ) from error
+
+
+def _locked_at_once(path: Path, data: bytes) -> int:
+    """Make a file that is whole and locked when it gets its name; where that fails, none."""
+    temporary = path.with_suffix(".tmp")
+    handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        _write_all(handle, data)
+        os.fsync(handle)
+        temporary.rename(path)
+    except BaseException:
+        os.close(handle)
+        temporary.unlink(missing_ok=True)
+        raise
     return handle
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    """A disk that becomes full takes a part of it, and says so the next time only."""
+    if os.write(handle, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _take_back(engine: Engine, record: Record) -> None:

@@ -162,7 +162,7 @@ class Destination:
         """Tell whether it has all bytes of an image, as far as it can be asked."""
         found = [each for each in held(self.engine, one.id) if self._is_for(each, one)]
         if not found:
-            return bool(one.diff_ids)
+            return bool(one.diff_ids) or self.store is ImageStore.CLASSIC
         least = sum({layer.digest: layer.size for layer in layers}.values())
         return all(each.available and each.content >= least for each in found)
 

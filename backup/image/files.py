@@ -127,8 +127,10 @@ def load_archive(
         _demand(engine, loaded, checked.images)
     except EngineUnavailable:
         raise
-    except (EngineError, VerificationFailed):
+    except (EngineError, VerificationFailed) as error:
         _put_back(engine, checked.images, before)
+        if isinstance(error, EngineError) and not isinstance(error, NotOnEngine):
+            raise EngineError(f"{name} was not loaded: {error}", hint=error.hint) from error
         raise
     on_event(Finished("load", name))
     return checked.images

@@ -91,7 +91,7 @@ def images(contents: Contents, what: str) -> tuple[SavedImage, ...]:
         known = {image.config_digest for image in found}
         found += _unlisted(contents, manifests, known, what)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DamagedImage(f"{what}: its manifest cannot be understood: {error!r}") from error
+        raise DamagedImage(f"{what}: its manifest is not of the form that Docker writes") from error
     if not found:
         raise DamagedImage(f"{what} holds no image")
     return tuple(found)
@@ -101,7 +101,7 @@ def _listed(
     contents: Contents, entry: Mapping[str, Any], manifests: Sequence[_Manifest], what: str
 ) -> SavedImage:
     """An image of manifest.json."""
-    tags = tuple(map(str, entry.get("RepoTags") or ()))
+    tags = tuple(_tag(one, what) for one in entry.get("RepoTags") or ())
     config_name = str(entry["Config"])
     called = tags[0] if tags else config_name.rpartition("/")[2][:12]
     data = contents.documents.get(contents.resolved(config_name))
@@ -249,6 +249,15 @@ def _below(
             yield from _below(contents, inner, top, tags, depth - 1)
     elif "config" in json.loads(data):
         yield _Manifest(digest=digest, media_type=kind, data=data, top=top, tags=tags)
+
+
+def _tag(name: object, what: str) -> str:
+    """A name that an engine will take: one that it refuses leaves the image there without one."""
+    try:
+        Reference.parse(str(name))
+    except UsageError as error:
+        raise DamagedImage(f"{what}: {str(name)!r} is no name of an image") from error
+    return str(name)
 
 
 def _named(data: bytes, name: str, what: str, called: str) -> str:

@@ -14,7 +14,7 @@ from backup.blocks import Block, Blocks
 from backup.compression import Form
 from backup.engine import Engine, ImageStore, canonical, find_image, image_store, layer_sizes, saved
 from backup.engine.farsave import has_shell, listed_there, saved_there
-from backup.errors import DamagedImage
+from backup.errors import DamagedImage, EngineError
 from backup.image.plan import directories
 from backup.image.reading import File, Reading
 from backup.image.saved import Layer, SavedImage
@@ -44,10 +44,20 @@ class Origin:
         self._carried = 0
         self._there = not platform and has_shell(engine)
         if not self.facts.diff_ids:
-            raise DamagedImage(
-                f"the image {reference} is not complete on {engine.name}: its layers are missing",
-                hint="pull or build it there again",
+            raise self._bare()
+
+    def _bare(self) -> EngineError | DamagedImage:
+        """One of the classic store never had layers, one of the other store has lost them."""
+        if image_store(self.engine) is ImageStore.CLASSIC:
+            return EngineError(
+                f"the image {self.reference} has no layers, and {self.engine.name} does not save "
+                "what has none"
             )
+        return DamagedImage(
+            f"the image {self.reference} is not complete on {self.engine.name}: its layers are "
+            "missing",
+            hint="pull or build it there again",
+        )
 
     @property
     def carried(self) -> int | None:

@@ -193,6 +193,8 @@ class Reading:
             json.loads(data)
         except ValueError:
             return False
+        except RecursionError as error:
+            raise DamagedImage(f"{self._what}: a document in it is nested too deeply") from error
         self._kept += len(data)
         if self._kept > DOCUMENTS_AT_MOST:
             raise DamagedImage(

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
-from backup.errors import BackupError
+from backup.errors import BackupError, EngineUnavailable
 from backup.migrate import making, moving
 from backup.migrate.journal import MOVED, TAKEN_BACK, Record
 from backup.migrate.step import (
@@ -84,6 +84,8 @@ def apply(work: Work) -> None:
         work.journal.close_as(MOVED)
     except BaseException as error:
         with uninterrupted():
+            if isinstance(error, EngineUnavailable | TransportError):
+                work.engines.reconnect()
             try:
                 left = take_back(work)
             except BackupError as failure:  # only its last line is missing
@@ -94,7 +96,11 @@ def apply(work: Work) -> None:
 
 
 def take_back(work: Work) -> list[str]:
-    """Undo what was begun. Returns what could not be undone; the journal stays open then."""
+    """Undo what was begun. Returns what could not be undone; the journal stays open then.
+
+    A target that was started and cannot be stopped keeps the rest as it is: the source must not run
+    beside it.
+    """
     left = []
     for number in sorted(work.record.begun, reverse=True):
         step = work.record.header.steps[number]
@@ -103,6 +109,12 @@ def take_back(work: Work) -> list[str]:
             work.journal.undo(number)
         except (BackupError, TransportError) as error:
             left.append(f"not taken back ({type(step).__struct_config__.tag}): {error}")
+            if isinstance(step, StartTarget):
+                left.append(
+                    "the target may run, and so the source stays stopped: if that host is gone for "
+                    f"good, `voltar migrate rollback {work.id} --without-target` starts it"
+                )
+                break
     if left:
         return [*left, f"`voltar recover {work.id}` tries again"]
     work.journal.close_as(TAKEN_BACK)

@@ -20,13 +20,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from backup.errors import BackupError, InUse, UsageError
 from backup.migrate.plan import Plan
-from backup.migrate.step import AnyStep
+from backup.migrate.step import FOUND_OUT, AnyStep
 
 FORMAT: Final = 1
 MOVED: Final = "moved"
@@ -34,6 +34,8 @@ TAKEN_BACK: Final = "taken back"
 FINISHED: Final = "finished"
 ROLLED_BACK: Final = "rolled back"
 OPEN: Final = "open"
+_OUTCOMES: Final = (MOVED, TAKEN_BACK, FINISHED, ROLLED_BACK)
+_OF_STEPS: Final = ("begun", "done", "undone")
 _SUFFIX: Final = ".jsonl"
 
 
@@ -74,8 +76,12 @@ class Record:
     def add(self, line: Line) -> None:
         """Take note of one more line."""
         if line.step < 0:
+            if line.is_ not in _OUTCOMES:
+                raise ValueError(f"nothing ends as {line.is_!r}")
             self.outcome, self.ended = line.is_, line.time
             return
+        if line.step >= len(self.header.steps) or line.is_ not in _OF_STEPS:
+            raise ValueError(f"there is no step {line.step} that is {line.is_!r}")
         if line.is_ == "undone":
             self.begun.pop(line.step, None)
             self.done.pop(line.step, None)
@@ -174,16 +180,27 @@ def opened(directory: Path, plan: Plan, identity: str) -> Iterator[Journal]:
             steps=plan.steps,
         )
         path = directory / f"{identity}{_SUFFIX}"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        os.write(handle, msgspec.json.encode(header) + b"\n")
-        os.fsync(handle)
-        _sync(directory)
+        handle = _begun(path, header)
     journal = Journal(path, handle, Record(header))
     try:
         yield journal
     finally:
         journal.close()
+
+
+def _begun(path: Path, header: Header) -> int:
+    """Make the file, locked. Where that fails there is none."""
+    with _keeping(path.parent):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            _append(handle, msgspec.json.encode(header) + b"\n")
+            _sync(path.parent)
+        except BaseException:
+            os.close(handle)
+            path.unlink()
+            raise
+    return handle
 
 
 @contextmanager
@@ -211,7 +228,8 @@ def parsed(raw: bytes, path: Path) -> Record:
         record = Record(msgspec.json.decode(first, type=Header))
         for line in rest:
             record.add(msgspec.json.decode(line, type=Line))
-    except msgspec.MsgspecError as error:
+        _demand_ours(record, path)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise BackupError(
             f"the journal {path} cannot be read: {error}",
             hint="it was written by another version, or damaged: move it away if it is not needed",
@@ -219,12 +237,47 @@ def parsed(raw: bytes, path: Path) -> Record:
     return record
 
 
+def _demand_ours(record: Record, path: Path) -> None:
+    """Raise ValueError for what cannot be a journal of ours, as far as others rely on it."""
+    header = record.header
+    if header.format != FORMAT:
+        raise ValueError(f"its format is {header.format}")
+    if header.id != path.stem:
+        raise ValueError(f"it is that of migration {header.id}")
+    for number in record.done:
+        found_out, kind = record.facts[number], type(header.steps[number])
+        wanted = FOUND_OUT.get(kind, {})
+        if lacking := [one for one, of in wanted.items() if not isinstance(found_out.get(one), of)]:
+            raise ValueError(f"step {number} is done, and has no {lacking[0]}")
+
+
+class Known(NamedTuple):
+    """The journals of a directory, the oldest first, and what is wrong with those that cannot be
+    read."""
+
+    records: list[tuple[Path, Record]]
+    damaged: list[BackupError]
+
+
+def known(directory: Path) -> Known:
+    """Read all journals. One that never got its first line stands for nothing."""
+    found, damaged = [], []
+    for path in sorted(directory.glob(f"*{_SUFFIX}")) if directory.is_dir() else ():
+        raw = path.read_bytes()
+        try:
+            if b"\n" in raw:
+                found.append((path, parsed(raw, path)))
+        except BackupError as error:
+            damaged.append(error)
+    return Known(sorted(found, key=lambda one: (one[1].header.time, one[0])), damaged)
+
+
 def records(directory: Path) -> list[tuple[Path, Record]]:
-    """All journals, the oldest first. One that never got its first line stands for nothing."""
-    paths = directory.glob(f"*{_SUFFIX}") if directory.is_dir() else ()
-    read = [(path, raw) for path in paths if b"\n" in (raw := path.read_bytes())]
-    found = [(path, parsed(raw, path)) for path, raw in read]
-    return sorted(found, key=lambda one: (one[1].header.time, one[0]))
+    """All journals, the oldest first. Raises BackupError where one cannot be read."""
+    found, damaged = known(directory)
+    if damaged:
+        raise damaged[0]
+    return found
 
 
 def alive(path: Path) -> bool:
@@ -242,9 +295,11 @@ def alive(path: Path) -> bool:
 def find(directory: Path, text: str) -> Path:
     """The journal of a migration by its id, the beginning of it, or what it moved. Raises
     UsageError where that is none or several."""
-    known = records(directory)
-    named = [path for path, record in known if record.header.subject == text]
-    found = named[-1:] or [path for path, record in known if record.header.id.startswith(text)]
+    those, damaged = known(directory)
+    named = [path for path, record in those if record.header.subject == text]
+    found = named[-1:] or [path for path, record in those if record.header.id.startswith(text)]
+    if not found and damaged:
+        raise damaged[0]
     if len(found) != 1 or not text:
         said = "no migration" if not found else "more than one migration"
         raise UsageError(f"{said} is called {text!r}", hint="`voltar migrate list` shows them")
@@ -269,19 +324,25 @@ def _demand_unclaimed(directory: Path, plan: Plan) -> None:
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """Nobody else begins a migration meanwhile."""
-    try:
+    with _keeping(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(directory / "lock", os.O_WRONLY | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise BackupError(
-            f"the journal of a migration cannot be kept in {directory}: {error.strerror}",
-            hint="VOLTAR_STATE_DIRECTORY names another place",
-        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _keeping(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BackupError(
+            f"the journal of a migration cannot be kept in {directory}: {error.strerror}",
+            hint="VOLTAR_STATE_DIRECTORY names another place",
+        ) from error
 
 
 def _sync(directory: Path) -> None:

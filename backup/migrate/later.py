@@ -13,7 +13,7 @@ from backup.engine import (
     volume,
 )
 from backup.errors import InUse, MigrationFailed, NotOnEngine, UsageError
-from backup.migrate.journal import FINISHED, MOVED, ROLLED_BACK, Record
+from backup.migrate.journal import FINISHED, MOVED, OPEN, ROLLED_BACK, Record
 from backup.migrate.moving import listed, start_source
 from backup.migrate.step import CopyData, CreateContainer, MakeVolume, StopSource
 from backup.migrate.work import Work
@@ -30,8 +30,8 @@ class Removed:
 def demand_moved(record: Record) -> None:
     """Raise UsageError unless the migration came to its end, and nothing was decided since."""
     if record.outcome != MOVED:
-        now = "not at its end" if record.outcome == "open" else record.outcome
-        hint = f"voltar recover {record.header.id}" if record.outcome == "open" else None
+        now = "not at its end" if record.outcome == OPEN else record.outcome
+        hint = f"voltar recover {record.header.id}" if record.outcome == OPEN else None
         raise UsageError(f"migration {record.header.id} is {now}", hint=hint)
 
 
@@ -121,14 +121,16 @@ def _demand_same(work: Work, number: int, step: CopyData) -> None:
 def roll_back(work: Work, *, without_target: bool) -> None:
     """Take the source into use again. The target is stopped first and keeps all that it has.
 
-    Raises EngineUnavailable where the target cannot be reached, unless it is to be left alone.
+    Raises EngineUnavailable where the target cannot be reached, unless it is to be left alone: then
+    a migration that never came to its end is given up, too.
     """
-    demand_moved(work.record)
+    if not (without_target and work.record.outcome == OPEN):
+        demand_moved(work.record)
     _demand_source(work)
     if not without_target:
         _retire(work)
     for number, step in work.record.steps(StopSource):
-        start_source(work, step, work.record.facts[number])
+        start_source(work, step, work.record.facts.get(number, {}))
     work.journal.close_as(ROLLED_BACK)
 
 

@@ -27,7 +27,7 @@ from backup.migrate.facts import LABEL
 from backup.migrate.step import AwaitTarget, CopyData, CreateContainer, StartTarget, StopSource
 from backup.migrate.transfer import Side, carry, listing_digest
 from backup.migrate.work import Work
-from backup.report import Started
+from backup.report import Noted, Started
 
 Facts = dict[str, Any]
 _READ_AT: Final = "/voltar-source"
@@ -60,10 +60,16 @@ def _condition(now: State) -> str:
 
 
 def start_source(work: Work, step: StopSource, facts: Mapping[str, Any]) -> None:
-    """Have the source as it was: its restart policy, running, paused."""
+    """Have the source as it was: restart policy, running, paused; unless somebody removed it."""
     if "was" not in facts:
         return
     source = work.engines.source
+    try:
+        state(source, step.id)
+    except NotOnEngine:
+        subject = f"container:{step.name}"
+        work.on_event(Noted(subject, b"", "it was removed from the source: nothing is started"))
+        return
     kind, most = facts["policy"]
     set_restart_policy(source, step.id, (str(kind), int(most)))
     if facts["was"] == "stopped":

@@ -4,7 +4,8 @@ Every step can be performed again after it was interrupted, and can be taken bac
 performed, half performed, or only about to be.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -120,6 +121,15 @@ AnyStep = (
     | StartTarget
     | AwaitTarget
 )
+
+
+FOUND_OUT: Final[Mapping[type[Any], Mapping[str, type[Any]]]] = {
+    SendImage: {"image": str},
+    CreateContainer: {"container": str, "volumes": dict},
+    StopSource: {"was": str, "policy": list},
+    CopyData: {"target": str, "entries": int, "size": int, "listing": str},
+}
+"""What a journal has of a step that is done."""
 
 
 def described(step: AnyStep) -> str:

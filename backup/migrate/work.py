@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from backup.engine import Engine
+from backup.errors import EngineUnavailable
 from backup.migrate.journal import Journal
 from backup.report import OnEvent
 
@@ -20,6 +21,7 @@ class Engines:
         self._urls = {"source": source, "target": target}
         self._connect = connect
         self._known: dict[str, Engine] = {}
+        self._gone: dict[str, EngineUnavailable] = {}
         self._stack = ExitStack()
 
     @property
@@ -32,9 +34,21 @@ class Engines:
         """Raises EngineUnavailable."""
         return self._engine("target")
 
+    def reconnect(self) -> None:
+        """Have new connections from now on: one of those so far was lost."""
+        self._stack.close()
+        self._known.clear()
+        self._gone.clear()
+
     def _engine(self, side: str) -> Engine:
+        if side in self._gone:
+            raise self._gone[side]
         if side not in self._known:
-            self._known[side] = self._stack.enter_context(self._connect(self._urls[side]))
+            try:
+                self._known[side] = self._stack.enter_context(self._connect(self._urls[side]))
+            except EngineUnavailable as error:
+                self._gone[side] = error  # each try waits for its own end
+                raise
         return self._known[side]
 
     def __enter__(self) -> Self:

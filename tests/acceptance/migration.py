@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from backup.migrate import journal
 from tests.acceptance.cli import Result, Voltar
-from tests.testbed import walk
+from tests.acceptance.files import fill
+from tests.testbed import images, walk
 from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch
+from tests.testbed.seed import volume_at
 
 PAIRS = [("20.10", "28.5-containerd"), ("28.5-classic", "20.10")]
 LABEL = "voltar.migration"
+KILL = ("--stop-signal", "KILL")
+HEALTH = ("--health-cmd", "true", "--health-interval", "1s")
 
 
 class Pair:
@@ -81,3 +86,67 @@ def move(pair: Pair, target: str, *words: str, code: int = 0) -> Result:
     if kind == "volume":
         pair.target.claim(volumes=[name])
     return pair.voltar("--json", "migrate", target, *pair.to, *words, code=code)
+
+
+class Service:
+    """A container that runs on the source, with a network and two volumes of its own."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        engine = pair.source.engine
+        self.image = images.build(engine, "voltar-test-moved", images.TOOLS)
+        self.network = pair.source.name("network")
+        engine.docker("network", "create", self.network)
+        self.volume = pair.source.volume()
+        fill(engine.volume_directory(self.volume), {"a/b": b"content", "c": b"x" * 300_000})
+        mounts = ("-v", f"{self.volume}:/data", "-v", "/anonymous", "--network", self.network)
+        restart = ("--restart", "unless-stopped")
+        self.name = pair.source.running(
+            self.image, "sleep", "1000", options=(*KILL, *HEALTH, *mounts, *restart)
+        )
+        anonymous = volume_at(engine, self.name, "/anonymous")
+        fill(engine.volume_directory(anonymous), {"d": b"anonymous"})
+        self.id = pair.inspect(pair.source, self.name)["Id"]
+        self.content = pair.content(pair.source, self.volume)
+        pair.target.claim(containers=[self.name], volumes=[self.volume])
+        pair.remember()
+
+    @property
+    def target(self) -> str:
+        return f"container:{self.name}"
+
+    def remove(self) -> None:
+        """Take it away from both engines, wherever it is by now."""
+        for side in (self.pair.source, self.pair.target):
+            side.engine.attempt("rm", "--force", "--volumes", self.name)
+            side.engine.attempt("network", "rm", self.network)
+        self.pair.target.engine.attempt("rmi", "--force", self.image)
+
+    def is_as_before(self) -> bool:
+        """The source runs as it did, and the target has nothing that it had not."""
+        found = self.pair.inspect(self.pair.source, self.name)
+        policy = found["HostConfig"]["RestartPolicy"]["Name"]
+        assert (found["Id"], found["State"]["Running"]) == (self.id, True)
+        assert policy == "unless-stopped"
+        assert self.pair.left() == {}
+        here = self.pair.content(self.pair.source, self.volume)
+        assert walk.diff(self.content, here) == []
+        return True
+
+    def has_moved(self) -> bool:
+        """The target runs with the data, and the source does not."""
+        pair = self.pair
+        found = pair.inspect(pair.target, self.name)
+        assert found["State"]["Health"]["Status"] == "healthy"
+        assert not pair.inspect(pair.source, self.name)["State"]["Running"]
+        assert walk.diff(self.content, pair.content(pair.target, self.volume)) == []
+        return True
+
+
+def begun(path: Path) -> set[str]:
+    """The kinds of the steps that a journal has begun."""
+    raw = path.read_bytes()
+    if b"\n" not in raw:
+        return set()
+    record = journal.parsed(raw, path)
+    return {type(record.header.steps[number]).__name__ for number in record.begun}

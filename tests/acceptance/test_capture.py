@@ -220,14 +220,15 @@ def slow(scratch, image, filled) -> str:
     return name
 
 
-def test_after_a_kill_the_next_run_makes_it_good(voltar, scratch, image, filled, tmp_path):
+@pytest.mark.parametrize("again", ["backup", "recover"])
+def test_after_a_kill_the_next_run_makes_it_good(again, voltar, scratch, image, filled, tmp_path):
     name = slow(scratch, image, filled)
     with voltar.start("capture", name, "--pause", "-o", tmp_path / "evidence") as running:
         until(lambda: list(tmp_path.glob(".voltar*/mounts/*.tar")), what="the mount")
         assert state(scratch.engine, name)["Paused"] is True
         running.kill()
 
-    done = voltar("backup", name)
+    done = voltar(*(("recover",) if again == "recover" else ("backup", name)))
 
     assert f"a capture of {name} was killed" in done.err
     assert state(scratch.engine, name)["Status"] == "running"

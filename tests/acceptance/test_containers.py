@@ -154,7 +154,8 @@ def test_what_is_not_whole_makes_no_image(every_engine, voltar, scratch, tmp_pat
     for number, data in enumerate(broken.values()):
         file = tmp_path / f"{number}.tar"
         file.write_bytes(data)
-        voltar("container", "import", file, name, code=1)
+        refused = voltar("container", "import", file, name, code=1)
+        assert str(file) in refused.err.splitlines()[-1]
 
     assert every_engine.docker("image", "ls", "--all", "--quiet") == before
     assert every_engine.attempt("image", "inspect", name).returncode

@@ -163,6 +163,37 @@ def flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
+def test_what_the_engine_refuses_is_told_with_the_name_of_the_file(
+    engine: Engine, voltar: Voltar, scratch: Scratch, tmp_path: Path
+) -> None:
+    """All digests are right, and yet the layer is no tar."""
+    before = set(engine.docker("images", "-aq", "--no-trunc").split())
+    file = tmp_path / "x.tar"
+    file.write_bytes(layered.archive([Made([f"{scratch.prefix}/app:1"], [b"no tar" * 1000])]))
+
+    refused = voltar("image", "load", "-i", file, code=1)
+
+    assert f"{file} was not loaded: the engine refused" in refused.err
+    assert set(engine.docker("images", "-aq", "--no-trunc").split()) == before
+
+
+def test_an_image_without_layers_is_an_image_too(
+    engine: Engine, other: Engine, voltar: Voltar, scratch: Scratch, tmp_path: Path
+) -> None:
+    tag = f"{scratch.prefix}/bare:1"
+    bare = Made([tag], [], {"Labels": {"only": "settings"}})
+    (tmp_path / "x.tar").write_bytes(layered.archive([bare]))
+    scratch.claim(images=[tag])
+
+    voltar("image", "load", "-i", tmp_path / "x.tar")
+    refused = voltar("image", "send", tag, "--to", other.url, code=1)
+
+    shown = json.loads(engine.docker("image", "inspect", tag))[0]
+    assert shown["Config"]["Labels"] == {"only": "settings"}
+    assert "has no layers" in refused.err
+    assert under_way(other) == []
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_loads_nothing(
     engine: Engine, voltar: Voltar, scratch: Scratch, tmp_path: Path, damage: str
@@ -287,8 +318,9 @@ def test_of_several_images_none_is_sent_when_one_is_not_there(
         (["--platform", "arm"], "'arm' is no platform"),
         (["--platform", "linux/arm64"], "is for linux/amd64, not for linux/arm64"),
         (["--portion", "many"], "--portion: expected a size"),
+        (["--to", ""], "the URL of an engine is empty"),
     ],
-    ids=["no platform", "other platform", "no size"],
+    ids=["no platform", "other platform", "no size", "no engine"],
 )
 def test_what_makes_no_sense_is_refused(
     other: Engine, voltar: Voltar, make: Make, words: list[str], said: str

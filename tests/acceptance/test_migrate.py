@@ -358,6 +358,12 @@ def test_mistakes_are_told_in_a_sentence(newer: Pair) -> None:
     assert "same engine" in error(target, "--to", url, code=2)
     assert "no container 'nope'" in error("container:nope", *newer.to, code=1)
     assert "cannot reach" in error(target, "--to", "unix:///nowhere.sock", code=1)
+    assert "URL of an engine is empty" in error(target, "--to", "", code=2)
+    assert "URL of an engine is empty" in error(target, *newer.to, "--from", "", code=2)
+    for name in ("", "a", "a/b", "-a"):
+        assert "no name of a container" in error(target, *newer.to, f"--rename={name}", code=2)
+    for time_s in ("nan", "inf"):
+        assert "seconds" in error(target, *newer.to, "--health-timeout", time_s, code=2)
     assert "write OLD=NEW" in error(target, *newer.to, "--network", "x", code=2)
     assert "no migration is called 'ffff'" in error("finish", "ffff", code=2)
     assert newer.voltar.ask("migrate", "list") == []

@@ -21,15 +21,11 @@ from backup.migrate.step import AnyStep, CopyData
 from backup.migrate.work import Engines, Work
 from backup.report import ignore
 from tests.acceptance.cli import until
-from tests.acceptance.files import fill
-from tests.acceptance.migration import PAIRS, Pair, move, paired
+from tests.acceptance.migration import KILL, PAIRS, Pair, Service, begun, move, paired
 from tests.testbed import images, walk
 from tests.testbed.engine import Pool
-from tests.testbed.seed import volume_at
 
 pytestmark = pytest.mark.private
-KILL = ("--stop-signal", "KILL")
-HEALTH = ("--health-cmd", "true", "--health-interval", "1s")
 
 
 @pytest.fixture
@@ -38,62 +34,11 @@ def pair(pool: Pool, tmp_path: Path) -> Iterator[Pair]:
     yield from paired(pool, PAIRS[0], tmp_path)
 
 
-class Service:
-    """A container that runs on the source, with a network and two volumes of its own."""
-
-    def __init__(self, pair: Pair) -> None:
-        self.pair = pair
-        engine = pair.source.engine
-        self.image = images.build(engine, "voltar-test-moved", images.TOOLS)
-        self.network = pair.source.name("network")
-        engine.docker("network", "create", self.network)
-        self.volume = pair.source.volume()
-        fill(engine.volume_directory(self.volume), {"a/b": b"content", "c": b"x" * 300_000})
-        mounts = ("-v", f"{self.volume}:/data", "-v", "/anonymous", "--network", self.network)
-        restart = ("--restart", "unless-stopped")
-        self.name = pair.source.running(
-            self.image, "sleep", "1000", options=(*KILL, *HEALTH, *mounts, *restart)
-        )
-        anonymous = volume_at(engine, self.name, "/anonymous")
-        fill(engine.volume_directory(anonymous), {"d": b"anonymous"})
-        self.id = pair.inspect(pair.source, self.name)["Id"]
-        self.content = pair.content(pair.source, self.volume)
-        pair.target.claim(containers=[self.name], volumes=[self.volume])
-        pair.remember()
-
-    @property
-    def target(self) -> str:
-        return f"container:{self.name}"
-
-    def is_as_before(self) -> bool:
-        """The source runs as it did, and the target has nothing that it had not."""
-        found = self.pair.inspect(self.pair.source, self.name)
-        policy = found["HostConfig"]["RestartPolicy"]["Name"]
-        assert (found["Id"], found["State"]["Running"]) == (self.id, True)
-        assert policy == "unless-stopped"
-        assert self.pair.left() == {}
-        here = self.pair.content(self.pair.source, self.volume)
-        assert walk.diff(self.content, here) == []
-        return True
-
-    def has_moved(self) -> bool:
-        """The target runs with the data, and the source does not."""
-        pair = self.pair
-        found = pair.inspect(pair.target, self.name)
-        assert found["State"]["Health"]["Status"] == "healthy"
-        assert not pair.inspect(pair.source, self.name)["State"]["Running"]
-        assert walk.diff(self.content, pair.content(pair.target, self.volume)) == []
-        return True
-
-
 @pytest.fixture
 def service(pair: Pair) -> Iterator[Service]:
     made = Service(pair)
     yield made
-    for side in (pair.source, pair.target):
-        side.engine.attempt("rm", "--force", "--volumes", made.name)
-        side.engine.attempt("network", "rm", made.network)
-    pair.target.engine.attempt("rmi", "--force", made.image)
+    made.remove()
 
 
 class Cut(Journal):
@@ -199,15 +144,6 @@ def killed_at(pair: Pair, service: Service, kind: str) -> None:
         running.kill()
 
 
-def begun(path: Path) -> set[str]:
-    """The kinds of the steps that a journal has begun."""
-    raw = path.read_bytes()
-    if b"\n" not in raw:
-        return set()
-    record = journal.parsed(raw, path)
-    return {type(record.header.steps[number]).__name__ for number in record.begun}
-
-
 def test_kill_nine_is_taken_back_and_the_next_run_succeeds(pair: Pair, service: Service) -> None:
     kinds = ("SendImage", "MakeVolume", "CreateContainer", "StopSource", "CopyData")
     for kind in kinds:
@@ -235,6 +171,20 @@ def test_kill_nine_once_the_target_is_started_goes_on_to_the_end(
     assert "is moved now" in said
     assert service.has_moved()
     assert "nothing was left half done" in pair.voltar("recover").text
+
+
+def test_a_source_that_somebody_removed_meanwhile_is_told_and_the_rest_taken_back(
+    pair: Pair, service: Service
+) -> None:
+    killed_at(pair, service, "CopyData")
+    pair.source.engine.docker("rm", "--force", service.name)
+
+    said = pair.voltar("recover").said
+
+    assert "was removed from the source: nothing is started" in said
+    assert pair.left() == {}
+    assert walk.diff(service.content, pair.content(pair.source, service.volume)) == []
+    assert [one["state"] for one in pair.voltar.ask("migrate", "list")] == ["taken back"]
 
 
 def test_a_taking_back_that_is_killed_is_ended_by_the_next(pair: Pair, service: Service) -> None:

@@ -200,6 +200,30 @@ def test_what_a_killed_run_leaves_is_removed_by_the_next(other_base: Path) -> No
     )
 
 
+def test_what_a_killed_run_had_paused_is_removed_too(other_base: Path) -> None:
+    """What is frozen does not end when it is killed, and neither does the engine above it."""
+    directory = other_base / "runs/dead"
+    directory.mkdir(parents=True)
+    frozen = workspace.CGROUPS / "freezer"
+    cgroup = (frozen if frozen.is_dir() else workspace.CGROUPS) / workspace.cgroup_of(directory)
+    cgroup.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        workspace.record(directory / "paused.process", process.pid)
+        (cgroup / "cgroup.procs").write_text(str(process.pid))
+        if frozen.is_dir():
+            (cgroup / "freezer.state").write_text("FROZEN")
+        else:
+            (cgroup / "cgroup.freeze").write_text("1")
+        try:
+            workspace.Run().close()
+
+            assert workspace.started(process.pid) == 0
+        finally:
+            workspace.thaw(directory)
+            process.kill()
+    assert (directory.exists(), cgroup.exists()) == (False, False)
+
+
 @pytest.mark.usefixtures("other_base")
 def test_a_run_that_lives_is_left_alone() -> None:
     living = workspace.Run()

@@ -106,18 +106,20 @@ def remove(directory: Path) -> None:
         run(["rm", "-rf", "--one-file-system", directory])
 
 
+def thaw(directory: Path) -> None:
+    """Let the paused containers of a run or an engine go on: what is frozen does not end when it is
+    killed, and with it not the first process of its pid namespace."""
+    for hierarchy in (CGROUPS / "freezer", CGROUPS):
+        for parent, _, files in os.walk(hierarchy / cgroup_of(directory)):
+            for name, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+                if name in files:
+                    with suppress(OSError):  # it has just gone
+                        (Path(parent) / name).write_text(word)
+
+
 def cgroup_of(directory: Path) -> Path:
     """The cgroup of a run or of one of its engines, relative to the root of a hierarchy."""
     return Path(CGROUP_PARENT) / directory.relative_to(base() / "runs")
-
-
-def thaw(directory: Path) -> None:
-    """Let the paused containers of a run or an engine go on: cgroup v1 keeps what is frozen from
-    ending, even killed, and with it the first process of its pid namespace."""
-    for cgroup, _, files in os.walk(CGROUPS / "freezer" / cgroup_of(directory)):
-        if "freezer.state" in files:
-            with suppress(OSError):  # it may have ended meanwhile
-                (Path(cgroup) / "freezer.state").write_text("THAWED")
 
 
 def record(file: Path, pid: int) -> None:

@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import resource
+import signal
 
 import pytest
 
@@ -24,6 +26,20 @@ def test_a_record_of_a_living_run_is_nobodys_business(tmp_path):
     with _dead(tmp_path / "7.json") as found:
         assert found is None
     os.close(handle)
+
+
+def test_a_disk_that_is_full_leaves_no_record(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(BackupError, match="cannot be kept"):
+            _begun(tmp_path / "7.json", RECORD)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_whose_run_is_dead_is_read_and_locked(tmp_path):

@@ -188,10 +188,27 @@ def test_a_truncated_archive_is_refused():
         (b"no tar" * 1000, "not a proper tar archive"),
         (layered.tar({"a": b"b"}), "holds no image"),
         (layered.tar({"manifest.json": b"{}"}), "holds no image"),
-        (layered.tar({"manifest.json": b'[{"Layers": []}]'}), "cannot be understood"),
+        (layered.tar({"manifest.json": b'[{"Layers": []}]'}), "not of the form"),
+        (layered.tar({"manifest.json": b'["x"]'}), "not of the form that Docker writes$"),
+        (
+            layered.tar({"manifest.json": b'[{"Config":"x","RepoTags":["a:1",""]}]'}),
+            "'' is no name",
+        ),
+        (
+            layered.tar({"manifest.json": b'[{"Config":"x","RepoTags":["A:1"]}]'}),
+            "'A:1' is no name",
+        ),
+        (
+            layered.tar({"manifest.json": b'[{"Config":"x","RepoTags":["\\u001b:1"]}]'}),
+            "is no name",
+        ),
+        (layered.tar({"manifest.json": b"[" * 99_999 + b"]" * 99_999}), "nested too deeply"),
         (layered.tar({"manifest.json": b'[{"Config": "x"}]'}), "x lacks its configuration"),
     ],
-    ids=["empty", "no tar", "other tar", "no list", "no config", "lost config"],
+    ids=[
+        *("empty", "no tar", "other tar", "no list", "no config", "no images", "no name"),
+        *("capitals", "control characters", "deep", "lost config"),
+    ],
 )
 def test_what_is_no_archive_of_images_is_refused(data, said):
     with pytest.raises(DamagedImage, match=said):

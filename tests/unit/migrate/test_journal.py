@@ -1,5 +1,6 @@
 """What a migration writes down, and what is made of it later."""
 
+import json
 import os
 import resource
 import signal
@@ -238,3 +239,62 @@ def test_what_did_not_run_was_not_down(tmp_path: Path) -> None:
             opened.end(step, {})
 
     assert downtime_s(opened.record) is None
+
+
+DAMAGES = {
+    "a step that there is not": lambda raw: raw + line(step=99, is_="begun"),
+    "a step that is what none can be": lambda raw: raw + line(step=0, is_="flown"),
+    "an end that there is not": lambda raw: raw + line(is_="eaten"),
+    "done without what it found out": lambda raw: raw + line(step=0, is_="done"),
+    "another format": lambda raw: raw.replace(b'"format":1', b'"format":2'),
+    "another's name": lambda raw: raw.replace(ID.encode(), b"f" * 16),
+    "no text": lambda raw: b"\xff\xfe\n" + raw,
+    "no document": lambda raw: raw + b"{]\n",
+    "another kind of document": lambda raw: raw + b"7\n",
+    "a step unheard of": lambda raw: raw.replace(b'"do":"image"', b'"do":"paint"'),
+}
+
+
+def line(*, is_: str, step: int = -1) -> bytes:
+    written = {"is": is_, "time": "2026-01-01T00:00:00Z", "step": step}
+    return json.dumps(written).encode() + b"\n"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_journal_that_somebody_edited_is_told_and_the_others_are_read(
+    tmp_path: Path, damage: str
+) -> None:
+    with journal.opened(tmp_path, planned(), ID) as spoilt:
+        pass
+    with journal.opened(tmp_path, planned(lone(volume("else"))), "1" * 16) as sound:
+        pass
+    before = spoilt.path.read_bytes()
+    spoilt.path.write_bytes(DAMAGES[damage](before))
+    assert spoilt.path.read_bytes() != before
+
+    known = journal.known(tmp_path)
+
+    assert [path for path, _ in known.records] == [sound.path]
+    (error,) = known.damaged
+    assert str(error).startswith(f"the journal {spoilt.path} cannot be read: ")
+    assert journal.find(tmp_path, "1111") == sound.path
+    with pytest.raises(BackupError, match="cannot be read"):
+        journal.find(tmp_path, ID)
+    with pytest.raises(BackupError, match="cannot be read"), journal.reopened(spoilt.path):
+        pass
+    with (
+        pytest.raises(BackupError, match="cannot be read"),
+        journal.opened(tmp_path, planned(lone(volume("third"))), "2" * 16),
+    ):
+        pass
+
+
+def test_a_full_disk_at_the_first_line_leaves_no_journal(tmp_path: Path) -> None:
+    with (
+        full_at(100),
+        pytest.raises(BackupError, match="cannot be kept"),
+        journal.opened(tmp_path, planned(), ID),
+    ):
+        pass
+
+    assert list(tmp_path.glob("*.jsonl")) == []
