@@ -52,7 +52,7 @@ from backup.errors import BackupError, UsageError
 from transports.errors import TransportError
 
 _WELCOME: Final = """\
-voltar backs up Docker volumes, and brings them back.
+voltar backs up Docker volumes, brings them back, and moves them to other hosts.
 
   1. export VOLTAR_REPOSITORY=/srv/backup   where snapshots are kept
   2. voltar init                            make the repository, choose its password
@@ -74,7 +74,7 @@ _Complaint: Final = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="voltar",
-    help="Back up, restore and check Docker volumes.",
+    help="Back up, restore, check and move Docker volumes, containers and images.",
     no_args_is_help=False,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -144,7 +144,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         ),
     ] = None,
     host_key: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(metavar="SHA256:…", help="Accept this key of an SSH host, and no other."),
     ] = None,
     ssh_passphrase_file: Annotated[
@@ -202,7 +202,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         upload_limit=parse_rate(limit_upload, "--limit-upload"),
         download_limit=parse_rate(limit_download, "--limit-download"),
         voice=Voice(as_json=as_json, level=level),
-        ssh=SshWishes(ssh_binary, host_key, ssh_passphrase_file),
+        ssh=SshWishes(ssh_binary, host_key or (), ssh_passphrase_file),
     )
     ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is None:

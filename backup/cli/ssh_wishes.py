@@ -5,8 +5,10 @@ Secrets are asked for at a terminal, or come from a file; nothing is asked where
 
 import getpass
 import os
+import re
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +24,7 @@ class SshWishes:
     """The options of one invocation, as they were given."""
 
     binary: str | None = None
-    host_key: str | None = None
+    host_keys: Sequence[str] = ()
     passphrase_file: Path | None = None
 
     def options(self) -> Options:
@@ -31,7 +33,7 @@ class SshWishes:
         file = self.passphrase_file or _path("VOLTAR_SSH_PASSPHRASE_FILE")
         return Options(
             binary=_program(binary) if binary else None,
-            host_key=_fingerprint(self.host_key) if self.host_key else None,
+            host_keys=tuple(_fingerprint(each) for each in self.host_keys),
             ask=_ask if sys.stdin.isatty() else None,
             passphrase=_passphrase(file) if file else None,
         )
@@ -50,9 +52,9 @@ def _program(name: str) -> str:
 
 
 def _fingerprint(text: str) -> str:
-    if not text.startswith("SHA256:"):
+    if not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}=?", text):
         raise ConfigError(
-            f"{text!r} is no fingerprint of a host key: it begins with SHA256:",
+            f"{text!r} is no fingerprint of a host key: that is SHA256: and 43 characters",
             hint="ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub, on that host, shows it",
         )
     return text

@@ -73,7 +73,7 @@ class Host:
 
     def look(self) -> Seen:
         """Ask the host who it is."""
-        text = self.run(_LOOK, what="cannot look around").decode(errors="surrogateescape")
+        text = self.run(_LOOK, what="cannot run shell commands").decode(errors="surrogateescape")
         user, docker_host, runtime, temporary, place, *paths = (text + "\n" * 9).split("\n")[:9]
         boot, _, files = place.partition(" ")
         found = zip(("docker", "socat", "nc", "ncat"), paths, strict=True)

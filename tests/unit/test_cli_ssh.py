@@ -20,7 +20,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_wish_the_built_in_client_asks_nobody() -> None:
     found = SshWishes().options()
 
-    assert (found.binary, found.host_key, found.ask, found.passphrase) == (None, None, None, None)
+    assert (found.binary, found.host_keys, found.ask, found.passphrase) == (None, (), None, None)
 
 
 def test_the_option_goes_before_the_environment(
@@ -33,7 +33,7 @@ def test_the_option_goes_before_the_environment(
     monkeypatch.setenv("VOLTAR_SSH_PASSPHRASE_FILE", str(tmp_path / "second"))
 
     by_environment = SshWishes().options()
-    by_option = SshWishes(str(tmp_path / "first"), None, tmp_path / "first").options()
+    by_option = SshWishes(str(tmp_path / "first"), (), tmp_path / "first").options()
 
     assert by_environment.binary == str(tmp_path / "second")
     assert by_environment.passphrase == "second "
@@ -45,7 +45,7 @@ def test_the_option_goes_before_the_environment(
     ("wishes", "said"),
     [
         (SshWishes(binary="/nonesuch"), "'/nonesuch' is not a program"),
-        (SshWishes(host_key="MD5:00"), "begins with SHA256:"),
+        (SshWishes(host_keys=["MD5:00"]), "that is SHA256: and 43 characters"),
         (SshWishes(passphrase_file=Path("/nonesuch")), "cannot read the passphrase file"),
     ],
 )

@@ -157,7 +157,8 @@ class _Attempt:
                 f"{self.url} ended the connection after it had refused {self._list()}",
                 hint="IdentityFile and IdentitiesOnly in ssh_config name the one right key",
             )
-        return ConnectionLost(f"the connection to {self.url} was lost while logging in: {error}")
+        why = getattr(error, "strerror", None) or error
+        return ConnectionLost(f"the connection to {self.url} was lost while logging in: {why}")
 
     def _refused(self, allowed: Ways) -> Refused:
         said = f"refused {self._list()}" if self.tried else "was shown no key"

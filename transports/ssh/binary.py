@@ -316,14 +316,14 @@ def _missing(words: list[str], host: str, options: Options) -> list[str]:
 
 def _pinned(url: str, options: Options) -> str | None:
     """Return known_hosts for a pinned key, which the host is asked for. Raises HostKeyRefused."""
-    if options.host_key is None:
+    if not options.host_keys:
         return None
     from transports.ssh.hostkeys import known_host  # noqa: PLC0415
     from transports.ssh.knownhosts import line_for  # noqa: PLC0415
     from transports.ssh.session import pinned_key, target_of  # noqa: PLC0415 - loads paramiko
 
     target = target_of(url, options)
-    key = pinned_key(target, known_host(target.settings, target.url, options.host_key))
+    key = pinned_key(target, known_host(target.settings, target.url, options.host_keys))
     return line_for("pinned", key, hashed=False) + "\n"
 
 

@@ -150,7 +150,9 @@ class JumpStream:
         self._channel.settimeout(seconds)
 
     def close(self) -> None:
-        self._channel.close()
+        # Two threads of the transport above close it: the second may find the way there closed.
+        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):
+            self._channel.close()
         self._through.close()
 
 

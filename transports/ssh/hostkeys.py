@@ -36,7 +36,7 @@ class Known:
     entries: list[Entry]
     elsewhere: list[Entry] = field(default_factory=list)  # under the name without the port
     revoked: frozenset[bytes] = frozenset()
-    pin: str | None = None
+    pins: tuple[str, ...] = ()
 
     @property
     def keys(self) -> list[Entry]:
@@ -50,12 +50,14 @@ class Known:
         return (*known, *(name for name in algorithms if name not in known))
 
 
-def known_host(settings: Settings, url: str, pin: str | None) -> Known:
+def known_host(settings: Settings, url: str, pins: Sequence[str] = ()) -> Known:
     """Look up what is known. Raises Refused for a file that cannot be read."""
-    if pin is not None and not pin.startswith("SHA256:"):
-        raise Refused(
-            f"not a fingerprint: {pin!r}", hint="it begins with SHA256:, as `ssh-keygen -l` says it"
-        )
+    for pin in pins:
+        if not pin.startswith("SHA256:"):
+            raise Refused(
+                f"not a fingerprint: {pin!r}",
+                hint="it begins with SHA256:, as `ssh-keygen -l` says it",
+            )
     files = (*settings.user_known_hosts, *settings.global_known_hosts)
     plain = settings.hostname.lower()
     other = settings.port != 22 and settings.host_key_alias is None
@@ -66,7 +68,7 @@ def known_host(settings: Settings, url: str, pin: str | None) -> Known:
         entries_for(settings.known_as, files),
         entries_for(plain, files) if other else [],
         frozenset(revoked),
-        pin.rstrip("=") if pin else None,
+        tuple(pin.rstrip("=") for pin in pins),
     )
 
 
@@ -78,12 +80,13 @@ def judge(known: Known, key: HostKey) -> bool:
             raise _revoked(known, key, entry.place)
     if key.blob in known.revoked:
         raise _revoked(known, key, "RevokedHostKeys of ssh_config")
-    if known.pin is not None:
-        if known.pin != key.fingerprint:
+    if known.pins:
+        if key.fingerprint not in known.pins:
             raise HostKeyRefused(
                 f"the host key of {known.url} is {key.fingerprint} ({key.kind}),"
-                f" and only {known.pin} is wanted",
-                hint="ask whoever runs the host which of the two is its own",
+                f" and only {' or '.join(known.pins)} is wanted",
+                hint="ask whoever runs the host which one is its own; with several hosts, name each"
+                " one's key: --host-key may be given more than once",
             )
         return True
     if any(not entry.marker and entry.key == key for entry in entries):

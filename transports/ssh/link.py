@@ -55,6 +55,11 @@ class ParamikoLink:
             except BaseException:
                 remote.close()
                 raise
+        except paramiko.ChannelException as error:
+            raise Refused(
+                f"{self.url} refuses one more session on this connection, perhaps for MaxSessions "
+                f"in its sshd_config (10 are enough): {error.args[1]}"
+            ) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             if not self._transport.is_active():
                 raise ConnectionLost(f"the connection to {self.url} was lost") from error

@@ -24,7 +24,7 @@ class Options:
     """What an operator says beside the address; all else is in ssh_config."""
 
     binary: str | None = None  # path of OpenSSH's client: use it instead of paramiko
-    host_key: str | None = None  # "SHA256:…": the only key that is accepted
+    host_keys: Sequence[str] = ()  # "SHA256:…": where there are some, no others are accepted
     ask: Callable[[str], str | None] | None = None  # question -> secret; None: nobody can be asked
     passphrase: str | None = None  # for encrypted keys
     config: Path | None = None  # instead of the user's and the system's ssh_config
@@ -33,7 +33,7 @@ class Options:
     alive_count: int = 3  # so many intervals of silence end the link
 
     def __repr__(self) -> str:
-        return f"Options(binary={self.binary!r}, host_key={self.host_key!r})"  # no secrets
+        return f"Options(binary={self.binary!r}, host_keys={self.host_keys!r})"  # no secrets
 
 
 @dataclass(frozen=True, slots=True)

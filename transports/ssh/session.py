@@ -45,7 +45,7 @@ def target_of(url: str, options: Options) -> Target:
 
 def connected(target: Target) -> Transport:
     """Connect, check the host's key, and be let in. Raises Refused, ConnectionLost."""
-    known = known_host(target.settings, target.url, target.options.host_key)
+    known = known_host(target.settings, target.url, target.options.host_keys)
     accepted = _accepted(target.settings)
     transport = _checked(target, known)
     try:
@@ -66,7 +66,7 @@ def shown_key(target: Target, known: Known) -> HostKey:
 
 def offered_key(target: Target, pin: str) -> HostKey:
     """Return the host's key of a fingerprint. Raises HostKeyRefused."""
-    return pinned_key(target, replace(Known(target.url, target.settings.known_as, []), pin=pin))
+    return pinned_key(target, replace(Known(target.url, target.settings.known_as, []), pins=(pin,)))
 
 
 def pinned_key(target: Target, known: Known) -> HostKey:
@@ -102,7 +102,7 @@ def _accept_new(target: Target, known: Known, key: HostKey) -> None:
 
 def _pinned(target: Target, known: Known, kind: str) -> Transport | None:
     """Ask for the host's keys of other kinds, one of which may be the one that is wanted."""
-    if known.pin is None:
+    if not known.pins:
         return None
     offered = _algorithms(target.settings, "hostkeyalgorithms")
     rest = [name for name in offered if _kind(name) != kind]
@@ -149,6 +149,8 @@ def _handshake(target: Target, known: Known, kinds: Sequence[str] | None) -> Tra
         transport.banner_timeout = transport.handshake_timeout = target.timeout_s
         transport.auth_timeout = 120
         transport.start_client(timeout=target.timeout_s)
+        if transport.host_key is None:  # it gives up waiting without a word
+            raise EOFError("no SSH server answers there")  # noqa: TRY301 - as if it had been told
     except paramiko.ssh_exception.IncompatiblePeer as error:
         transport.close()
         raise Refused(
@@ -168,7 +170,7 @@ def _handshake(target: Target, known: Known, kinds: Sequence[str] | None) -> Tra
 def _no_handshake(target: Target, stream: Stream, error: Exception) -> TransportError:
     if isinstance(stream, CommandStream):
         return ConnectionLost(f"cannot reach {target.url}: ProxyCommand: {stream.complaint()}")
-    why = str(error) or "the connection ended"
+    why = getattr(error, "strerror", None) or str(error) or "the connection ended"
     if "banner" in why:
         why = "no SSH server answers there"
     return ConnectionLost(f"no SSH connection to {target.url}: {why}")
@@ -198,7 +200,7 @@ def _hop(target: Target) -> Target:
     chain = (*target.chain, _label(target.settings))
     if _label(settings) in chain or len(chain) > _HOPS:
         raise Refused(f"ProxyJump leads in a circle: {' → '.join((*chain, _label(settings)))}")
-    return Target(settings, address.url, replace(target.options, host_key=None), chain)
+    return Target(settings, address.url, replace(target.options, host_keys=()), chain)
 
 
 def _label(settings: Settings) -> str:

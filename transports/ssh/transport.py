@@ -18,7 +18,7 @@ from transports.ssh.wire import Wire
 
 _DATA: Final = 94  # SSH_MSG_CHANNEL_DATA
 WINDOW_SIZE: Final = 8 << 20
-# what it logs it raises as well; without a handler Python would print it on stderr
+# What it logs is raised as well; without a handler Python would print it to the operator.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 

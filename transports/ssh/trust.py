@@ -34,7 +34,7 @@ def introduce(url: str, options: Options, fingerprint: str | None = None) -> Int
     Raises Refused, ConnectionLost; HostKeyRefused where it is revoked, or not of that fingerprint.
     """
     target = target_of(url, options)
-    known = known_host(target.settings, target.url, None)
+    known = known_host(target.settings, target.url)
     if fingerprint is None:
         key = shown_key(target, known)
     else:

@@ -53,6 +53,8 @@ class Wire:
                 self._watch()
                 self._inquire()
                 raise
+            except OSError as error:
+                raise _numbered(error) from error
             self._alive = self._heard = time.monotonic()
         piece = bytes(self._ahead[:size])
         self._ahead = self._ahead[size:]
@@ -64,6 +66,8 @@ class Wire:
         except TimeoutError:
             self._watch()
             raise
+        except OSError as error:
+            raise _numbered(error) from error
         self._sent += sent
         return sent
 
@@ -121,3 +125,8 @@ class Wire:
         except OSError:
             return 0
         return int(queued)
+
+
+def _numbered(error: OSError) -> OSError:
+    """Give an error a number and words: paramiko's thread takes both apart, and dies without."""
+    return error if error.errno else OSError(errno.ECONNRESET, str(error))

@@ -23,6 +23,7 @@ from transports.store.object.profile import Profile, find_profile
 from transports.store.object.store import ObjectStore
 from transports.store.place import Place
 from transports.store.settings import Settings
+from transports.store.timing import SMALL_WITHIN_S
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _S3_OPTIONS: Final = ("endpoint", "region", "profile", "path-style")
 _PLAIN_HTTP: Final = "to send data unprotected, say so in the URL: ?endpoint=http://…"
 _NEVER: Final = timedelta(0)
+_LONGEST_S: Final = 3600.0
+"""A request that was given up ends at last; the store has limits of its own for each."""
 
 
 def open_s3(place: Place, settings: Settings) -> ObjectStore:
@@ -97,18 +100,21 @@ def _opened(
     endpoint: str | None,
 ) -> ObjectStore:
     plain = endpoint is not None and endpoint.startswith("http://")
-    client: ClientConfig = {"allow_http": plain, "timeout": "24h", "connect_timeout": "15s"}
+    client: ClientConfig = {"allow_http": plain, "connect_timeout": "15s"}
     if bundle := environ.get("AWS_CA_BUNDLE"):
         client["root_certificate"] = _certificates(bundle)
     retry: RetryConfig = {"max_retries": 0, "retry_timeout": _NEVER}
-    common = {"prefix": place.prefix or None, "client_options": client, "retry_config": retry}
+    common = {"prefix": place.prefix or None, "retry_config": retry}
     try:
-        made = make(common)
+        made, brief = (
+            make({**common, "client_options": client | {"timeout": timedelta(seconds=limit_s)}})
+            for limit_s in (_LONGEST_S, SMALL_WITHIN_S)
+        )
     except (BaseError, ValueError, FileNotFoundError) as error:
         # the first line only: what follows is for developers, and may show the configuration
         reason = str(error).split("\n", 1)[0]
         raise Refused(f"cannot open {place.shown}: {reason}") from error
-    return ObjectStore(made, place.shown)
+    return ObjectStore(made, brief, place.shown)
 
 
 def _region_of(profile: Profile, environ: Mapping[str, str]) -> str | None:

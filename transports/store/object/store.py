@@ -9,7 +9,7 @@ Ranges: a server that sends the whole object instead is believed, the part is cu
 on nothing else is asked for. Nothing that is shorter than the server has said is taken for whole.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 
 from transports.errors import ConnectionLost, Refused, TransportError
 from transports.store.object import failure
-from transports.store.object.loop import Loop
+from transports.store.object.calls import answered
 from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
 from transports.store.timing import SMALL, within_s
 from transports.store.writing import Turns, is_there
@@ -37,12 +37,14 @@ _PAGE: Final = 1000
 
 class ObjectStore:
     """Objects below a prefix of one bucket; several threads may use it, and do not wait for each
-    other. Holds connections and a thread until it is closed."""
+    other."""
 
-    def __init__(self, client: "Client", url: str) -> None:
+    def __init__(self, client: "Client", brief: "Client", url: str) -> None:
+        """`brief` is the same as `client`, but gives up after `SMALL_WITHIN_S`: what was given up
+        must not take effect later."""
         self._client = client
+        self._brief = brief
         self._url = url
-        self._loop = Loop()
         self._turns = Turns()
         self._conditional: bool | None = None
         """Whether the server refuses to replace an object; None while that is not known."""
@@ -86,7 +88,7 @@ class ObjectStore:
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:
         with self._translated(f"list {kind} in {self._url}"):
-            pages = obstore.list(self._client, kind, chunk_size=_PAGE)
+            pages = obstore.list(self._brief, kind, chunk_size=_PAGE)
             while page := self._next(pages):
                 for entry in page:
                     if entry["path"].startswith(f"{kind}/") and is_name(entry["path"]):
@@ -101,13 +103,13 @@ class ObjectStore:
         check_name(name)
         with self._translated(f"delete {name} in {self._url}"):
             try:
-                self._run(lambda: obstore.delete_async(self._client, name))
+                self._run(lambda: obstore.delete(self._brief, name))
             except FileNotFoundError as error:
                 if failure.read(error).no_bucket:
                     raise
 
     def close(self) -> None:
-        self._loop.close()
+        """Connections end with this object."""
 
     def _write_new(self, name: str, data: Buffer) -> None:
         try:
@@ -149,18 +151,20 @@ class ObjectStore:
             raise ConnectionLost(f"cannot store {name} in {self._url}: somebody else was about to")
 
     def _write(self, name: str, data: Buffer, mode: "obstore.PutMode" = "overwrite") -> None:
+        size = memoryview(data).nbytes
+        client = self._brief if size <= SMALL else self._client
         self._run(
-            lambda: obstore.put_async(self._client, name, data, mode=mode, use_multipart=False),
-            memoryview(data).nbytes,
+            lambda: obstore.put(client, name, data, mode=mode, use_multipart=False),
+            size,
         )
 
     def _head(self, name: str) -> int:
-        return self._run(lambda: obstore.head_async(self._client, name))["size"]
+        return self._run(lambda: obstore.head(self._brief, name))["size"]
 
     def _whole(self, name: str) -> bytes:
-        result = self._run(lambda: obstore.get_async(self._client, name))
+        result = self._run(lambda: obstore.get(self._client, name))
         size = result.meta["size"]
-        return self._complete(name, self._run(result.bytes_async, size), size)
+        return self._complete(name, self._run(result.bytes, size), size)
 
     def _part(self, name: str, offset: int, length: int | None) -> bytes:
         if not self._ranges:
@@ -182,7 +186,7 @@ class ObjectStore:
         options: obstore.GetOptions = {
             "range": {"offset": offset} if end is None else (offset, end)
         }
-        result = self._run(lambda: obstore.get_async(self._client, name, options=options))
+        result = self._run(lambda: obstore.get(self._client, name, options=options))
         first, last = result.range
         size = result.meta["size"]
         expected = max(0, (size if end is None else min(size, end)) - offset)
@@ -191,7 +195,7 @@ class ObjectStore:
                 f"cannot read {name} in {self._url}: the server sends other bytes than were asked"
                 f" for: {first} to {last} of {size} for {offset} to {end}"
             )
-        data = self._run(result.bytes_async, expected)
+        data = self._run(result.bytes, expected)
         return self._complete(name, data, expected)
 
     def _complete(self, name: str, data: "obstore.Bytes", size: int) -> bytes:
@@ -202,14 +206,14 @@ class ObjectStore:
         return bytes(data)
 
     def _first_page(self, kind: str) -> None:
-        self._next(obstore.list(self._client, kind or None, chunk_size=1))
+        self._next(obstore.list(self._brief, kind or None, chunk_size=1))
 
     def _next(self, pages: "ListStream[Page]") -> "Page":
-        return self._run(lambda: _page(pages))
+        return self._run(lambda: next(pages, ()))
 
-    def _run(self, request: Callable[[], Awaitable[Result]], size: int = 0) -> Result:
+    def _run(self, call: Callable[[], Result], size: int = 0) -> Result:
         """Make a request that moves so many bytes, or about none."""
-        return self._loop.run(request, within_s(size))
+        return answered(call, within_s(size))
 
     @contextmanager
     def _translated(self, act: str) -> Iterator[None]:
@@ -223,13 +227,6 @@ class ObjectStore:
             raise ConnectionLost(f"cannot {act}: no answer in time") from error
         except (BaseError, FileNotFoundError) as error:
             raise failure.failure(error, act, answered=self._answered) from error
-
-
-async def _page(pages: "ListStream[Page]") -> "Page":
-    try:
-        return await pages.__anext__()
-    except StopAsyncIteration:
-        return []
 
 
 def _cut(data: bytes, offset: int, length: int | None) -> bytes:
