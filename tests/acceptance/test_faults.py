@@ -772,6 +772,10 @@ class BadDisk:
         """Spoil the inode of one file, and of the other where its blocks are."""
         inode = (self.directory / self.lost).stat().st_ino
         run(["umount", self.directory])
+        # as long as an ended helper's mount is there, a new one is of what was read before
+        until(
+            lambda: not run(["losetup", "--associated", self.image]), what="the end of all mounts"
+        )
         blocks = run(["debugfs", "-R", "stat /unreadable", self.image]).decode()
         (at,) = re.findall(r"\(IND\):(\d+)", blocks)
         with self.image.open("r+b") as file:
