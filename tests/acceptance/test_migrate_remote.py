@@ -111,13 +111,17 @@ def test_finish_removes_the_source_over_ssh(remote: Remote, service: Service) ->
 
 
 def copying(remote: Remote, service: Service) -> Callable[[], bool]:
-    """Tell whether a copy is on its way. The links are slow, so that it takes a while."""
+    """Tell whether data are on their way. The links are slow, so that it takes a while."""
     for proxy in remote.proxies.values():
         proxy.slow(2 << 20)
     known = set(remote.journals())
+    before: list[int] = []
 
     def on_its_way() -> bool:
-        return any("CopyData" in begun(path) for path in set(remote.journals()) - known)
+        if not any("CopyData" in begun(path) for path in set(remote.journals()) - known):
+            return False
+        before.append(sum(sum(proxy.carried.values()) for proxy in remote.proxies.values()))
+        return before[-1] - before[0] > 1 << 20
 
     return on_its_way
 
