@@ -592,6 +592,17 @@ def test_a_reader_that_has_seen_enough_is_no_error(imported, words):
     assert (done.returncode, b"error" in done.stderr, b"Trace" in done.stderr) == (0, False, False)
 
 
+def test_the_process_ends_without_taking_the_interpreter_down():
+    """A thread of a library that wakes up meanwhile would abort it: exit code -6, now and then."""
+    code = "import atexit; atexit.register(print, 'down'); from backup.cli.app import main; main()"
+    command = [sys.executable, "-c", code, "--version"]
+    done = subprocess.run(command, capture_output=True, cwd=PROJECT, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"voltar ")
+    assert b"down" not in done.stdout
+
+
 def test_work_goes_on_when_nobody_listens_on_the_way(imported):
     """A log that is closed says nothing about the answer, nor about the exit code."""
     command = [sys.executable, "-c", "from backup.cli.app import main; main()", "check"]
