@@ -47,6 +47,15 @@ def test_a_location_leads_to_a_directory_below_the_home(start_sshd: Start, tmp_p
     store.close()
 
 
+@pytest.mark.parametrize("directory", ["file", "file/below"])
+def test_a_file_in_the_place_of_the_directory_is_said_so(start_sshd: Start, stores, directory):
+    host = start_sshd()
+    (host.far.home / "file").write_text("a file")
+
+    with pytest.raises(TransportError, match=r"cannot make the directory .*: file is no directory"):
+        stores(host, directory).create()
+
+
 @pytest.mark.parametrize("location", ["sftp://far", "sftp:far/x", "sftp://u:p@far/x", "sftp:///x"])
 def test_what_is_no_location_is_said_so(location):
     with pytest.raises(Refused, match=r"sftp|address|password|host"):
@@ -116,7 +125,7 @@ def test_what_a_cut_put_left_is_no_object(start_sshd: Start, stores):
 def test_a_directory_of_somebody_else_is_refused(start_sshd: Start, stores):
     store = stores(start_sshd(), "/root/store")
 
-    with pytest.raises((Refused, TransportError), match="cannot make the directory /root/store"):
+    with pytest.raises((Refused, TransportError), match=r"cannot make the directory /root/store"):
         store.create()
 
 

@@ -139,7 +139,7 @@ class _Reader:
             else:
                 pattern = word if word.startswith("/") else f"{self._anchor}/{word}"
             # pathlib's own glob takes no absolute pattern
-            for path in sorted(glob(str(Path(pattern).expanduser()))):  # noqa: PTH207
+            for path in sorted(glob(str(expand_user(pattern)))):  # noqa: PTH207
                 yield Path(path)
 
     def _match(self, rest: str, where: str) -> bool:
@@ -204,6 +204,14 @@ def _keep(found: Found, keyword: str, words: list[str], where: str) -> None:
     elif keyword not in found.values and _OTHER_WAY.get(keyword) not in found.values:
         found.values[keyword] = tuple(words)
         found.sources[keyword] = where
+
+
+def expand_user(path: str) -> Path:
+    """Return a path with the home of "~name" in place. Raises Refused for a user that is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise Refused(f"ssh_config: there is no user for {path!r}") from error
 
 
 def _words(text: str, where: str) -> list[str]:

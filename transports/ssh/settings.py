@@ -18,7 +18,7 @@ from typing import Final
 
 from transports.errors import Refused
 from transports.ssh.address import Address
-from transports.ssh.configfile import Found, Local, Place, read_config
+from transports.ssh.configfile import Found, Local, Place, expand_user, read_config
 from transports.ssh.keywords import DEMANDS
 
 SYSTEM_CONFIG: Final = Path("/etc/ssh/ssh_config")
@@ -28,7 +28,9 @@ _STRICT: Final = {
     "yes": "yes", "true": "yes", "ask": "yes", "accept-new": "accept-new",
     "no": "accept-new", "off": "accept-new", "false": "accept-new",
 }  # fmt: skip
-_TIME: Final = re.compile(r"(?:[0-9]+[smhdw]?)+", re.IGNORECASE)
+_TIME: Final = re.compile(r"(?=.{1,40}$)(?:[0-9]+[smhdw])*[0-9]*", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_LONGEST_S: Final = 10**8  # three years; the system takes no more for a timeout than some of them
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _TEXTS: Final = (
@@ -182,7 +184,7 @@ class _Reading:
         value = self._found.first(keyword)
         if value is None:
             return None
-        if not value.isdecimal():
+        if not _NUMBER.fullmatch(value):
             raise self._bad(keyword, "is not a number")
         return int(value)
 
@@ -193,13 +195,14 @@ class _Reading:
         if not _TIME.fullmatch(value):
             raise self._bad(keyword, "is not a time")
         parts = re.findall(r"([0-9]+)([a-z]?)", value.lower())
-        return float(sum(int(number) * _UNITS[unit] for number, unit in parts))
+        seconds = sum(int(number) * _UNITS[unit] for number, unit in parts)
+        return float(min(seconds, _LONGEST_S))
 
     def _size(self) -> int | None:
         value = self._found.first("rekeylimit")
         if value is None or value.lower() in ("default", "none", "0"):
             return None
-        parts = re.fullmatch(r"([0-9]+)([kmg]?)", value.lower())
+        parts = re.fullmatch(r"([0-9]{1,18})([kmg]?)", value.lower())
         if parts is None:
             raise self._bad("rekeylimit", "is not a size")
         return int(parts[1]) * _SIZES[parts[2]]
@@ -255,7 +258,7 @@ class _Reading:
         path = expand(_environment(word), self._tokens)
         if path == "~" or path.startswith("~/"):
             return self._home / path[2:]
-        return Path(path).expanduser()
+        return expand_user(path)
 
 
 _NO: Final = {"no": "false", "none": "none"}
@@ -265,13 +268,13 @@ def tokens(found: Found) -> dict[str, str]:
     """Return what the letters after "%" stand for."""
     host = found.hostname() if found.final else found.hostname().lower()
     port = found.first("port") or "22"
-    if not port.isdecimal() or not 0 < int(port) < 65536:
+    if not _NUMBER.fullmatch(port) or not 0 < int(port) < 65536:
         raise Refused(f"{found.sources.get('port', 'the address')}: {port!r} is not a port")
     user = found.first("user") or local_user()
     here = socket.gethostname()
     return {
         "%": "%",
-        "C": hashlib.sha1(f"{here}{host}{port}{user}".encode(), usedforsecurity=False).hexdigest(),
+        "C": _digest(f"{here}{host}{port}{user}"),
         "d": str(home_directory()),
         "h": host,
         "i": str(os.getuid()),
@@ -283,6 +286,11 @@ def tokens(found: Found) -> dict[str, str]:
         "r": user,
         "u": local_user(),
     }
+
+
+def _digest(text: str) -> str:
+    data = text.encode(errors="surrogateescape")
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 def expand(text: str, letters: dict[str, str]) -> str:

@@ -14,7 +14,8 @@ from transports.store.retrying import Retrying
 from transports.store.settings import Settings
 from transports.store.throttled import Allowance, Throttled
 
-_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):(.*)", re.DOTALL)
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):(.*)|((?i:[a-z][a-z0-9+.-]+)):(//.*)", re.DOTALL)
+"""In capitals only what can be nothing else: a directory may be called "Backup:old"."""
 _REMOTE: Final = re.compile(r"[A-Za-z0-9_.+@ -]+:[^\0-\x1f]*")
 _DEFAULT: Final = Settings()
 _WHAT_THERE_IS: Final = (
@@ -33,7 +34,7 @@ def open_store(location: str, settings: Settings = _DEFAULT) -> Store:
     found = _SCHEME.fullmatch(location)
     if found is None:
         return _limited(FileStore(_directory(location)), settings)
-    scheme, rest = found.groups()
+    scheme, rest = found[1] or found[3].lower(), found[2] or found[4] or ""
     if scheme == "file":
         return _limited(FileStore(_directory(unquote(_path(rest, location)))), settings)
     opener = _FAR.get(scheme)

@@ -27,7 +27,16 @@ from transports.errors import (
     Unreadable,
 )
 from transports.ssh import Link, Options, SftpSession, open_link
-from transports.ssh.sftp import DENIED, FOR_NEW, FOR_READING, FSYNC, HARDLINK, NO_FILE, SftpFailure
+from transports.ssh.sftp import (
+    DENIED,
+    FAILURE,
+    FOR_NEW,
+    FOR_READING,
+    FSYNC,
+    HARDLINK,
+    NO_FILE,
+    SftpFailure,
+)
 from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
 from transports.store.writing import Turns
 
@@ -316,6 +325,8 @@ def _make_directory(session: SftpSession, path: str) -> None:
         session.make_directory(path)
     except SftpFailure as failure:
         try:
-            session.stat(path)  # was it there, or could it not be made?
+            found = session.stat(path)  # was it there, or could it not be made?
         except SftpFailure:
             raise failure from None
+        if not stat.S_ISDIR(found.mode or stat.S_IFDIR):
+            raise SftpFailure(FAILURE, f"{path} is no directory") from None

@@ -41,6 +41,13 @@ def answer(status, code="", message=""):
         ("HTTP error: error sending request\n source: TimedOut", ConnectionLost, "no answer"),
         ("HTTP error: request or response body error", ConnectionLost, "middle of an answer"),
         ("invalid peer certificate: UnknownIssuer", Refused, "not trusted"),
+        ("Received redirect without LOCATION\n inner: BareRedirect,", Refused, "sends elsewhere"),
+        ("Custom {\n kind: InvalidData,\n error: InvalidMessage(\n InvalidContentType,", Refused,
+         "does not speak TLS"),
+        ('Connect,\n error: "failed to lookup address information: Name or service not known",',
+         Refused, "no host of that name"),
+        ('Connect,\n error: "failed to lookup address information: Temporary failure in name'
+         ' resolution",', ConnectionLost, "Temporary failure in name"),
         ("Error performing PUT http://169.254.169.254/latest/api/token in 1s - HTTP error: x",
          Refused, "no credentials"),
     ],
@@ -59,6 +66,17 @@ def test_an_object_that_is_not_there_is_that():
     error = failure(FileNotFoundError(answer(404, "NoSuchKey")), "read x", answered=True)
 
     assert type(error) is ObjectNotFound
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"), [("s3", "AWS_ACCESS"), ("gs", "GOOGLE_"), ("az", "AZURE_")]
+)
+def test_missing_credentials_are_those_of_the_service(scheme, said):
+    text = "Error performing PUT http://169.254.169.254/latest/api/token in 1s - HTTP error: x"
+
+    refused = failure(RuntimeError(text), "read x", answered=False, scheme=scheme)
+
+    assert said in str(refused.hint)
 
 
 def test_credentials_that_were_there_before_are_worth_another_try():

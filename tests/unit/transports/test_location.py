@@ -97,6 +97,13 @@ def test_what_is_no_place_is_said_to_be_none(location, said):
     assert "secret" not in str(refused.value)
 
 
+def test_a_scheme_in_capitals_is_no_directory():
+    assert open_store("S3://bucket/x").url == "s3://bucket/x"
+    assert open_store("Backup:old").url.endswith("/Backup:old")
+    with pytest.raises(Refused, match="no store of the kind 'ftp'"):
+        open_store("FTP://host/x")
+
+
 @pytest.mark.parametrize(
     "location",
     [

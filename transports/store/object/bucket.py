@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _S3_OPTIONS: Final = ("endpoint", "region", "profile", "path-style")
 _PLAIN_HTTP: Final = "to send data unprotected, say so in the URL: ?endpoint=http://…"
+_ACCOUNT: Final = "write az://CONTAINER/prefix?account=…, or set AZURE_STORAGE_ACCOUNT_NAME"
 _NEVER: Final = timedelta(0)
 _LONGEST_S: Final = 3600.0
 """A request that was given up ends at last; the store has limits of its own for each."""
@@ -113,7 +114,8 @@ def _opened(
     except (BaseError, ValueError, FileNotFoundError) as error:
         # the first line only: what follows is for developers, and may show the configuration
         reason = str(error).split("\n", 1)[0]
-        raise Refused(f"cannot open {place.shown}: {reason}") from error
+        hint = _ACCOUNT if "Account must be" in reason else None
+        raise Refused(f"cannot open {place.shown}: {reason}", hint=hint) from error
     return ObjectStore(made, brief, place.shown)
 
 

@@ -20,7 +20,7 @@ from transports.errors import (
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>\s*([A-Za-z0-9_.]{1,80})\s*</Code>")
 _MESSAGE: Final = re.compile(r"<Message>([^<]{1,300})</Message>")
-_SYSTEM: Final = re.compile(r'message: "([^"]{1,200})"|(TimedOut|IncompleteMessage)')
+_SYSTEM: Final = re.compile(r'(?:message|error): "([^"]{1,200})"|(TimedOut|IncompleteMessage)')
 _METADATA: Final = ("169.254.169.254", "metadata.google.internal", "fd00:ec2::254")
 _WORDS: Final = {
     "TimedOut": "no answer in time",
@@ -42,6 +42,26 @@ _NO_CREDENTIALS: Final = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws/credentials:"
     " ?profile=… or AWS_PROFILE"
 )
+_KEYS_OF: Final = {
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT",
+    "az": "set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY, or AZURE_CLIENT_ID and its like",
+}
+_HOPELESS: Final = {
+    "certificate": (
+        "the server's certificate is not trusted",
+        "AWS_CA_BUNDLE names a file with the certificate of a private authority",
+    ),
+    "BareRedirect": (
+        "the server sends elsewhere, and does not say where",
+        _HINTS["PermanentRedirect"],
+    ),
+    "InvalidContentType": ("the server does not speak TLS", "is the endpoint plain http:// there?"),
+    "Name or service not known": (
+        "there is no host of that name",
+        "look at the endpoint, the region and the bucket's name",
+    ),
+}
+"""What the client says where trying again is of no use."""
 _PASSING: Final = {408, 425, 429}
 """4xx that mean: not now."""
 
@@ -75,14 +95,14 @@ def _reason(text: str) -> str:
     """Return why no answer came, in the system's words where there are any."""
     for found in _SYSTEM.finditer(text):
         return found[1] or _WORDS[found[2]]
-    if isinstance(text, str) and "invalid list response" in text.lower():
+    if "invalid list response" in text.lower():
         return "it sent half of a listing"
     if "body" in text.lower():
         return "it ended in the middle of an answer"
     return "it did not work"
 
 
-def failure(error: Exception, act: str, *, answered: bool) -> TransportError:
+def failure(error: Exception, act: str, *, answered: bool, scheme: str = "s3") -> TransportError:
     """Return our error for one of the client. `act` says what was attempted, and on what;
     `answered`: whether the store has ever done what it was asked."""
     answer, text = read(error), str(error)
@@ -91,15 +111,19 @@ def failure(error: Exception, act: str, *, answered: bool) -> TransportError:
     if isinstance(error, FileNotFoundError):
         return ObjectNotFound(f"cannot {act}: it is not there")
     if any(place in text for place in _METADATA) and not answered:
-        return Refused(f"cannot {act}: no credentials were found", hint=_NO_CREDENTIALS)
+        hint = _KEYS_OF.get(scheme, _NO_CREDENTIALS)
+        return Refused(f"cannot {act}: no credentials were found", hint=hint)
     if answer.status is not None:
         return _answered(answer, answer.status, act)
-    if "certificate" in text:
-        return Refused(
-            f"cannot {act}: the server's certificate is not trusted",
-            hint="AWS_CA_BUNDLE names a file with the certificate of a private authority",
-        )
-    return ConnectionLost(f"cannot {act}: the connection failed: {answer.words}")
+    return _unanswered(text, act) or ConnectionLost(
+        f"cannot {act}: the connection failed: {answer.words}"
+    )
+
+
+def _unanswered(text: str, act: str) -> Refused | None:
+    """Return the error where there was no answer, and there would be none the next time."""
+    found = next((one for word, one in _HOPELESS.items() if word in text), None)
+    return None if found is None else Refused(f"cannot {act}: {found[0]}", hint=found[1])
 
 
 def _answered(answer: Answer, status: int, act: str) -> TransportError:

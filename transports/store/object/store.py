@@ -226,7 +226,8 @@ class ObjectStore:
         except TimeoutError as error:
             raise ConnectionLost(f"cannot {act}: no answer in time") from error
         except (BaseError, FileNotFoundError) as error:
-            raise failure.failure(error, act, answered=self._answered) from error
+            scheme = self._url.partition(":")[0]
+            raise failure.failure(error, act, answered=self._answered, scheme=scheme) from error
 
 
 def _cut(data: bytes, offset: int, length: int | None) -> bytes:
