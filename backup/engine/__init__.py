@@ -65,7 +65,15 @@ from backup.engine.networks import (
     networks,
     remove_network,
 )
-from backup.engine.orphans import Orphan, ended_at, labelled, orphans, remove, sweep
+from backup.engine.orphans import (
+    Orphan,
+    ended_at,
+    labelled,
+    orphans,
+    remove,
+    remove_all,
+    sweep,
+)
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
 from backup.engine.volumes import (
@@ -135,6 +143,7 @@ __all__ = [
     "path_users",
     "pause",
     "remove",
+    "remove_all",
     "remove_container",
     "remove_image",
     "remove_network",

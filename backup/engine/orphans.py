@@ -84,6 +84,13 @@ def remove(engine: Engine, orphan: Orphan) -> None:
     lifetime.remove(engine, orphan.id)
 
 
+def remove_all(engine: Engine, run: str) -> None:
+    """Remove every helper of a run, whatever it does; its volumes stay. For a run that is over:
+    where its link was cut, the engine may not have noticed yet."""
+    for identity in labelled(engine, lifetime.RUN_LABEL, run):
+        lifetime.remove(engine, identity)
+
+
 def sweep(engine: Engine) -> list[Orphan]:
     """Remove all orphans, and shared directories of dead runs; returns the orphans that there were.
 

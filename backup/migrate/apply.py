@@ -7,10 +7,12 @@ right.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
+from backup.engine import remove_all
 from backup.errors import BackupError, EngineUnavailable
 from backup.migrate import making, moving
 from backup.migrate.journal import MOVED, TAKEN_BACK, Record
@@ -101,6 +103,7 @@ def take_back(work: Work) -> list[str]:
     A target that was started and cannot be stopped keeps the rest as it is: the source must not run
     beside it.
     """
+    _end_helpers(work)
     left = []
     for number in sorted(work.record.begun, reverse=True):
         step = work.record.header.steps[number]
@@ -121,6 +124,14 @@ def take_back(work: Work) -> list[str]:
     return []
 
 
+def _end_helpers(work: Work) -> None:
+    """Remove what a cut link or a kill left of this migration's helpers: one that still writes has
+    a volume that is to go. An engine that is gone is told of by the steps that need it."""
+    for engine in work.engines.reachable():
+        with suppress(EngineUnavailable):
+            remove_all(engine, work.id)
+
+
 def remedy(record: Record) -> Remedy:
     """Decide about a migration whose run is dead.
 
@@ -137,6 +148,7 @@ def recover(work: Work) -> Remedy:
     """Bring a migration that was killed to an end. Raises what could not be taken back, too."""
     found = remedy(work.record)
     if found is Remedy.FORWARD:
+        _end_helpers(work)
         apply(work)
     elif found is Remedy.BACK and (left := take_back(work)):
         raise BackupError(f"migration {work.id} could not be taken back: {left[0]}", hint=left[-1])

@@ -1,7 +1,7 @@
 """What the steps of one migration work with."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -33,6 +33,14 @@ class Engines:
     def target(self) -> Engine:
         """Raises EngineUnavailable."""
         return self._engine("target")
+
+    def reachable(self) -> list[Engine]:
+        """Those of the two that answer."""
+        found = []
+        for side in self._urls:
+            with suppress(EngineUnavailable):
+                found.append(self._engine(side))
+        return found
 
     def reconnect(self) -> None:
         """Have new connections from now on: one of those so far was lost."""
