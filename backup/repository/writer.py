@@ -33,10 +33,10 @@ _FEWEST_IN_FLIGHT: Final = 24
 _SIZE_IN_FLIGHT: Final = 12 << 20
 """Chunks, and bytes of them for each thread, that the pool may have. A cutter gives many at once,
 then none for a while: with less, the pool runs dry in between."""
-MOST_UPLOADS: Final = 4
+MOST_UPLOADS: Final = 3
 UPLOADS_BESIDE_READING: Final = 2
 """Packs on their way, at most; fewer where as much memory goes to what is read meanwhile."""
-_MOST_IN_MEMORY: Final = 5 * TARGET_SIZE
+_MOST_IN_MEMORY: Final = 4 * TARGET_SIZE
 """Bytes of packs on their way and of chunks in the pool: the more of one, the fewer of the other.
 The open packs, one of each group, come on top."""
 _SWITCH_S: Final = 0.0002

@@ -1,5 +1,6 @@
 """A store over SFTP when something goes wrong: full, cut off, not allowed, not SFTP."""
 
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from tests.testbed.farhost import Account
 from tests.testbed.sshd import Sshd
-from transports.errors import ConnectionLost, OutOfSpace, Refused, TransportError
+from transports.errors import ConnectionLost, OutOfSpace, Refused, TransportError, Unreadable
 from transports.ssh import Options
 from transports.store import Settings, open_store
 from transports.store.protocol import WriteOnce
@@ -160,3 +161,14 @@ def test_a_listing_is_not_stopped_by_what_is_no_object(start_sshd: Start, stores
     (host.far.home / "store/packs/directory").mkdir()
 
     assert [info.name for info in store.list("packs")] == ["packs/a"]
+
+
+def test_a_file_that_is_larger_than_memory_cannot_be_read(start_sshd: Start, stores):
+    host = start_sshd()
+    store = stores(host)
+    store.create()
+    store.put("packs/a", b"small")
+    os.truncate(host.far.home / "store/packs/a", 1 << 42)
+
+    with pytest.raises(Unreadable, match=r"packs/a .*: it is too large for memory"):
+        store.get("packs/a")

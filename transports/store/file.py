@@ -91,6 +91,8 @@ class FileStore:
                 if error.errno in _OF_ONE_FILE:
                     raise Unreadable(f"cannot read {what}: {os.strerror(error.errno)}") from error
                 raise
+            except MemoryError as error:
+                raise Unreadable(f"cannot read {what}: it is too large for memory") from error
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:
         directory = self._directory / kind

@@ -84,7 +84,12 @@ class SftpStore:
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         path = self._path(name)
-        return self._do("read", name, lambda session: _get(session, path, offset, length))
+        try:
+            return self._do("read", name, lambda session: _get(session, path, offset, length))
+        except MemoryError as error:  # no object is so large, whatever the server says
+            raise Unreadable(
+                f"cannot read {name} in {self.url}: it is too large for memory"
+            ) from error
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:
         path = self._place(kind)

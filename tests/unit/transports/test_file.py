@@ -380,3 +380,11 @@ def test_what_is_no_file_is_named_and_is_no_failure_of_the_store(store, director
 
     with pytest.raises(Unreadable, match="packs/b"):
         store.get("packs/b")
+
+
+def test_a_file_that_is_larger_than_memory_cannot_be_read(store, directory):
+    store.put("packs/a", b"small")
+    os.truncate(directory / "packs/a", 1 << 42)
+
+    with pytest.raises(Unreadable, match=r"packs/a .*: it is too large for memory"):
+        store.get("packs/a")
