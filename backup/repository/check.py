@@ -37,7 +37,9 @@ from transports.errors import ObjectNotFound
 _SHOWN: Final = 10
 _AT_ONCE: Final = 3
 _SIZE_AT_ONCE: Final = 4 * TARGET_SIZE
-"""Packs in memory, and their bytes; small ones may be more where the store is far away."""
+_SIZE_FROM_AFAR: Final = 3 * TARGET_SIZE
+"""Packs in memory, and their bytes; small ones may be more where the store is far away. There the
+bytes of a reply are held twice for a moment."""
 SAMPLE_SIZE: Final = 1 << 30
 
 
@@ -181,7 +183,8 @@ class _Check:
         self._on_event(Started("check", "packs", size, len(packs), unit="packs"))
         at_once = max(_AT_ONCE, ahead.small(self._repository.store))
         work = partial(self._read, reading)
-        some = ahead.mapped(work, packs, at_once, size=sizes.__getitem__, most=_SIZE_AT_ONCE)
+        most = _SIZE_AT_ONCE if self._repository.store.parallel == 1 else _SIZE_FROM_AFAR
+        some = ahead.mapped(work, packs, at_once, size=sizes.__getitem__, most=most)
         for faults in some:
             self._take(faults)
             self._on_event(Advanced(faults.size, 1))
