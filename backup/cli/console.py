@@ -300,8 +300,9 @@ def end_by(voice: Voice, damaged: Sequence[BackupError]) -> None:
 
 def _start_line(event: Started) -> str:
     # where the work is on what is counted, its number says which: "check packs: 3"
-    unit = "" if event.subject == event.unit else f" {event.unit}"
-    amount = f": {event.entries}{unit}" if event.entries else ""
+    noun = "entry" if event.unit == "entries" else event.unit.removesuffix("s")
+    number = str(event.entries) if event.subject == event.unit else counted(event.entries, noun)
+    amount = f": {number}" if event.entries else ""
     amount += f", {size_text(event.size)}" if event.entries and event.size else ""
     return f"{event.work} {event.subject}{amount}"
 

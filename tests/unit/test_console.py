@@ -127,3 +127,19 @@ def test_a_table_leaves_out_columns_before_names_are_cut_short(monkeypatch, widt
         assert line.endswith("pinned")
     left_out = {60: 3, 70: 2, 80: 1}.get(width, 0)
     assert header.split() == [name for name in COLUMNS if name not in COLUMNS[3 : 3 + left_out]]
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (Started("copy", "volume:db", 9, 1), "copy volume:db: 1 entry, 9 B"),
+        (Started("copy", "volume:db", 9, 2), "copy volume:db: 2 entries, 9 B"),
+        (Started("push", "app:1", 0, 1, "layers"), "push app:1: 1 layer"),
+        (Started("check", "packs", 9, 1, "packs"), "check packs: 1, 9 B"),
+    ],
+)
+def test_a_line_says_how_many_there_are(event, said, capsys):
+    with listening(Voice()) as listener:
+        listener(event)
+
+    assert capsys.readouterr().err.strip() == said
