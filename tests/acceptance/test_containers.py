@@ -40,6 +40,11 @@ def container(scratch: Scratch, small: str) -> str:
     return name
 
 
+def listed(engine: Engine) -> list[str]:
+    """The ids of all images; engines list them in no order that lasts."""
+    return sorted(engine.docker("image", "ls", "--all", "--quiet").splitlines())
+
+
 def one_file() -> bytes:
     """A tar of `content`, which is somebody's."""
     buffer = io.BytesIO()
@@ -149,7 +154,7 @@ def test_what_is_not_whole_makes_no_image(every_engine, voltar, scratch, tmp_pat
         "compressed and cut": gzip.compress(whole)[:-9],
         "no tar": b"x" * 4096,
     }
-    before = every_engine.docker("image", "ls", "--all", "--quiet")
+    before = listed(every_engine)
 
     for number, data in enumerate(broken.values()):
         file = tmp_path / f"{number}.tar"
@@ -157,12 +162,10 @@ def test_what_is_not_whole_makes_no_image(every_engine, voltar, scratch, tmp_pat
         refused = voltar("container", "import", file, name, code=1)
         assert str(file) in refused.err.splitlines()[-1]
 
-    assert every_engine.docker("image", "ls", "--all", "--quiet") == before
+    assert listed(every_engine) == before
     assert every_engine.attempt("image", "inspect", name).returncode
     voltar("container", "import", "-", name, stdin=whole)
-    assert len(every_engine.docker("image", "ls", "--all", "--quiet").splitlines()) == 1 + len(
-        before.splitlines()
-    )
+    assert len(listed(every_engine)) == 1 + len(before)
 
 
 def test_a_name_is_taken_only_by_force(voltar, scratch, bed, tmp_path):

@@ -70,14 +70,19 @@ def test_every_hard_case_comes_back(
 
     voltar("backup", f"volume:{volume}")
     (directory / "one-more").write_bytes(b"new")
-    again = voltar("--json", "backup", f"volume:{volume}").events
+
+    def compared() -> bool:
+        """Time stamps as young as the first backup are not trusted yet."""
+        events = voltar("--json", "backup", f"volume:{volume}").events
+        counts = next(event for event in events if event["type"] == "snapshot")
+        return bool(counts["unchanged"] > 0.9 * counts["entries"])
+
+    until(compared, what="a backup that reads only what is new")
     voltar("restore", f"volume:{volume}", "--to", restored, "--verify=full")
 
     before = snapshot(directory)
     assert before.pop(b"sockets/server.sock").kind == "socket"
     assert diff(before, snapshot(every_engine.volume_directory(restored))) == []
-    counts = next(event for event in again if event["type"] == "snapshot")
-    assert counts["unchanged"] > 0.9 * len(before)
     assert_nothing_left(every_engine, ssh_host)
 
 
@@ -160,7 +165,7 @@ def test_another_host_key_than_the_one_that_is_named_is_refused(remote: Voltar) 
 
 @pytest.mark.parametrize("words", [("--host-key", "nonsense"), ("--ssh-binary=/nonesuch",)])
 def test_impossible_wishes_are_a_wrong_command_line(remote: Voltar, words: tuple[str]) -> None:
-    remote(*words, "doctor", code=1)
+    remote(*words, "doctor", code=2)
     remote(*words, "backup", "--all", code=2)
 
 

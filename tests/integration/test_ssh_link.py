@@ -134,7 +134,7 @@ def test_many_threads_share_a_link(link):
             if link.run(["cat"], stdin=data).stdout != data:
                 wrong.append(number)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -262,6 +262,9 @@ def test_many_entries_that_wait_come_back_in_their_order():
 
 
 def test_nothing_is_left_running():
+    before = set(threading.enumerate())  # of a test that failed, some may be left
+
     save(plain(MemoryStore()), [header(b"a", size=3) + padded(b"abc") + END])
 
-    assert [t.name for t in threading.enumerate() if t.name.startswith("voltar")] == []
+    begun = set(threading.enumerate()) - before
+    assert [thread.name for thread in begun if thread.name.startswith("voltar")] == []
