@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from backup.cli.console import Voice
+from backup.cli.secret import named_path, read_secret
 from backup.cli.ssh_wishes import SshWishes
 from backup.engine import Engine, connect
 from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
@@ -176,8 +177,12 @@ class Context:
 
         It comes from `file`, VOLTAR_NEW_PASSWORD_FILE or VOLTAR_NEW_PASSWORD.
         """
-        file = file or _path("VOLTAR_NEW_PASSWORD_FILE")
-        password = _read(file) if file is not None else os.environ.get("VOLTAR_NEW_PASSWORD")
+        file = file or named_path("VOLTAR_NEW_PASSWORD_FILE")
+        password = (
+            read_secret(file, "password")
+            if file is not None
+            else os.environ.get("VOLTAR_NEW_PASSWORD")
+        )
         if password is None:
             password = _prompt_twice("the new password: ", hint=_NEW_PLACES)
         return _demand(password, hint=None)
@@ -188,18 +193,18 @@ class Context:
 
 
 def _given(file: Path | None, variable: str, credential: str) -> str | None:
-    file = file or _path(f"{variable}_FILE")
+    file = file or named_path(f"{variable}_FILE")
     if file is not None:
-        return _read(file)
+        return read_secret(file, "password")
     command = os.environ.get(f"{variable}_COMMAND")
     if command:
         return _output(command, f"{variable}_COMMAND")
     password = os.environ.get(variable)
     if password is not None:
         return password
-    directory = _path("CREDENTIALS_DIRECTORY")
+    directory = named_path("CREDENTIALS_DIRECTORY")
     if directory is not None and (directory / credential).exists():
-        return _read(directory / credential)
+        return read_secret(directory / credential, "password")
     return None
 
 
@@ -211,21 +216,21 @@ def _opened(store: Store, password: str | None) -> Repository:
 
 def _cache_directory() -> Path | None:
     """Return where this user's programs remember what they can fetch again, if there is a place."""
-    named = _path("VOLTAR_CACHE_DIRECTORY")
+    named = named_path("VOLTAR_CACHE_DIRECTORY")
     if named is not None:
         return named
     try:
-        return (_path("XDG_CACHE_HOME") or Path.home() / ".cache") / "voltar"
+        return (named_path("XDG_CACHE_HOME") or Path.home() / ".cache") / "voltar"
     except RuntimeError:  # a user without a home
         return None
 
 
 def state_directory() -> Path:
     """Return where this user's programs keep what must outlive them. Raises ConfigError."""
-    named = _path("VOLTAR_STATE_DIRECTORY")
+    named = named_path("VOLTAR_STATE_DIRECTORY")
     if named is not None:
         return named
-    home = _path("XDG_STATE_HOME")
+    home = named_path("XDG_STATE_HOME")
     if home is None and os.geteuid() == 0:
         return Path("/var/lib/voltar")
     try:
@@ -239,19 +244,6 @@ def state_directory() -> Path:
 def captures_directory() -> Path:
     """Return where journals of captures are."""
     return state_directory() / "captures"
-
-
-def _path(variable: str) -> Path | None:
-    value = os.environ.get(variable)
-    return Path(value) if value else None
-
-
-def _read(file: Path) -> str:
-    try:
-        text = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise ConfigError(f"cannot read the password file {file}: {error.strerror}") from error
-    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _output(command: str, variable: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from backup.cli.secret import named_path, read_secret
 from backup.errors import ConfigError
 from transports.ssh import Options
 
@@ -30,18 +31,13 @@ class SshWishes:
     def options(self) -> Options:
         """Return them together with what the environment says. Raises ConfigError."""
         binary = self.binary or os.environ.get("VOLTAR_SSH_BINARY") or None
-        file = self.passphrase_file or _path("VOLTAR_SSH_PASSPHRASE_FILE")
+        file = self.passphrase_file or named_path("VOLTAR_SSH_PASSPHRASE_FILE")
         return Options(
             binary=_program(binary) if binary else None,
             host_keys=tuple(_fingerprint(each) for each in self.host_keys),
             ask=_ask if sys.stdin.isatty() else None,
-            passphrase=_passphrase(file) if file else None,
+            passphrase=read_secret(file, "passphrase") if file else None,
         )
-
-
-def _path(variable: str) -> Path | None:
-    value = os.environ.get(variable)
-    return Path(value) if value else None
 
 
 def _program(name: str) -> str:
@@ -58,14 +54,6 @@ def _fingerprint(text: str) -> str:
             hint="ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub, on that host, shows it",
         )
     return text
-
-
-def _passphrase(file: Path) -> str:
-    try:
-        text = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise ConfigError(f"cannot read the passphrase file {file}: {error.strerror}") from error
-    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _ask(question: str) -> str | None:
