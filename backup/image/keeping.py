@@ -79,12 +79,7 @@ def keep(
         time=time,
         image=_record(facts, reference, image.config_digest),
         manifest=manifest,
-        statistics=Statistics(
-            entries=recorder.entries,
-            files=recorder.files,
-            size=recorder.size,
-            read=recorder.read,
-        ),
+        statistics=recorder.statistics,
     )
 
 
