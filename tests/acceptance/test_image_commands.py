@@ -321,7 +321,7 @@ def test_of_several_images_none_is_sent_when_one_is_not_there(
         (["--portion", "0"], "--portion: expected at least 1M, got '0'"),
         (["--to", ""], "the URL of an engine is empty"),
     ],
-    ids=["no platform", "other platform", "no size", "no engine"],
+    ids=["no platform", "other platform", "no size", "too small", "no engine"],
 )
 def test_what_makes_no_sense_is_refused(
     other: Engine, voltar: Voltar, make: Make, words: list[str], said: str
