@@ -83,6 +83,18 @@ class Transport(paramiko.Transport):
             self._send_user_message(DataMessage(head, data[:size]))
             data = data[size:]
 
+    def get_exception(self) -> Exception | None:
+        """Return what ended the connection, as an error that paramiko's callers expect.
+
+        What makes no sense ends its thread by whatever error that happens to be.
+        """
+        error = super().get_exception()
+        if error is None or isinstance(error, paramiko.SSHException | EOFError | OSError):
+            return error
+        told = paramiko.SSHException("what it sends makes no sense")
+        told.__cause__ = error
+        return told
+
     def run(self) -> None:
         try:
             super().run()
