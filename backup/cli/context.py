@@ -6,7 +6,6 @@ VOLTAR_PASSWORD_FILE, VOLTAR_PASSWORD_COMMAND, VOLTAR_PASSWORD, the systemd cred
 "from" in all names: VOLTAR_FROM_PASSWORD_FILE, `voltar-from-password`.
 """
 
-import getpass
 import os
 import shlex
 import subprocess
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from backup.cli.console import Voice
-from backup.cli.secret import named_path, read_secret
+from backup.cli.secret import asked_secret, named_path, read_secret
 from backup.cli.ssh_wishes import SshWishes
 from backup.engine import Engine, connect, sweep
 from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
@@ -284,4 +283,4 @@ def _prompt(question: str, *, hint: str) -> str:
     if not sys.stdin.isatty():
         which = "new password" if hint == _NEW_PLACES else "password"
         raise WrongKey(f"a {which} is needed, and there is no terminal to ask for it", hint=hint)
-    return getpass.getpass(question)
+    return asked_secret(question) or ""

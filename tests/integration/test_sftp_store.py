@@ -163,12 +163,12 @@ def test_a_listing_is_not_stopped_by_what_is_no_object(start_sshd: Start, stores
     assert [info.name for info in store.list("packs")] == ["packs/a"]
 
 
-def test_a_file_that_is_larger_than_memory_cannot_be_read(start_sshd: Start, stores):
+def test_a_file_that_is_larger_than_any_object_is_not_read(start_sshd: Start, stores):
     host = start_sshd()
     store = stores(host)
     store.create()
     store.put("packs/a", b"small")
     os.truncate(host.far.home / "store/packs/a", 1 << 42)
 
-    with pytest.raises(Unreadable, match=r"packs/a .*: it is too large for memory"):
+    with pytest.raises(Unreadable, match=r"packs/a .*: it is too large for an object"):
         store.get("packs/a")

@@ -95,6 +95,18 @@ class Transport(paramiko.Transport):
         with self._order:
             channel.shutdown_write()
 
+    def get_exception(self) -> Exception | None:
+        """Return what ended the connection, as an error that paramiko's callers expect.
+
+        What makes no sense ends its thread by whatever error that happens to be.
+        """
+        error = super().get_exception()
+        if error is None or isinstance(error, paramiko.SSHException | EOFError | OSError):
+            return error
+        told = paramiko.SSHException("what it sends makes no sense")
+        told.__cause__ = error
+        return told
+
     def run(self) -> None:
         try:
             super().run()

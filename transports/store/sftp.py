@@ -27,16 +27,8 @@ from transports.errors import (
     Unreadable,
 )
 from transports.ssh import Link, Options, SftpSession, open_link
-from transports.ssh.sftp import (
-    DENIED,
-    FAILURE,
-    FOR_NEW,
-    FOR_READING,
-    FSYNC,
-    HARDLINK,
-    NO_FILE,
-    SftpFailure,
-)
+from transports.ssh.answer import DENIED, FAILURE, NO_FILE, SftpFailure
+from transports.ssh.sftp import FOR_NEW, FOR_READING, FSYNC, HARDLINK
 from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
 from transports.store.writing import Turns
 
@@ -44,6 +36,7 @@ T = TypeVar("T")
 _TEMPORARY: Final = "tmp"
 _STALE_AFTER_S: Final = 24 * 3600
 _PARALLEL: Final = 4
+_LARGEST: Final = 512 << 20  # a pack has 32 MiB, a blob, and a table of at most half of this
 _FULL: Final = ("no space", "disk full", "quota", "file too large")
 
 
@@ -84,12 +77,7 @@ class SftpStore:
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         path = self._path(name)
-        try:
-            return self._do("read", name, lambda session: _get(session, path, offset, length))
-        except MemoryError as error:  # no object is so large, whatever the server says
-            raise Unreadable(
-                f"cannot read {name} in {self.url}: it is too large for memory"
-            ) from error
+        return self._do("read", name, lambda session: _get(session, path, offset, length))
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:
         path = self._place(kind)
@@ -285,7 +273,7 @@ class _Sessions:
 
     def _give_back(self, session: SftpSession, link: Link) -> None:
         with self._lock:
-            if link is self._link:
+            if link is self._link and session.usable:
                 self._idle.append(session)
                 return
         session.close()
@@ -305,6 +293,8 @@ def _get(session: SftpSession, path: str, offset: int, length: int | None) -> by
     try:
         if length is None or length > 1 << 20:
             left = max(0, (session.stat_handle(handle).size or 0) - offset)
+            if length is None and left > _LARGEST:
+                raise SftpFailure(FAILURE, f"it is too large for an object: {left:,} bytes")
             length = left if length is None else min(length, left)
         return session.read_all(handle, offset, length) if length else b""
     finally:
