@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,26 @@ def test_a_full_disk_is_told_apart(start_sshd: Start, stores):
     seen = subprocess.run([*inside, "ls", place / "store/tmp"], capture_output=True, check=True)
     assert seen.stdout == b""
     store.put("packs/c", bytes(1 << 20))
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=Refused,
+    reason="one session for each call at once, and a repository makes 16: sshd allows 10",
+)
+def test_more_calls_at_once_than_sshd_allows_sessions_succeed(start_sshd: Start, stores):
+    store = stores(start_sshd())
+    store.create()
+    data = os.urandom(2 << 20)
+    store.put("packs/a", data)
+    together = threading.Barrier(16)
+
+    def read(_number: int) -> bytes:
+        together.wait(30)
+        return store.get("packs/a")
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(read, range(16))) == {data}
 
 
 def test_after_a_lost_link_the_next_call_connects_anew(start_sshd: Start, stores):
