@@ -116,6 +116,24 @@ def test_the_doctor_names_the_way_of_the_data(remote: Voltar) -> None:
     assert remote.url in findings["engine"]["text"]
 
 
+def test_one_connection_carries_the_api_and_all_data(
+    voltar: Voltar,
+    engine: Engine,
+    start_sshd: Callable[..., Sshd],
+    filled: Callable[..., str],
+    fresh: Fresh,
+) -> None:
+    host = start_sshd(engine)
+    remote = from_afar(voltar, host)
+    volumes = [filled({"noise": os.urandom(1 << 20)}) for _ in range(2)]
+
+    remote("backup", *(f"volume:{volume}" for volume in volumes))
+    assert host.log.count("Accepted publickey for") == 1
+
+    remote("restore", f"volume:{volumes[0]}", "--to", fresh())
+    assert host.log.count("Accepted publickey for") == 2
+
+
 def test_without_a_docker_command_the_socket_serves(
     voltar: Voltar,
     engine: Engine,
