@@ -12,11 +12,12 @@ import pytest
 
 from tests.acceptance.cli import Voltar, until
 from tests.integration.test_engine_connection import relay
-from tests.testbed import layered
+from tests.testbed import layered, leaks
 from tests.testbed.engine import Engine, Pool
 from tests.testbed.layered import Made
 from tests.testbed.proxy import Proxy
 from tests.testbed.scratch import Scratch
+from tests.testbed.sshd import Sshd
 
 CLASSIC, CONTAINERD = "28.5-classic", "28.5-containerd"
 SIZE = 200_000
@@ -365,6 +366,36 @@ def test_a_run_that_is_killed_is_gone_on_with(
     assert image["bytes_sent"] < 5 * size
     assert has(target, app)
     assert under_way(target) == []
+    target.docker("rmi", "--force", *app.tags)
+
+
+def test_a_link_over_ssh_that_is_cut_costs_a_portion(
+    pool: Pool, voltar: Voltar, make: Make, start_sshd: Callable[..., Sshd]
+) -> None:
+    target = pool.engine(CLASSIC)
+    host = start_sshd(target)
+    app = make("app:1", *"abcdef")
+    size = len(app.layers[0])
+    with Proxy(host.port) as proxy:
+        host.config_for(voltar.home, port=proxy.port)
+        url = f"ssh://{host.user}@127.0.0.1:{proxy.port}"
+        words = ["image", "send", *app.tags, "--portion", str(2 * size), "--compress", "none"]
+        proxy.slow(4 * size)
+        with voltar.start(*words, "--to", url) as running:
+            until(lambda: under_way(target), what="the first portion")
+            host.kill_sessions()
+            failed = running.end(within_s=30)
+        proxy.slow(None)
+
+        again = voltar.summary(*words, "--to", url)
+
+    assert failed.code == 1
+    assert "the same command goes on from there" in failed.err
+    (image,) = again["images"]
+    assert image["layers_already_there"] >= 2
+    assert image["bytes_sent"] < 5 * size
+    assert has(target, app)
+    assert under_way(target) == leaks.on_far_host(host) == []
     target.docker("rmi", "--force", *app.tags)
 
 
