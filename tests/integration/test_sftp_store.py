@@ -108,7 +108,7 @@ def test_more_calls_at_once_than_sshd_allows_sessions_succeed(start_sshd: Start,
     store.put("packs/a", data)
     together = threading.Barrier(16)
 
-    def read(_number: int) -> bytes:
+    def read(_number):
         together.wait(30)
         return store.get("packs/a")
 
