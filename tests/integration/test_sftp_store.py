@@ -10,11 +10,17 @@ from typing import Any
 
 import pytest
 
+from backup.report import ignore
+from backup.repository import open_repository
+from backup.repository.check import check
+from tests.saved import plain, save
+from tests.tars import END
 from tests.testbed.farhost import Account
 from tests.testbed.sshd import Sshd
 from transports.errors import ConnectionLost, OutOfSpace, Refused, TransportError, Unreadable
 from transports.ssh import Options
 from transports.store import Settings, open_store
+from transports.store.file import FileStore
 from transports.store.protocol import WriteOnce
 from transports.store.sftp import SftpStore
 
@@ -114,6 +120,19 @@ def test_more_calls_at_once_than_sshd_allows_sessions_succeed(start_sshd: Start,
 
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(read, range(16))) == {data}
+
+
+@pytest.mark.xfail(strict=True, reason="the same; and what sshd refuses is taken for damage")
+def test_a_repository_of_many_snapshots_is_sound(start_sshd: Start, stores):
+    host = start_sshd()
+    made = plain(FileStore(host.far.home / "store"))
+    for number in range(60):
+        save(made, [END], number=number)
+    host.far.give(host.far.home / "store")
+
+    found = check(open_repository(stores(host), None), ignore)
+
+    assert (found.snapshots, found.damages) == (60, [])
 
 
 def test_after_a_lost_link_the_next_call_connects_anew(start_sshd: Start, stores):
