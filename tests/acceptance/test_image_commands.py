@@ -1,8 +1,10 @@
 """voltar image save, load, send, fetch: files and other engines, and what goes wrong."""
 
 import gzip
+import io
 import json
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -258,6 +260,27 @@ def test_an_engine_that_saves_an_image_without_layers_is_caught(
 
     assert f"{tag} lacks its configuration and 2 layers: {app.diff_ids[0]}, " in refused.err
     assert not (tmp_path / "x.tar").exists()
+
+
+def test_one_platform_of_several_is_saved(
+    other: Engine, voltar: Voltar, scratch: Scratch, tmp_path: Path
+) -> None:
+    tag = f"{scratch.prefix}/both:1"
+    images = [
+        Made([tag], [layered.layer(f"{scratch.prefix}-{name}", SIZE)], {}, architecture=name)
+        for name in ("amd64", "arm64")
+    ]
+    other.docker("load", stdin=layered.oci(images))
+    there = voltar.changed(url=other.url)
+
+    for image, *words in ((images[0],), (images[1], "--platform", "linux/arm64")):
+        output = tmp_path / f"{image.architecture}.tar"
+        there("image", "save", tag, "-o", output, *words)
+        with tarfile.open(output) as tar:
+            listed = json.load(tar.extractfile("manifest.json") or io.BytesIO())
+            config = json.load(tar.extractfile(listed[0]["Config"]) or io.BytesIO())
+        assert config["architecture"] == image.architecture
+        assert config["rootfs"]["diff_ids"] == image.diff_ids
 
 
 # --- other engines
