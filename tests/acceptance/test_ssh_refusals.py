@@ -122,6 +122,23 @@ def test_a_pinned_host_key_needs_no_entry(reach: Callable[..., Far], ssh_host: S
     assert far.sources() == [f"volume:{volume}"]
 
 
+@pytest.mark.xfail(strict=True, reason="code 1: the engine's own error hides HostKeyRefused")
+@pytest.mark.parametrize("case", ["unknown", "changed", "not the pinned one"])
+def test_a_host_key_that_is_refused_has_an_exit_code_of_its_own(
+    case: str, reach: Callable[..., Far], own: Callable[..., Sshd]
+) -> None:
+    host = own()
+    far = reach(host, known=case != "unknown")
+    if case == "changed":
+        host.change_host_key()
+    pin = ["--host-key", ELSE] if case == "not the pinned one" else []
+
+    failed = far.voltar(*pin, "backup", "--all", code=(1, 7))
+
+    assert "host key" in failed.err.lower()
+    assert failed.code == 7
+
+
 @pytest.mark.parametrize("form", ["sha256:abc", "SHA256:", "MD5:aa:bb"])
 def test_a_pin_that_is_no_fingerprint_is_a_usage_error(
     form: str, reach: Callable[..., Far], ssh_host: Sshd
