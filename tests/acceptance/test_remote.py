@@ -210,7 +210,7 @@ def test_what_the_far_account_lacks_is_said(
 def test_another_host_key_than_the_one_that_is_named_is_refused(remote: Voltar) -> None:
     wrong = f"SHA256:{'A' * 43}"
 
-    failed = remote("--json", "--host-key", wrong, "backup", "--all", code=1)
+    failed = remote("--json", "--host-key", wrong, "backup", "--all", code=7)
 
     assert "cannot reach the Docker engine" in failed.error["message"]
     assert "key" in failed.error["message"]

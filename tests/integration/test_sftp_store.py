@@ -102,11 +102,6 @@ def test_a_full_disk_is_told_apart(start_sshd: Start, stores):
     store.put("packs/c", bytes(1 << 20))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=Refused,
-    reason="one session for each call at once, and a repository makes 16: sshd allows 10",
-)
 def test_more_calls_at_once_than_sshd_allows_sessions_succeed(start_sshd: Start, stores):
     store = stores(start_sshd())
     store.create()
@@ -122,7 +117,6 @@ def test_more_calls_at_once_than_sshd_allows_sessions_succeed(start_sshd: Start,
         assert set(pool.map(read, range(16))) == {data}
 
 
-@pytest.mark.xfail(strict=True, reason="the same; and what sshd refuses is taken for damage")
 def test_a_repository_of_many_snapshots_is_sound(start_sshd: Start, stores):
     host = start_sshd()
     made = plain(FileStore(host.far.home / "store"))
