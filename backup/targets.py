@@ -33,6 +33,7 @@ from backup.engine.reference import Reference
 from backup.errors import BackupError, NotOnEngine, UsageError
 from backup.repository import MountFacts, VolumeFacts
 
+CONTAINER: Final = "container:"
 IMAGE: Final = "image:"
 _SOURCE: Final = "/voltar-source"
 _KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")

@@ -14,6 +14,7 @@ from backup.cli.policy import demand_tags
 from backup.evidence.capture import Evidence, Wish, into_file, into_repository
 from backup.job import new_run
 from backup.repository import SHORT_ID
+from backup.targets import CONTAINER
 
 
 def capture(
@@ -56,7 +57,7 @@ def capture(
         run = new_run()
         context.tidy(engine, run)
         wish = Wish(
-            container=container,
+            container=container.removeprefix(CONTAINER),
             pause=pause,
             run=run,
             program=f"voltar {__version__}",

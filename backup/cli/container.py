@@ -26,6 +26,7 @@ from backup.engine.filesystem import export as export_tar
 from backup.engine.reference import Reference
 from backup.errors import ConfigError, UsageError
 from backup.report import Advanced, Finished, OnEvent, Started
+from backup.targets import CONTAINER
 from backup.tarsplit import MalformedArchive, TruncatedArchive, join, split
 
 app = typer.Typer(help="The file systems of containers.", no_args_is_help=True)
@@ -65,7 +66,7 @@ def export(
     context: Context = ctx.obj
     existing = Existing.REPLACE if force else Existing.KEEP
     with context.engine() as engine:
-        found = exported(engine, container)
+        found = exported(engine, container.removeprefix(CONTAINER))
         if changes is not None:
             demand_place(changes, existing)
         with listening(context.voice) as listener, closing(_read(engine, found, listener)) as tar:
@@ -123,7 +124,7 @@ def import_(  # noqa: PLR0913  one parameter an option
         if not force:
             demand_free(engine, reference)
         if config_of is not None:
-            lines += configuration(engine, config_of).lines
+            lines += configuration(engine, config_of.removeprefix(CONTAINER)).lines
         for line in left_out(engine, lines):
             context.voice.warn(f"{line.split()[0]} is left out: this engine takes it in no import")
             lines.remove(line)

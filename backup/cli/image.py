@@ -20,13 +20,25 @@ from backup.image.files import Saving, load_archive
 from backup.image.saved import Platform, SavedImage
 from backup.image.transfer import Options, Sent, plan
 from backup.image.transfer import send as send_images
+from backup.targets import IMAGE
 
 app = typer.Typer(
     help="Images: in files, to and from other engines and registries.", no_args_is_help=True
 )
 
 _BLOCK = 1 << 20
-_Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="A name, or an id.")]
+
+
+def _plain(images: list[str]) -> list[str]:
+    """Names of images, some written as targets of a backup are; "image:1" is one by itself."""
+    plain = [one.removeprefix(IMAGE) for one in images]
+    return [short if ":" in short else one for one, short in zip(images, plain, strict=True)]
+
+
+_Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="A name, or an id.", callback=_plain),
+]
 _Platform = Annotated[
     str | None,
     typer.Option("--platform", metavar="OS/ARCH", help="Not the engine's own: linux/arm64."),

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from backup.errors import ConfigError, EngineUnavailable
 
+GIVEN = "the given url"
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -34,6 +35,11 @@ class Address:
     url: str
     origin: str
     tls: Tls | None = None
+
+    @property
+    def told(self) -> str:
+        """The url, and who named it where that was not the operator just now."""
+        return self.url if self.origin == GIVEN else f"{self.url} (from {self.origin})"
 
     @property
     def scheme(self) -> str:
@@ -64,7 +70,7 @@ class Address:
 def locate(url: str | None, environ: Mapping[str, str]) -> Address:
     """Find the engine's address. Raises ConfigError for one that cannot be used."""
     if url:
-        return _checked(url, "the given url", _tls_of_environment(environ))
+        return _checked(url, GIVEN, _tls_of_environment(environ))
     if host := environ.get("DOCKER_HOST"):
         return _checked(host, "DOCKER_HOST", _tls_of_environment(environ))
     directory = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker")

@@ -43,9 +43,7 @@ def reaching(address: Address) -> Iterator[None]:
 def unavailable(address: Address, err: BaseException) -> EngineUnavailable:
     """The sentence and the hint for an engine that cannot be reached."""
     why, hint = _explain(address, err)
-    return EngineUnavailable(
-        f"cannot reach the Docker engine at {address.url} (from {address.origin}): {why}", hint=hint
-    )
+    return EngineUnavailable(f"cannot reach the Docker engine at {address.told}: {why}", hint=hint)
 
 
 def _explain(address: Address, err: BaseException) -> tuple[str, str | None]:

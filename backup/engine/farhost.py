@@ -92,7 +92,7 @@ def unreachable(address: Address, err: TransportError) -> EngineUnavailable:
     """The sentence for a connection that cannot be had or broke."""
     kind = EngineUntrusted if isinstance(err, HostKeyRefused) else EngineUnavailable
     return kind(
-        f"cannot reach the Docker engine at {address.url} (from {address.origin}): {err}",
+        f"cannot reach the Docker engine at {address.told}: {err}",
         hint=err.hint,
     )
 

@@ -132,7 +132,7 @@ def way(address: Address, seen: Seen) -> list[str]:
         if "ncat" in programs:
             return [programs["ncat"], "-U", where]
     raise EngineUnavailable(
-        f"cannot reach the Docker engine at {address.url} (from {address.origin}): "
+        f"cannot reach the Docker engine at {address.told}: "
         "that host has no docker command, nor socat or nc to reach the engine's socket with",
         hint="install the docker client there, or socat; is it in the PATH of `ssh HOST docker`?",
     )
@@ -151,7 +151,6 @@ def complaint(address: Address, program: str, stderr: str) -> EngineUnavailable:
         hint = "a docker command of 18.09 or newer is needed on that host"
     name = program.rpartition("/")[2]
     return EngineUnavailable(
-        f"cannot reach the Docker engine at {address.url} (from {address.origin}): "
-        f"{name} on that host says: {said}",
+        f"cannot reach the Docker engine at {address.told}: {name} on that host says: {said}",
         hint=hint,
     )

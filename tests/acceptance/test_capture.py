@@ -177,7 +177,8 @@ def test_a_container_that_is_paused_stays_paused(voltar, scratch, busy, tmp_path
 def test_of_a_stopped_container_there_is_all_but_processes(voltar, scratch, busy, tmp_path):
     scratch.engine.docker("stop", "--time", "0", busy)
 
-    done = voltar("capture", busy, "--pause", "-o", tmp_path / "evidence", code=3)
+    target = f"container:{busy}"
+    done = voltar("capture", target, "--pause", "-o", tmp_path / "evidence", code=3)
 
     assert "processes" in done.err
     assert names(tmp_path / "evidence") >= ALWAYS - {"top.json"}

@@ -246,7 +246,11 @@ def test_an_empty_password_is_not_accepted(voltar: Voltar, tmp_path: Path, value
     (tmp_path / "empty").write_text(value)
     new = voltar.changed(repository=tmp_path / "new", password=None)
 
-    new("--password-file", tmp_path / "empty", "init", code=(1, 2, 6))
+    made = new("--password-file", tmp_path / "empty", "init", code=2)
+    opened = voltar("--password-file", tmp_path / "empty", "snapshots", code=2)
+
+    assert "the password is empty" in made.err
+    assert "the password is empty" in opened.err
 
 
 def test_without_a_password_and_a_terminal_it_ends_with_6_and_does_not_wait(

@@ -114,7 +114,8 @@ def test_what_is_lost_is_told_without_values(voltar, container, tmp_path):
 
 
 def test_json_tells_what_is_lost(voltar, container, tmp_path):
-    summary = voltar("--json", "container", "export", container, "-o", tmp_path / "out.tar").summary
+    target = f"container:{container}"
+    summary = voltar("--json", "container", "export", target, "-o", tmp_path / "out.tar").summary
 
     assert any("/mounted" in each for each in summary["lost"])
 

@@ -297,7 +297,7 @@ def test_images_are_sent_and_fetched_without_what_is_there(
     assert not has(other, app)
 
     voltar("image", "send", *base.tags, "--to", other.url)
-    sent = voltar("image", "send", *app.tags, "--to", other.url)
+    sent = voltar("image", "send", f"image:{app.tags[0]}", "--to", other.url)
     assert has(other, base)
     assert has(other, app)
     assert sent.text.startswith(f"{app.tags[0]}: sent 2")
