@@ -67,6 +67,7 @@ _VALUED: Final = (
     *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
+_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover")
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -205,6 +206,11 @@ def options(  # noqa: PLR0913  one parameter a global option
         ssh=SshWishes(ssh_binary, host_key or (), ssh_passphrase_file),
     )
     ctx.call_on_close(ctx.obj.close)
+    if ctx.invoked_subcommand in _WITHOUT_REPOSITORY and (limit_upload or limit_download):
+        raise UsageError(
+            f"{ctx.invoked_subcommand} uses no repository, and limits are for that alone",
+            hint="leave out --limit-upload and --limit-download",
+        )
     if ctx.invoked_subcommand is None:
         if any(ctx.params.values()):
             raise UsageError("no command is given", hint="`voltar --help` shows them")

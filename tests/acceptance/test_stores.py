@@ -167,6 +167,12 @@ def test_a_limit_that_is_none_is_refused(voltar, text):
     assert "--limit-upload: expected" in result.err
 
 
+def test_a_limit_of_what_goes_to_no_repository_is_refused(voltar):
+    result = voltar("image", "send", "app:1", "--to", "ssh://x", "--limit-upload=1M", code=2)
+
+    assert "image uses no repository, and limits are for that alone" in result.err
+
+
 @pytest.fixture(params=["s3", "sftp"])
 def add_only(
     request: pytest.FixtureRequest, at: Callable[..., Voltar], voltar: Voltar, run_directory: Path
