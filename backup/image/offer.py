@@ -12,9 +12,17 @@ from backup.report import OnEvent
 class Offer(Protocol):
     """One image, for one platform. `image` is there once all of it is known and proven."""
 
-    reference: str
-    facts: ImageFacts
-    image: SavedImage | None
+    @property
+    def reference(self) -> str:
+        """What the operator calls it."""
+
+    @property
+    def facts(self) -> ImageFacts:
+        """What its engine tells of it, or would."""
+
+    @property
+    def image(self) -> SavedImage | None:
+        """Its documents and layers."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
