@@ -18,10 +18,11 @@ from backup.engine import connect
 from backup.image.transfer import Options, send
 from bench import data, measure, table
 from bench.asked import Asked
-from bench.bed import VOLTAR, require_space
+from bench.bed import VOLTAR, environment_of, require_space
 from bench.measure import Contestant, Cost, Series
 from bench.programs import need, version
 from tests.testbed import layered, workspace
+from tests.testbed.command import run as command
 from tests.testbed.engine import KINDS, OWN, Engine, Pool
 from tests.testbed.layered import Made
 from tests.testbed.proxy import Proxy
@@ -51,10 +52,7 @@ class Way:
 
     @property
     def environment(self) -> dict[str, str]:
-        return self.source.environment | {
-            "HOME": str(self.home),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-        }
+        return environment_of(self.source) | {"HOME": str(self.home)}
 
     def ssh(self, *words: str) -> list[str | Path]:
         return [need("ssh"), "-F", self.home / ".ssh/config", "far", *words]
@@ -132,7 +130,9 @@ def way(size: int) -> Iterator[Way]:
         proxy = stack.enter_context(Proxy(host.port))
         home = target.daemon.directory / "home"
         _configure(home, host, proxy.port)
-        yield Way(source, target, proxy, home, base, app)
+        there = Way(source, target, proxy, home, base, app)
+        command([*VOLTAR, "--version"], env=there.environment)  # its byte code is kept then
+        yield there
 
 
 @contextmanager
