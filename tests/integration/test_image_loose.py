@@ -6,17 +6,32 @@ from pathlib import Path
 import pytest
 
 from backup.errors import EngineError
+from backup.image.loose import loose
+from backup.image.origin import Origin
 from backup.image.transfer import Options, plan, send
 from backup.report import Event, Noted
 from tests.integration.image_scene import CLASSIC, CONTAINERD, DOCUMENTS_AT_MOST, MakeScene, Scene
 from tests.integration.test_image_faults import blob_file
-from tests.testbed import layered
+from tests.testbed import images, layered
 from tests.testbed.engine import KINDS, OWN
 from tests.testbed.layered import Made
 
 PAIRS = [(one, other) for one in KINDS for other in KINDS if one != other]
 
 pytestmark = pytest.mark.private
+
+CHANGES = (
+    "mkdir -p /d/e/f; head -c 300000 /dev/urandom >/d/a; ln /d/a /d/b; ln -s /etc /d/link; "
+    "touch /d/none; truncate -s 5M /d/hole; printf x >>/d/hole; mkfifo /d/pipe; "
+    "printf odd >/d/$(printf '\\377'); printf 1 >/d/e/f/1; printf 2 >/d/e/2; chmod 4755 /d/e/2",
+    "rm -r /d/e /d/link; mkdir -p /d/e /d/link; printf 3 >/d/e/3; printf in >/d/link/hosts; "
+    "rm /d/b; printf more >>/d/a",
+)
+"""What is done in a container, for a layer each."""
+SUMS = (
+    "cd /d; find . -printf '%p %y %m %n %s\\n' | sort; "
+    "find . -type f -print0 | sort -z | xargs -0 sha256sum"
+)
 
 
 def chain(image: Made, count: int) -> str:
@@ -67,6 +82,32 @@ def test_a_layer_that_is_there_is_not_even_read(scene: MakeScene, one: str, othe
     assert sent.sent <= len(app.layers[2]) + DOCUMENTS_AT_MOST
     assert not any(isinstance(each, Noted) for each in told)
     here.assert_there(app)
+
+
+@pytest.mark.parametrize("one", list(KINDS))
+def test_layers_that_an_engine_made_are_put_together_as_it_would(
+    scene: MakeScene, one: str
+) -> None:
+    """Of a container's changes: links, holes, names that are no UTF-8, white-outs, and more."""
+    here = scene(one, CLASSIC if one == OWN else OWN)
+    bed = here.beds[0]
+    tags = [here.tag(f"made:{number}") for number in range(len(CHANGES))]
+    below = images.tools(bed)
+    for tag, change in zip(tags, CHANGES, strict=True):
+        container = bed.docker("run", "-d", below, "sh", "-c", change)
+        assert bed.docker("wait", container) == "0"
+        bed.docker("commit", container, tag)
+        bed.docker("rm", container)
+        below = tag
+    told: list[Event] = []
+
+    (sent,) = send(here.source, here.target, tags[-1:], Options(), told.append)
+
+    assert loose(Origin(here.source, tags[-1], ""))
+    assert not any(isinstance(each, Noted) for each in told)
+    assert (sent.layers, sent.again) == (1 + len(CHANGES), "")
+    sums = [each.raw("run", "--rm", below, "sh", "-c", SUMS) for each in here.beds]
+    assert sums[0] == sums[1]
 
 
 @pytest.mark.parametrize(("one", "other"), [(OWN, CONTAINERD), (CLASSIC, OWN)])
