@@ -38,6 +38,11 @@ class Loose:
         """There is no link."""
         return None
 
+    @property
+    def in_order(self) -> bool:
+        """Any layer can be read at any time."""
+        return True
+
     def layer(self, diff_id: str) -> Layer | None:
         """One of the layers."""
         return next((one for one in self.image.layers if one.diff_id == diff_id), None)

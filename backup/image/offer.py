@@ -32,6 +32,10 @@ class Offer(Protocol):
     def carried(self) -> int | None:
         """The bytes that crossed a link on their way here; None where there is no link."""
 
+    @property
+    def in_order(self) -> bool:
+        """Whether layers come from the lowest on, as often as they are asked for."""
+
     def layer(self, diff_id: str) -> Layer | None:
         """One of the layers; None as long as it is not known."""
 
