@@ -2,9 +2,9 @@
 
     for sent in send(source, target, ["app:1", "app:2"], Options(), on_event): …
 
-What is small goes out as it comes in. What is more than a portion is kept compressed in TMPDIR,
-for it comes in any order, and arrives as images that grow by a portion each: a link that is cut
-costs one portion, and the next run goes on from there. An image gets its tags when the target has
+What is small goes out as it comes in. What is more than a portion arrives as images that grow by a
+portion each: a link that is cut costs one portion, and the next run goes on from there. What comes
+in no order is kept compressed in TMPDIR before that. An image gets its tags when the target has
 it and it was compared. In any doubt everything is sent; then what is still wrong is removed.
 """
 
