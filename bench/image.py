@@ -86,7 +86,8 @@ def run(asked: Asked) -> table.Report:
         f"Docker {OWN} to {TARGET}; layers are noise and text in equal parts",
         f"{version(need('docker'))}; a new connection each time; bytes are those to sshd's port, "
         "with what SSH adds",
-        f"{asked.rounds} rounds, A B C A B C …; medians, (least..greatest)",
+        f"{asked.rounds} rounds, A B C A B C …; medians, (least..greatest); the disk is "
+        "synced before each execution",
     ]
     return table.Report("Images", asked.command("image"), facts, tables, verdicts)
 
@@ -107,6 +108,7 @@ def contestants(there: Way) -> Mapping[str, Contestant]:
 
 def _carried(there: Way, name: str, commands: list[list[str | Path]]) -> Cost:
     there.target.attempt("rmi", *there.app.tags)
+    command(["sync"])
     before = there.proxy.carried["server"]
     cost = measure.pipeline(commands, env=there.environment)
     crossed = there.proxy.carried["server"] - before
