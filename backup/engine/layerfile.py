@@ -93,7 +93,7 @@ class _Tree:
         os.close(self._directory)
         os.close(self._root)
 
-    def body(self, path: bytes, size: int) -> Iterator[memoryview]:
+    def body(self, path: bytes, size: int) -> Iterator[bytes]:
         """The bytes of a file. Raises OSError, DamagedImage."""
         *names, last = [name for name in path.split(b"/") if name not in (b"", b".")]
         if b".." in (*names, last):
@@ -102,14 +102,15 @@ class _Tree:
         if not stat.S_ISREG(os.lstat(last, dir_fd=self._directory).st_mode):
             raise DamagedImage(f"a file of a layer is none: {path!r}")
         handle = os.open(last, _REGULAR, dir_fd=self._directory)
-        with os.fdopen(handle, "rb", buffering=0) as file:
-            buffer = memoryview(bytearray(min(size, _PIECE)))
+        try:
             while size:
-                count = file.readinto(buffer[:size])
-                if not count:
+                block = os.read(handle, min(size, _PIECE))
+                if not block:
                     raise DamagedImage(f"a file of a layer is too short: {path!r}")
-                size -= count
-                yield buffer[:count]
+                size -= len(block)
+                yield block
+        finally:
+            os.close(handle)
 
     def _enter(self, names: list[bytes]) -> None:
         if names == self._names:
