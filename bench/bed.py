@@ -29,12 +29,8 @@ class Bed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of all commands: this engine, passwords, no caches of other runs.
-
-        Python keeps byte code, as it does of what is installed, whatever it is told here.
-        """
+        """The environment of all commands: this engine, passwords, no caches of other runs."""
         ours = {
-            "PYTHONPATH": str(Path(__file__).parents[1]),
             "VOLTAR_PASSWORD": "benchmark",
             "XDG_CACHE_HOME": str(self.place / "voltar/cache"),
             "RESTIC_PASSWORD": "benchmark",
@@ -44,9 +40,8 @@ class Bed:
             "TMPDIR": str(self.place),
         }
         others = ("VOLTAR_", "RESTIC_", "BORG_")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
-        kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        return kept | dict(self.engine.environment) | ours
+        plain = environment_of(self.engine)
+        return {k: v for k, v in plain.items() if not k.startswith(others)} | ours
 
     def volume(self) -> tuple[str, Path]:
         """A new volume's name, and where its content is."""
@@ -99,6 +94,16 @@ def bed() -> Iterator[Bed]:
             pool.close()
     finally:
         own.close()
+
+
+def environment_of(engine: Engine) -> dict[str, str]:
+    """The environment in which commands use an engine, and `VOLTAR` is this tree's.
+
+    Python keeps byte code, as it does of what is installed, whatever it is told here.
+    """
+    kept = engine.environment | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept
 
 
 def require_space(place: Path, wanted: int) -> None:

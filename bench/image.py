@@ -18,10 +18,11 @@ from backup.engine import connect
 from backup.image.transfer import Options, send
 from bench import data, measure, table
 from bench.asked import Asked
-from bench.bed import VOLTAR, require_space
+from bench.bed import VOLTAR, environment_of, require_space
 from bench.measure import Contestant, Cost, Series
 from bench.programs import need, version
 from tests.testbed import layered, workspace
+from tests.testbed.command import run as command
 from tests.testbed.engine import KINDS, OWN, Engine, Pool
 from tests.testbed.layered import Made
 from tests.testbed.proxy import Proxy
@@ -51,10 +52,7 @@ class Way:
 
     @property
     def environment(self) -> dict[str, str]:
-        return self.source.environment | {
-            "HOME": str(self.home),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-        }
+        return environment_of(self.source) | {"HOME": str(self.home)}
 
     def ssh(self, *words: str) -> list[str | Path]:
         return [need("ssh"), "-F", self.home / ".ssh/config", "far", *words]
@@ -88,7 +86,8 @@ def run(asked: Asked) -> table.Report:
         f"Docker {OWN} to {TARGET}; layers are noise and text in equal parts",
         f"{version(need('docker'))}; a new connection each time; bytes are those to sshd's port, "
         "with what SSH adds",
-        f"{asked.rounds} rounds, A B C A B C …; medians, (least..greatest)",
+        f"{asked.rounds} rounds, A B C A B C …; medians, (least..greatest); the disk is "
+        "synced before each execution",
     ]
     return table.Report("Images", asked.command("image"), facts, tables, verdicts)
 
@@ -109,6 +108,7 @@ def contestants(there: Way) -> Mapping[str, Contestant]:
 
 def _carried(there: Way, name: str, commands: list[list[str | Path]]) -> Cost:
     there.target.attempt("rmi", *there.app.tags)
+    command(["sync"])
     before = there.proxy.carried["server"]
     cost = measure.pipeline(commands, env=there.environment)
     crossed = there.proxy.carried["server"] - before
@@ -132,7 +132,9 @@ def way(size: int) -> Iterator[Way]:
         proxy = stack.enter_context(Proxy(host.port))
         home = target.daemon.directory / "home"
         _configure(home, host, proxy.port)
-        yield Way(source, target, proxy, home, base, app)
+        there = Way(source, target, proxy, home, base, app)
+        command([*VOLTAR, "--version"], env=there.environment)  # its byte code is kept then
+        yield there
 
 
 @contextmanager

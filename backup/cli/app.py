@@ -1,6 +1,7 @@
 """The command tree, the global options, and the one place where errors become exit codes."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -304,7 +305,9 @@ def main() -> None:
         signal.signal(number, _interrupt)
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # or Python looks once more at all that was ever loaded before it ends: 0.1 s
+    sys.exit(code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -51,7 +51,7 @@ _Portion = Annotated[
     str,
     typer.Option(
         metavar="SIZE",
-        help="What is larger is kept in TMPDIR and arrives in portions of this size.",
+        help="What is larger arrives in portions of this size, if need be by way of TMPDIR.",
     ),
 ]
 

@@ -5,7 +5,8 @@
     layout       from the documents of an archive to its images; pure
     plan         what is missing, in which portions, manifests of our own; pure
     writing      archives of our own: configuration, some layers, manifests
-    origin       an image on the engine that it comes from
+    origin       an image on the engine that it comes from, which saves it
+    loose        the same by its files, where they can be read
     destination  what an engine has, and whether what it made is right
     passage      layers on their way, as they come or in portions
     transfer     `send` and `plan`: the decisions

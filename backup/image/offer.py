@@ -12,9 +12,17 @@ from backup.report import OnEvent
 class Offer(Protocol):
     """One image, for one platform. `image` is there once all of it is known and proven."""
 
-    reference: str
-    facts: ImageFacts
-    image: SavedImage | None
+    @property
+    def reference(self) -> str:
+        """What the operator calls it."""
+
+    @property
+    def facts(self) -> ImageFacts:
+        """What its engine tells of it, or would."""
+
+    @property
+    def image(self) -> SavedImage | None:
+        """Its documents and layers."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -23,6 +31,10 @@ class Offer(Protocol):
     @property
     def carried(self) -> int | None:
         """The bytes that crossed a link on their way here; None where there is no link."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether layers come from the lowest on, as often as they are asked for."""
 
     def layer(self, diff_id: str) -> Layer | None:
         """One of the layers; None as long as it is not known."""

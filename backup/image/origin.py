@@ -41,6 +41,7 @@ class Origin:
         # what has several platforms is saved by its own id, not by that of one of them
         self._id = find_image(engine, reference).id if platform else self.facts.id
         self.image: SavedImage | None = None
+        self.in_order = False
         self._carried = 0
         self._there = not platform and has_shell(engine)
         if not self.facts.diff_ids:

@@ -1,8 +1,9 @@
-"""The way of one image's layers: as they come, or in portions by way of a disk.
+"""The way of one image's layers: as they come, or in portions.
 
 Where all that is missing is one portion, the target loads an archive while the source saves one,
-and nothing is stored here. Otherwise the layers come in an order that says nothing, and have to
-arrive from the lowest on: so each is kept in a file, compressed as it will be sent.
+and nothing is stored here. Portions have to arrive from the lowest layer on: an engine saves layers
+in an order that says nothing, so each is kept in a file, compressed as it will be sent; from where
+they can be had one by one, they go as they are asked for.
 """
 
 import tempfile
@@ -42,10 +43,14 @@ class Passage:
 
     def streamed(self, there: int) -> ImageFacts:
         """Send what is above the lowest `there` layers in one archive, as it comes."""
-        return self._arrive(self._passing(there), len(self._diff_ids))
+        count = len(self._diff_ids)
+        return self._arrive(self._passing(range(there, count)), count)
 
     def in_portions(self, there: int, limit: int) -> ImageFacts:
-        """Keep what is above the lowest `there` layers on disk, and send it in portions."""
+        """Send what is above the lowest `there` layers in portions, kept on disk where need be."""
+        if self._origin.in_order:
+            parts = portions(self._origin.sizes, there, limit)
+            return [self._arrive(self._passing(one), one.stop) for one in parts][-1]
         with tempfile.TemporaryDirectory(prefix="voltar-image-") as name:
             place = Path(name)
             self._keep(there, place)
@@ -59,11 +64,12 @@ class Passage:
             raise AssertionError("an archive that passed has its image")
         return self._origin.image
 
-    def _passing(self, there: int) -> Iterator[Block]:
-        for diff_id, file in self._origin.take(self._diff_ids[there:], self._on_event):
+    def _passing(self, portion: range) -> Iterator[Block]:
+        needed = self._diff_ids[portion.start : portion.stop]
+        for diff_id, file in self._origin.take(needed, self._on_event):
             with self._telling(diff_id, file.size):
                 yield from self._member(diff_id, file)
-        yield from self._documents(len(self._diff_ids))
+        yield from self._documents(portion.stop)
 
     def _member(self, diff_id: str, file: File) -> Iterator[Block]:
         """A layer as a file of our archive, compressed for the way."""

@@ -45,6 +45,11 @@ class Stored:
         """What its store takes over a link is not counted."""
         return None
 
+    @property
+    def in_order(self) -> bool:
+        """Any layer can be read at any time."""
+        return True
+
     def layer(self, diff_id: str) -> Layer | None:
         """One of the layers."""
         return next((one for one in self._known.layers if one.diff_id == diff_id), None)

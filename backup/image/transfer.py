@@ -2,9 +2,9 @@
 
     for sent in send(source, target, ["app:1", "app:2"], Options(), on_event): …
 
-What is small goes out as it comes in. What is more than a portion is kept compressed in TMPDIR,
-for it comes in any order, and arrives as images that grow by a portion each: a link that is cut
-costs one portion, and the next run goes on from there. An image gets its tags when the target has
+What is small goes out as it comes in. What is more than a portion arrives as images that grow by a
+portion each: a link that is cut costs one portion, and the next run goes on from there. What comes
+in no order is kept compressed in TMPDIR before that. An image gets its tags when the target has
 it and it was compared. In any doubt everything is sent; then what is still wrong is removed.
 """
 
@@ -15,8 +15,15 @@ from typing import Final
 from backup.compression import Form
 from backup.engine import Engine, ImageFacts, ImageStore
 from backup.engine.reference import Reference
-from backup.errors import EngineError, EngineUnavailable, UsageError, VerificationFailed
+from backup.errors import (
+    DamagedImage,
+    EngineError,
+    EngineUnavailable,
+    UsageError,
+    VerificationFailed,
+)
 from backup.image.destination import Destination
+from backup.image.loose import loose
 from backup.image.offer import Offer
 from backup.image.origin import Origin
 from backup.image.passage import Passage
@@ -78,7 +85,7 @@ def send(
     """
     destination = Destination(target)
     for origin in _origins(source, references, options):
-        yield _Transfer(origin, destination, options, on_event).run()
+        yield _sent(origin, destination, options, on_event)
 
 
 def deliver(offer: Offer, target: Engine, options: Options, on_event: OnEvent = ignore) -> Sent:
@@ -96,12 +103,24 @@ def plan(
     """Tell what `send` would do. Each image is looked at as if it were the only one."""
     destination = Destination(target)
     for origin in _origins(source, references, options):
-        yield _Transfer(origin, destination, options, on_event).planned()
+        offer = loose(origin) or origin
+        yield _Transfer(offer, destination, options, on_event).planned()
 
 
 def _origins(source: Engine, references: Sequence[str], options: Options) -> list[Origin]:
     """All of them are looked for before the first is sent."""
     return [Origin(source, one, options.platform) for one in dict.fromkeys(references)]
+
+
+def _sent(origin: Origin, destination: Destination, options: Options, on_event: OnEvent) -> Sent:
+    """Send an image by its files where they can be read; the engine saves it if they are wrong."""
+    files = loose(origin)
+    if files is not None:
+        try:
+            return _Transfer(files, destination, options, on_event).run()
+        except DamagedImage as error:
+            on_event(Noted(origin.reference, b"", f"{error}; the engine is asked to save it"))
+    return _Transfer(origin, destination, options, on_event).run()
 
 
 class _Transfer:

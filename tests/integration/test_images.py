@@ -1,5 +1,6 @@
 """Images go from one engine to another: every pair of kinds, and over SSH."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,11 +46,20 @@ def test_only_what_is_missing_is_sent(scene: MakeScene, one: str, other: str) ->
     assert [each.again for each in (first, second, third, again)] == [""] * 4
 
 
+@pytest.mark.parametrize("files", [True, False], ids=["by-files", "saved"])
 @pytest.mark.parametrize(("one", "other"), [(OWN, CONTAINERD), (CONTAINERD, OWN), (OWN, CLASSIC)])
 def test_what_is_large_arrives_in_portions(
-    scene: MakeScene, one: str, other: str, tmp_path: Path
+    scene: MakeScene,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one: str,
+    other: str,
+    files: bool,
 ) -> None:
+    """What the engine saves waits on disk for its turn; layers that are read one by one do not."""
     here = scene(one, other)
+    here.source.shares_paths = files
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none" if files else tmp_path))
     app = here.made("app:1", [here.layer(str(number)) for number in range(5)])
     told: list[Event] = []
 
