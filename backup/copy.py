@@ -58,7 +58,15 @@ class Gone:
     original: Recorded
 
 
-Outcome = Copied | Failed | Gone
+@dataclass(frozen=True, slots=True)
+class Doubled:
+    """A snapshot that another run has copied meanwhile, under this id."""
+
+    original: Recorded
+    id: SnapshotId
+
+
+Outcome = Copied | Failed | Gone | Doubled
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +74,15 @@ class Plan:
     """What is to be copied, the oldest first, and what is `present` in the target already.
 
     `bases` are the newest of the source that were copied before, of each host and source that is
-    wanted, each with its copy. `ids` are those of copies, by the ids in the source.
+    wanted, each with its copy. `ids` are those of copies, by the ids in the source; `there` is all
+    that the target had.
     """
 
     wanted: Sequence[Recorded]
     present: Sequence[Recorded]
     bases: Sequence[tuple[Snapshot, Snapshot]]
     ids: dict[str, SnapshotId]
+    there: frozenset[SnapshotId]
 
 
 def planned(
@@ -94,6 +104,7 @@ def planned(
         present=[each for each in ordered if original_of(each) in copies],
         bases=[newest[group] for group in groups if group in newest],
         ids={each.id: copy.id for each, copy in both},
+        there=frozenset(each.id for each in there),
     )
 
 
@@ -126,7 +137,7 @@ def copy(
         target.writer(uploads=UPLOADS_BESIDE_READING) as writer,
         closing(Rewriter(source, target, writer)) as rewriter,
     ):
-        work = _Copier(source, target, rewriter, writer, dict(plan.ids), on_event)
+        work = _Copier(source, target, rewriter, writer, dict(plan.ids), set(plan.there), on_event)
         work.learn(plan)
         for recorded in plan.wanted:
             yield from work.copied(recorded)
@@ -144,13 +155,15 @@ class _Stored:
 
 @dataclass(slots=True)
 class _Copier:
-    """One run; `ids` are those of copies by the ids of their originals in the source."""
+    """One run; `ids` are those of copies by the ids of their originals in the source, `known` those
+    of the target's snapshots that were looked at."""
 
     source: Repository
     target: Repository
     rewriter: Rewriter
     writer: Writer
     ids: dict[str, SnapshotId]
+    known: set[SnapshotId]
     on_event: OnEvent
     _waiting: list[_Stored] = field(default_factory=list)
     _since: float = 0.0
@@ -177,15 +190,31 @@ class _Copier:
         if late or added > _SIZE_TOGETHER or len(self._waiting) >= _TOGETHER:
             yield from self.commit()
 
-    def commit(self) -> Iterator[Copied]:
+    def commit(self) -> Iterator[Copied | Doubled]:
         """Commit what is stored; each took as much of the store as is its part of what was new."""
         before = self.writer.stored
         self.writer.finish()
         stored = self.writer.stored - before
         added = sum(each.added for each in self._waiting)
+        doubles = self._doubles() if self._waiting else {}
         for each in self._waiting:
+            there = doubles.get(original_of(each.original))
+            if there is not None:
+                self.ids[each.original.id] = there
+                yield Doubled(each.original, there)
+                continue
             yield self._committed(each, stored * each.added // added if added else 0)
         self._waiting.clear()
+
+    def _doubles(self) -> dict[str, SnapshotId]:
+        """What others have copied since this was looked at last: ids by those of the originals.
+
+        A rule that keeps so many snapshots would count each of two copies.
+        """
+        fresh = [each for each in self.target.snapshot_ids() if each not in self.known]
+        self.known.update(fresh)
+        read = zip(fresh, self.target.records(fresh), strict=True)
+        return {of.original: one for one, of in read if isinstance(of, Snapshot) and of.original}
 
     def _begin(self) -> None:
         self._since = time.monotonic()
@@ -213,6 +242,7 @@ class _Copier:
         )
         copy_id = self.target.commit(record, self.writer, pinned=recorded.pinned)
         self.ids[recorded.id] = copy_id
+        self.known.add(copy_id)
         return Copied(recorded, copy_id, counts.added, counts.stored)
 
     def _is_gone(self, recorded: Recorded) -> bool:

@@ -10,7 +10,17 @@ from backup.cli import INTEGRITY
 from backup.cli.console import Voice, counted, listening, local_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import parse_tags
-from backup.copy import Copied, Failed, Outcome, Plan, copy, demand_two, planned
+from backup.copy import (
+    Copied,
+    Doubled,
+    Failed,
+    Gone,
+    Outcome,
+    Plan,
+    copy,
+    demand_two,
+    planned,
+)
 from backup.errors import RepositoryError, UsageError
 from backup.lookup import find_snapshot
 from backup.repository import SHORT_ID, Recorded, Repository
@@ -134,7 +144,9 @@ def _tell(voice: Voice, outcome: Outcome) -> None:
     named = _named(outcome.original)
     if isinstance(outcome, Copied):
         voice.report(f"{named} -> {outcome.id[:SHORT_ID]}  stored {size_text(outcome.stored)}")
-    elif not isinstance(outcome, Failed):
+    elif isinstance(outcome, Doubled):
+        voice.say(f"{named} was copied by another run meanwhile: {outcome.id[:SHORT_ID]}")
+    elif isinstance(outcome, Gone):
         voice.say(f"{named} was forgotten meanwhile")
 
 

@@ -41,7 +41,7 @@ from backup.image.plan import (
 )
 from backup.image.saved import Layer, SavedImage
 from backup.image.writing import documents, partial
-from backup.report import OnEvent
+from backup.report import Noted, OnEvent
 
 _ZSTD_SINCE: Final = (1, 42)
 _PROBED_SINCE: Final = (1, 48)
@@ -117,11 +117,14 @@ class Destination:
             raise VerificationFailed("the engine lacks bytes of the image that it loaded")
         return found
 
-    def name(self, image: ImageFacts, tags: Sequence[str]) -> None:
-        """Give an image its tags."""
+    def name(self, image: ImageFacts, tags: Sequence[str], on_event: OnEvent) -> None:
+        """Give an image its tags; of which image they were, is told."""
         for tag in tags:
             name = Reference.parse(tag)
+            before = id_of(self.engine, tag)
             tag_image(self.engine, image.id, name.name, name.tag or "latest")
+            if before not in ("", image.id):
+                on_event(lost_name(tag, before))
         self._images = None
 
     def forget(self, diff_ids: Sequence[str]) -> None:
@@ -186,3 +189,16 @@ class Destination:
             return 0
         size = len(manifest.data) + len(config.data)
         return available_prefix(size, image.layers, found[0].content) or 0
+
+
+def id_of(engine: Engine, tag: str) -> str:
+    """The id of the image that has a tag, "" where none has."""
+    try:
+        return find_image(engine, tag).id
+    except NotOnEngine:
+        return ""
+
+
+def lost_name(tag: str, identity: str) -> Noted:
+    """What is to be told of an image whose tag another one has now: nothing keeps it any more."""
+    return Noted(tag, b"", f"was the image {identity} before, which has lost this name")

@@ -22,7 +22,7 @@ from backup.engine import (
 )
 from backup.engine.reference import Reference
 from backup.errors import EngineError, EngineUnavailable, NotOnEngine, VerificationFailed
-from backup.image.destination import Destination
+from backup.image.destination import Destination, id_of, lost_name
 from backup.image.reading import Reading
 from backup.image.saved import SavedImage
 from backup.image.writing import packed
@@ -132,20 +132,20 @@ def load_archive(
         if isinstance(error, EngineError) and not isinstance(error, NotOnEngine):
             raise EngineError(f"{name} was not loaded: {error}", hint=error.hint) from error
         raise
+    _tell_lost(engine, before, on_event)
     on_event(Finished("load", name))
     return checked.images
 
 
 def _tagged(engine: Engine, images: Sequence[SavedImage]) -> dict[str, str]:
     """Which images have the tags of others so far; "" for none."""
-    return {tag: _id(engine, tag) for image in images for tag in image.tags}
+    return {tag: id_of(engine, tag) for image in images for tag in image.tags}
 
 
-def _id(engine: Engine, tag: str) -> str:
-    try:
-        return find_image(engine, tag).id
-    except NotOnEngine:
-        return ""
+def _tell_lost(engine: Engine, before: Mapping[str, str], on_event: OnEvent) -> None:
+    for tag, identity in before.items():
+        if identity and id_of(engine, tag) != identity:
+            on_event(lost_name(tag, identity))
 
 
 def _demand(engine: Engine, loaded: Sequence[str], images: Sequence[SavedImage]) -> None:
@@ -164,7 +164,7 @@ def _put_back(engine: Engine, images: Sequence[SavedImage], before: Mapping[str,
     """Take away what was loaded; tags go back to what they named before."""
     for tag in (tag for image in images for tag in image.tags):
         with suppress(EngineError):
-            if _id(engine, tag) != before.get(tag, ""):
+            if id_of(engine, tag) != before.get(tag, ""):
                 remove_image(engine, tag)
                 if before.get(tag):
                     name = Reference.parse(tag)

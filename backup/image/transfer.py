@@ -187,7 +187,7 @@ class _Transfer:
 
     def _named(self, made: ImageFacts, there: int, again: str = "") -> Sent:
         """Give the image its tags, and clear away what was under way."""
-        self._to.name(made, self._tags)
+        self._to.name(made, self._tags, self._on_event)
         self._to.forget(self._origin.facts.diff_ids)
         known = {one.partition("@")[2] for one in made.digests}
         digests = self._origin.facts.digests

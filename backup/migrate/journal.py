@@ -7,6 +7,7 @@ One file of JSON lines for each migration, in a directory of the operator's mach
     {"step":0,"is":"done","time":"…","facts":{"image":"sha256:…"}}
     {"step":0,"is":"undone","time":"…"}
     {"is":"moved","time":"…"}                    or "taken back", "finished", "rolled back"
+    {"is":"being finished","time":"…"}           the source is about to be removed
 
 A line is durable before what it announces happens. A last line without its end was being written
 when the machine died, and does not count. The file is locked while a run works on it: a journal
@@ -31,10 +32,11 @@ from backup.migrate.step import FOUND_OUT, AnyStep
 FORMAT: Final = 1
 MOVED: Final = "moved"
 TAKEN_BACK: Final = "taken back"
+FINISHING: Final = "being finished"
 FINISHED: Final = "finished"
 ROLLED_BACK: Final = "rolled back"
 OPEN: Final = "open"
-_OUTCOMES: Final = (MOVED, TAKEN_BACK, FINISHED, ROLLED_BACK)
+_OUTCOMES: Final = (MOVED, TAKEN_BACK, FINISHING, FINISHED, ROLLED_BACK)
 _OF_STEPS: Final = ("begun", "done", "undone")
 _SUFFIX: Final = ".jsonl"
 

@@ -13,7 +13,7 @@ from backup.engine import (
     volume,
 )
 from backup.errors import InUse, MigrationFailed, NotOnEngine, UsageError
-from backup.migrate.journal import FINISHED, MOVED, OPEN, ROLLED_BACK, Record
+from backup.migrate.journal import FINISHED, FINISHING, MOVED, OPEN, ROLLED_BACK, Record
 from backup.migrate.moving import listed, start_source
 from backup.migrate.step import CopyData, CreateContainer, MakeVolume, StopSource
 from backup.migrate.work import Work
@@ -31,19 +31,27 @@ def demand_moved(record: Record) -> None:
     """Raise UsageError unless the migration came to its end, and nothing was decided since."""
     if record.outcome != MOVED:
         now = "not at its end" if record.outcome == OPEN else record.outcome
-        hint = f"voltar recover {record.header.id}" if record.outcome == OPEN else None
-        raise UsageError(f"migration {record.header.id} is {now}", hint=hint)
+        raise UsageError(f"migration {record.header.id} is {now}", hint=_hint(record))
+
+
+def _hint(record: Record) -> str | None:
+    if record.outcome == FINISHING:
+        return "a part of the source may be gone: the target has the data"
+    return f"voltar recover {record.header.id}" if record.outcome == OPEN else None
 
 
 def finish(work: Work) -> Removed:
     """Remove the source, once it was compared again: its data must be what was moved, and the
     target must be there. Directories of the host are never removed.
 
-    Raises MigrationFailed, and removes nothing, where that is not so.
+    Raises MigrationFailed, and removes nothing, where that is not so. From its first removal on
+    there is no way back, whatever ends it.
     """
-    demand_moved(work.record)
+    if work.record.outcome != FINISHING:
+        demand_moved(work.record)
     _demand_target(work)
     _demand_unchanged(work)
+    work.journal.close_as(FINISHING)
     done = Removed()
     source = work.engines.source
     for _, step in work.record.steps(StopSource):
@@ -135,8 +143,12 @@ def roll_back(work: Work, *, without_target: bool) -> None:
 
 
 def _demand_source(work: Work) -> None:
+    """Raise NotOnEngine unless there is something to go back to."""
     for _, step in work.record.steps(StopSource):
         state(work.engines.source, step.id)
+    for _, step in work.record.steps(CopyData):
+        if step.kind == "volume":
+            volume(work.engines.source, step.source)
 
 
 def _retire(work: Work) -> None:

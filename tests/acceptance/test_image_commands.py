@@ -310,6 +310,26 @@ def test_images_are_sent_and_fetched_without_what_is_there(
     assert under_way(engine) + under_way(other) == []
 
 
+def test_whoever_loses_a_name_to_an_image_is_told(
+    engine: Engine, other: Engine, voltar: Voltar, make: Make, tmp_path: Path
+) -> None:
+    """An image that has no name any more goes with the next `docker image prune`."""
+    file = tmp_path / "x.tar"
+    ids = []
+    for layer in ("a", "b"):
+        app = make("app:1", layer)
+        ids.append(engine.docker("image", "inspect", "--format", "{{.Id}}", *app.tags))
+        sent = voltar("image", "send", *app.tags, "--to", other.url)
+        if not file.exists():
+            voltar("image", "save", *app.tags, "-o", file)
+            there = other.docker("image", "inspect", "--format", "{{.Id}}", *app.tags)
+            assert "lost this name" not in sent.err
+
+    assert f"warning: {app.tags[0]}: was the image {there} before, which has lost" in sent.err
+    assert f"was the image {ids[1]} before" in voltar("image", "load", "-i", file).err
+    assert "lost this name" not in voltar("image", "load", "-i", file).err
+
+
 def test_a_script_is_told_all_of_it(other: Engine, voltar: Voltar, make: Make) -> None:
     app = make("app:1", "a", "b")
 

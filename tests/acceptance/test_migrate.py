@@ -326,6 +326,33 @@ def test_a_source_is_not_removed_when_the_target_is_gone(newer: Pair) -> None:
     assert state(newer, newer.source, name)[0] == "running"
 
 
+def test_there_is_no_way_back_to_a_source_of_which_a_part_was_removed(newer: Pair) -> None:
+    volume = newer.source.volume()
+    at = newer.source.engine.volume_directory(volume)
+    fill(at, {"removed": b"1", "immutable": b"2"})
+    run(("chattr", "+i", at / "immutable"))
+    try:
+        moved = move(newer, f"volume:{volume}").summary["migration"]
+        kept = newer.content(newer.target, volume)
+        newer.voltar("migrate", "finish", moved, code=1)
+        refused = newer.voltar("--json", "migrate", "rollback", moved, code=2)
+    finally:
+        run(("chattr", "-i", at / "immutable"))
+
+    assert "is being finished" in refused.error["message"]
+    assert "the target has the data" in refused.error["hint"]
+    assert newer.content(newer.target, volume) == kept
+
+
+def test_there_is_no_way_back_to_a_volume_that_is_gone(newer: Pair) -> None:
+    volume = newer.source.volume()
+    moved = move(newer, f"volume:{volume}").summary["migration"]
+    newer.source.engine.docker("volume", "rm", volume)
+
+    newer.voltar("migrate", "rollback", moved, code=1)
+    newer.voltar("migrate", "finish", moved)
+
+
 def test_a_container_that_does_not_run_is_not_started(newer: Pair) -> None:
     volume = newer.source.volume()
     fill(newer.source.engine.volume_directory(volume), {"file": b"1"})

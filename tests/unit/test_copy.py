@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup.bodies import Bodies
-from backup.copy import Copied, Failed, Gone, copy, demand_two, planned
+from backup.copy import Copied, Doubled, Failed, Gone, copy, demand_two, planned
 from backup.errors import UsageError
 from backup.listing import Listed
 from backup.members import archive
@@ -229,6 +229,17 @@ def test_what_was_copied_is_passed_over(source, target):
 
     assert copied(source, target) == []
     assert memory(target).objects == before
+
+
+def test_what_another_run_copies_meanwhile_is_not_there_twice(source, target):
+    for number, name in enumerate("abc"):
+        save(source, [tree(name)], number=number)
+    every = history(source)
+    running = copy(reopened(source), target, planned(every, every, history(target)), ignore)
+    copied(source, target)
+
+    assert [type(each) for each in running] == [Doubled] * 3
+    assert streams(target) == streams(source)
 
 
 def test_a_copy_that_comes_back_is_the_original(source, target):
