@@ -17,8 +17,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from transports.errors import ConnectionLost, Refused, TransportError
+from transports.store.calls import answered
 from transports.store.object import failure
-from transports.store.object.calls import answered
 from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
 from transports.store.timing import SMALL, within_s
 from transports.store.writing import Turns, is_there
