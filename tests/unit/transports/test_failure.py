@@ -50,6 +50,8 @@ def answer(status, code="", message=""):
          ' resolution",', ConnectionLost, "Temporary failure in name"),
         ("Error performing PUT http://169.254.169.254/latest/api/token in 1s - HTTP error: x",
          Refused, "no credentials"),
+        ("Generic S3 error: Unable to extract metadata from headers: ETag Header missing from"
+         " response", Refused, "no object store"),
     ],
 )  # fmt: skip
 def test_an_error_of_the_client_says_whether_to_try_again(text, kind, said):

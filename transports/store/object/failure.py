@@ -62,6 +62,8 @@ _HOPELESS: Final = {
     ),
 }
 """What the client says where trying again is of no use."""
+_OTHER_ANSWERS: Final = ("invalid list response", "ETag Header missing")
+"""What the client says of an answer that no object store gives."""
 _PASSING: Final = {408, 425, 429}
 """4xx that mean: not now."""
 
@@ -95,8 +97,6 @@ def _reason(text: str) -> str:
     """Return why no answer came, in the system's words where there are any."""
     for found in _SYSTEM.finditer(text):
         return found[1] or _WORDS[found[2]]
-    if "invalid list response" in text.lower():
-        return "it sent half of a listing"
     if "body" in text.lower():
         return "it ended in the middle of an answer"
     return "it did not work"
@@ -113,11 +113,19 @@ def failure(error: Exception, act: str, *, answered: bool, scheme: str = "s3") -
     if any(place in text for place in _METADATA) and not answered:
         hint = _KEYS_OF.get(scheme, _NO_CREDENTIALS)
         return Refused(f"cannot {act}: no credentials were found", hint=hint)
+    if any(word in text for word in _OTHER_ANSWERS):
+        return no_store(act)
     if answer.status is not None:
         return _answered(answer, answer.status, act)
     return _unanswered(text, act) or ConnectionLost(
         f"cannot {act}: the connection failed: {answer.words}"
     )
+
+
+def no_store(act: str) -> Refused:
+    """Return our error for an answer that no object store gives: a web page, say."""
+    hint = "is the endpoint right? does the network want a login in a browser first?"
+    return Refused(f"cannot {act}: what answers there is no object store", hint=hint)
 
 
 def _unanswered(text: str, act: str) -> Refused | None:

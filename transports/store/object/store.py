@@ -159,11 +159,11 @@ class ObjectStore:
         )
 
     def _head(self, name: str) -> int:
-        return self._run(lambda: obstore.head(self._brief, name))["size"]
+        return self._believed(name, self._run(lambda: obstore.head(self._brief, name)))
 
     def _whole(self, name: str) -> bytes:
         result = self._run(lambda: obstore.get(self._client, name))
-        size = result.meta["size"]
+        size = self._believed(name, result.meta)
         return self._complete(name, self._run(result.bytes, size), size)
 
     def _part(self, name: str, offset: int, length: int | None) -> bytes:
@@ -188,7 +188,7 @@ class ObjectStore:
         }
         result = self._run(lambda: obstore.get(self._client, name, options=options))
         first, last = result.range
-        size = result.meta["size"]
+        size = self._believed(name, result.meta)
         expected = max(0, (size if end is None else min(size, end)) - offset)
         if (first, last - first) != (offset, expected):
             raise Refused(
@@ -197,6 +197,12 @@ class ObjectStore:
             )
         data = self._run(result.bytes, expected)
         return self._complete(name, data, expected)
+
+    def _believed(self, name: str, meta: "ObjectMeta") -> int:
+        """Return the size of an object. All object stores send an ETag; web pages may lack it."""
+        if meta["e_tag"] is None:
+            raise failure.no_store(f"look at {name} in {self._url}")
+        return meta["size"]
 
     def _complete(self, name: str, data: "obstore.Bytes", size: int) -> bytes:
         if len(data) != size:
