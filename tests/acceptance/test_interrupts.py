@@ -3,35 +3,20 @@ the limit, the pause before a retry, or the silence of the server."""
 
 import io
 import os
-import secrets
 import signal
 import tarfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.cli import Voltar, until
-from tests.conformance.stores import with_keys
-from tests.testbed import buckets
-from tests.testbed.proxy import Proxy
-from transports.ssh import Options
-from transports.store import Settings, open_store
+from tests.acceptance.cli import until
+from tests.acceptance.places import REPOSITORIES, Place
 
 SIZE = 4 << 20
 AT_ONCE_S = 4
 """Two seconds are promised, and this machine may be busy."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """The command with a repository that is reached through a proxy."""
-
-    voltar: Voltar
-    proxy: Proxy
 
 
 @pytest.fixture
@@ -43,59 +28,6 @@ def archive(tmp_path: Path) -> Path:
         member.size = SIZE
         tar.addfile(member, io.BytesIO(os.urandom(SIZE)))
     return file
-
-
-@pytest.fixture
-def place(kind: str, made: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """An empty repository behind a proxy; no engine is needed."""
-    (home := tmp_path / "home").mkdir()
-    alone = Voltar(url="unix:///nonexistent", repository=None, home=home)
-    server = request.getfixturevalue("sftp_server" if kind == "sftp" else "moto")
-    with Proxy(server.port) as proxy:
-        voltar = REPOSITORIES[kind](alone, server, proxy, tmp_path)
-        fill(voltar, made)
-        yield Place(voltar, proxy)
-
-
-def fill(voltar: Voltar, made: Path) -> None:
-    """Put a repository that was made before where this one is to be."""
-    settings = Settings(
-        environ=voltar.environment, ssh=Options(config=voltar.home / ".ssh" / "config")
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RCLONE_CONFIG", voltar.environment.get("RCLONE_CONFIG", "/dev/null"))
-        with closing(open_store(str(voltar.repository), settings)) as store:
-            store.create()
-            for file in made.rglob("*"):
-                if file.is_file():
-                    store.put(str(file.relative_to(made)), file.read_bytes())
-
-
-def in_bucket(alone, moto, proxy, directory):
-    bucket = f"bucket-{secrets.token_hex(6)}"
-    moto.make(bucket)
-    where = f"endpoint=http://127.0.0.1:{proxy.port}&region=us-east-1&profile=testbed"
-    return alone.changed(repository=f"s3://{bucket}/one?{where}", more=with_keys(directory))
-
-
-def on_host(alone, sshd, proxy, directory):
-    sshd.config_for(alone.home, port=proxy.port)
-    return alone.changed(repository=f"sftp://far/~/{secrets.token_hex(6)}")
-
-
-def behind_rclone(alone, moto, proxy, directory):
-    bucket = f"bucket-{secrets.token_hex(6)}"
-    moto.make(bucket)
-    (directory / "rclone.conf").write_text(
-        "[far]\ntype = s3\nprovider = Other\nregion = us-east-1\nno_check_bucket = true\n"
-        f"endpoint = http://127.0.0.1:{proxy.port}\naccess_key_id = {buckets.ACCESS_KEY}\n"
-        f"secret_access_key = {buckets.SECRET_KEY}\n"
-    )
-    more = {"RCLONE_CONFIG": str(directory / "rclone.conf")}
-    return alone.changed(repository=f"rclone:far:{bucket}", more=more)
-
-
-REPOSITORIES = {"s3": in_bucket, "sftp": on_host, "rclone": behind_rclone}
 
 
 def interrupted(place: Place, *words: str, when: Callable[[], object], number: int) -> None:

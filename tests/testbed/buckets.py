@@ -91,11 +91,12 @@ def moto(directory: Path) -> BucketServer:
     return BucketServer(argv, port, directory / "moto.log")
 
 
-def rclone_s3(directory: Path) -> BucketServer:
-    """Start `rclone serve s3` on a directory whose directories are the buckets."""
-    port = free_port()
+def rclone_s3(directory: Path, port: int | None = None) -> BucketServer:
+    """Start `rclone serve s3` on a directory whose directories are the buckets; with the same
+    directory and port again, it is the same server."""
+    port = port or free_port()
     root = directory / "served"
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     argv: list[str | Path] = [
         program("rclone"), "--config", "/dev/null", "serve", "s3", root,
         "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}",
