@@ -87,9 +87,11 @@ class Page(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     page: ClassVar[bytes]
+    seen: ClassVar[list[dict[str, str]]]
 
     def show(self) -> None:
         """Answer."""
+        self.seen.append({name.lower(): value for name, value in self.headers.items()})
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
@@ -137,7 +139,9 @@ class Portal(Listening):
     """Shows a page to everybody."""
 
     def __init__(self, page: bytes) -> None:
-        super().__init__(type("Shown", (Page,), {"page": page}))
+        self.seen: list[dict[str, str]] = []
+        """The headers of all requests, by names in small letters."""
+        super().__init__(type("Shown", (Page,), {"page": page, "seen": self.seen}))
 
 
 class Gate(Listening):

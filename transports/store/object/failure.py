@@ -47,7 +47,15 @@ _KEYS_OF: Final = {
     "az": "set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY, or AZURE_CLIENT_ID and its like",
 }
 _HOPELESS: Final = {
-    "certificate": (
+    "CaUsedAsEndEntity": (
+        "the server shows the certificate of an authority, not one of a server",
+        "make one for the server that says CA:FALSE, signed by that authority or by itself",
+    ),
+    "NotValidForName": (
+        "the server's certificate is for another name",
+        "write the endpoint as the certificate names it",
+    ),
+    "InvalidCertificate": (
         "the server's certificate is not trusted",
         "AWS_CA_BUNDLE names a file with the certificate of a private authority",
     ),
@@ -120,6 +128,13 @@ def failure(error: Exception, act: str, *, answered: bool, scheme: str = "s3") -
     return _unanswered(text, act) or ConnectionLost(
         f"cannot {act}: the connection failed: {answer.words}"
     )
+
+
+def panic(act: str) -> Refused:
+    """Return our error where the client gave itself up: so it does where no header can hold a key
+    or a token."""
+    hint = "is there a line end in a key, a session's token, or the file of a container's token?"
+    return Refused(f"cannot {act}: the client for buckets cannot make the request", hint=hint)
 
 
 def no_store(act: str) -> Refused:

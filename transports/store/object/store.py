@@ -234,6 +234,10 @@ class ObjectStore:
         except (BaseError, FileNotFoundError) as error:
             scheme = self._url.partition(":")[0]
             raise failure.failure(error, act, answered=self._answered, scheme=scheme) from error
+        except BaseException as error:
+            if type(error).__name__ == "PanicException":  # which has no module to import it from
+                raise failure.panic(act) from error
+            raise
 
 
 def _cut(data: bytes, offset: int, length: int | None) -> bytes:
