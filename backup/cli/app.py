@@ -5,8 +5,10 @@ import gc
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final, NoReturn
@@ -196,6 +198,7 @@ def options(  # noqa: PLR0913  one parameter a global option
     """Back up Docker volumes, and bring them back: proven, deduplicated, encrypted."""
     del version
     level = 0 if quiet else 2 if verbose else 1
+    given: threading.Event | None = ctx.obj
     ctx.obj = Context(
         host=host,
         repository=repository,
@@ -205,6 +208,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         download_limit=parse_rate(limit_download, "--limit-download"),
         voice=Voice(as_json=as_json, level=level),
         ssh=SshWishes(ssh_binary, host_key or (), ssh_passphrase_file),
+        stop=given or threading.Event(),
     )
     ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand in _WITHOUT_REPOSITORY and (limit_upload or limit_download):
@@ -250,12 +254,15 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return front, rest
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return its exit code. The only broad `except` of the program."""
+def run(arguments: Sequence[str], stop: threading.Event | None = None) -> int:
+    """Run one command line; return its exit code. The only broad `except` of the program.
+
+    What waits in other threads than this one ends soon once `stop` is set.
+    """
     front, rest = hoisted(arguments)
     as_json = "--json" in front
     try:
-        code = _obeyed(front + rest)
+        code = _obeyed(front + rest, stop)
         sys.stdout.flush()  # here, where what comes of it is told
     except (BackupError, TransportError) as error:
         code = exit_code(error)
@@ -273,9 +280,9 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
-def _obeyed(arguments: list[str]) -> int:
+def _obeyed(arguments: list[str], stop: threading.Event | None) -> int:
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        return int(app(arguments, standalone_mode=False, obj=stop) or 0)
     except typer.Exit as leaving:
         return leaving.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -301,18 +308,31 @@ def main() -> None:
     To be asked to end, by a service manager or a closed terminal, is to be interrupted: what was
     begun is put back. kill -9 is for the next run to clear up.
     """
+    stop = threading.Event()
+    interrupt = partial(_interrupt, stop)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-    code = run(sys.argv[1:])
+        signal.signal(signal.SIGINT, interrupt)
+    code = run(sys.argv[1:], stop)
+    if code == INTERRUPTED:  # without waiting for threads that wait for a server
+        _leave(code)
     gc.freeze()  # or Python looks once more at all that was ever loaded before it ends: 0.1 s
     sys.exit(code)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def _leave(code: int) -> NoReturn:
+    """End the process at once. All that was begun is put back."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
+
+
+def _interrupt(stop: threading.Event, number: int, frame: FrameType | None) -> NoReturn:
     """End what is being done. What it was just making, half made, may complain when it goes: of a
     reply of the engine the library for HTTP does, with a traceback that tells nobody anything."""
+    stop.set()
     sys.unraisablehook = lambda _: None
     signal.default_int_handler(number, frame)
 

@@ -10,6 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -50,7 +51,7 @@ class Tidied:
 
 @dataclass(slots=True)
 class Context:
-    """The global options of one invocation."""
+    """The global options of one invocation. `stop` is set when it is interrupted."""
 
     host: str | None = None
     repository: str | None = None
@@ -60,6 +61,7 @@ class Context:
     download_limit: int | None = None
     voice: Voice = field(default_factory=Voice)
     ssh: SshWishes = field(default_factory=SshWishes)
+    stop: threading.Event = field(default_factory=threading.Event)
     _stores: dict[str, Store] = field(default_factory=dict)
 
     def engine(self) -> Engine:
@@ -119,6 +121,7 @@ class Context:
                 upload_limit=self.upload_limit,
                 download_limit=self.download_limit,
                 ssh=self.ssh.options(),
+                stop=self.stop,
                 on_retry=self._tell_of_retry,
             )
             self._stores[location] = open_store(location, settings)

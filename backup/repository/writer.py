@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum
@@ -142,7 +141,8 @@ class Writer:
         self._uploader.shutdown(cancel_futures=True)
         if kind is not None and not issubclass(kind, TransportError):
             with suppress(TransportError):
-                self._unlisted += [each.result() for each in self._uploads if not each.cancelled()]
+                ended = (each for each in self._uploads if not each.cancelled())
+                self._unlisted += [each.result() for each in ended if not each.exception()]
                 self._save_index()
         switch_s, collect = self._process
         sys.setswitchinterval(switch_s)
@@ -182,7 +182,7 @@ class Writer:
         for group in list(self._packs):
             self._close(group)
         while self._uploads:
-            self._unlisted.append(self._uploads.popleft().result())
+            self._await_upload()
 
     def _prepare(self, chunk: bytes) -> tuple[ChunkId, bytes | None]:
         chunk_id = self._keys.chunk_id(chunk)
@@ -209,25 +209,27 @@ class Writer:
     def _close(self, group: Group) -> None:
         pack = self._packs.pop(group)
         self._uploads.append(self._uploader.submit(self._upload, pack))
-        for table in self._uploaded():
-            self._unlisted.append(table)
+        while self._uploads and (
+            self._uploads[0].done() or len(self._uploads) > self._uploads_at_once
+        ):
+            self._await_upload()
         late = time.monotonic() - self._listed_at > _INDEX_EVERY_S
         if self._unlisted and (late or len(self._unlisted) >= index.PACKS_PER_OBJECT):
             self._save_index()
 
     def _upload(self, pack: PackBuilder) -> PackTable:
         data, table = pack.finish()
-        with data:
-            self._store.put(object_name(PACKS, table.pack), data)
-        self._buffers.append(pack.reclaim())
+        self._store.put(object_name(PACKS, table.pack), data)
+        with suppress(BufferError):  # an attempt that was given up may send it still
+            data.release()
+            self._buffers.append(pack.reclaim())
         return table
 
-    def _uploaded(self) -> Iterator[PackTable]:
-        """Yield the tables of packs that are stored; wait while too many are on their way."""
-        while self._uploads and (
-            self._uploads[0].done() or len(self._uploads) > self._uploads_at_once
-        ):
-            yield self._uploads.popleft().result()
+    def _await_upload(self) -> None:
+        """Wait for the oldest upload; whoever is interrupted here has not lost sight of it."""
+        table = self._uploads[0].result()
+        self._uploads.popleft()
+        self._unlisted.append(table)
 
     def _save_index(self) -> None:
         if self._unlisted:

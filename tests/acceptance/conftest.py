@@ -8,6 +8,7 @@ reach       reach(host, more=["ConnectTimeout 2"]): the command on this test's e
 start_far   start_far(engine, host): the same on an engine of the test's own
 own_host    a server on the engine's host for this test alone, to kill and to freeze
 own_proxy   a proxy before that server
+place       a repository behind a proxy: the test has a parameter `kind`, one of REPOSITORIES
 free_port   a port where nobody listens; silent_port: one where nobody says anything
 """
 
@@ -24,6 +25,7 @@ from backup.repository import create
 from tests.acceptance.cli import PASSWORD, Voltar
 from tests.acceptance.far import Far
 from tests.acceptance.files import fill
+from tests.acceptance.places import REPOSITORIES, Place, put_there
 from tests.saved import derive_cheaply
 from tests.testbed import walk
 from tests.testbed.engine import Engine
@@ -140,6 +142,18 @@ def reach(bed: Engine, start_far: Callable[..., Far]) -> Callable[..., Far]:
         return start_far(bed, host, **more)
 
     return reach
+
+
+@pytest.fixture
+def place(kind: str, made: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """The command with an empty repository behind a proxy; no engine is needed."""
+    (home := tmp_path / "home").mkdir()
+    alone = Voltar(url="unix:///nonexistent", repository=None, home=home)
+    server = request.getfixturevalue("sftp_server" if kind == "sftp" else "moto")
+    with Proxy(server.port) as proxy:
+        voltar = REPOSITORIES[kind](alone, server, proxy, tmp_path)
+        put_there(made, voltar)
+        yield Place(kind, voltar, proxy)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.cli import Result, Voltar, until
 from tests.conformance.stores import with_keys
 from tests.testbed import buckets, leaks
-from tests.testbed.gate import Gate
+from tests.testbed.gate import Gate, Portal
 from tests.testbed.proxy import Proxy
 from tests.testbed.sshd import Sshd
 
@@ -113,6 +113,18 @@ def test_a_second_init_and_a_missing_bucket_are_refused(at):
     assert "there is a repository at s3://" in again.error["message"]
     assert missing.error["message"].endswith("there is no such bucket")
     assert missing.error["hint"] == "make the bucket first"
+
+
+@pytest.mark.parametrize("page", [b"<html><body>log in</body></html>", b"<!DOCTYPE html><br>", b""])
+def test_a_page_in_place_of_a_store_is_said_to_be_none(at, page):
+    """What a network that wants a login answers to everything."""
+    with Portal(page) as portal:
+        for words in (("init",), ("backup", "--all")):
+            result = at(portal.port)("--json", *words, code=1)
+
+            assert result.error["message"].endswith("what answers there is no object store")
+            assert "login in a browser" in result.error["hint"]
+            assert result.seconds < 10
 
 
 def test_a_lost_connection_is_told_and_survived(at, moto, filled):

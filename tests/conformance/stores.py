@@ -1,6 +1,7 @@
 """The stores that must keep the promises of transports.store. A new kind joins HOMES."""
 
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +76,15 @@ def on_host(host: Sshd, directory: Path, options: Options | None = None) -> Home
 
 def patient(store: Store) -> Store:
     """The store with retries that do not wait."""
-    return Retrying(store, on_retry=lambda _error, _wait_s: None, sleep=lambda _: None)
+    return Retrying(store, on_retry=lambda _error, _wait_s: None, stop=Hasty())
+
+
+class Hasty(threading.Event):
+    """For whom no wait takes time."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        return self.is_set()
 
 
 def patiently(home: Home) -> Home:

@@ -30,8 +30,11 @@ def program(name: str) -> Path:
 class BucketServer:
     """A server on a free port of 127.0.0.1, from construction to `close`."""
 
-    def __init__(self, argv: list[str | Path], port: int, log: Path) -> None:
+    def __init__(
+        self, argv: list[str | Path], port: int, log: Path, certificate: Path | None = None
+    ) -> None:
         self.port = port
+        self._certificate = certificate
         self.log = log
         with log.open("ab") as file:
             self._process = subprocess.Popen(
@@ -45,7 +48,7 @@ class BucketServer:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._certificate else ''}://127.0.0.1:{self.port}"
 
     def make(self, bucket: str) -> None:
         """Make a bucket."""
@@ -55,6 +58,7 @@ class BucketServer:
             region_name="us-east-1",
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
+            verify=str(self._certificate) if self._certificate else None,
         )
         with contextlib.closing(client):
             client.create_bucket(Bucket=bucket)
@@ -84,18 +88,22 @@ class BucketServer:
             time.sleep(0.02)
 
 
-def moto(directory: Path) -> BucketServer:
-    """Start moto's server; what is in it is in its memory."""
+def moto(directory: Path, tls: tuple[Path, Path, Path] | None = None) -> BucketServer:
+    """Start moto's server; what is in it is in its memory. `tls`: a certificate,
+    its key, and the certificate by which it is trusted."""
     port = free_port()
     argv: list[str | Path] = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-    return BucketServer(argv, port, directory / "moto.log")
+    if tls:
+        argv += ["-c", tls[0], "-k", tls[1]]
+    return BucketServer(argv, port, directory / "moto.log", tls and tls[2])
 
 
-def rclone_s3(directory: Path) -> BucketServer:
-    """Start `rclone serve s3` on a directory whose directories are the buckets."""
-    port = free_port()
+def rclone_s3(directory: Path, port: int | None = None) -> BucketServer:
+    """Start `rclone serve s3` on a directory whose directories are the buckets; with the same
+    directory and port again, it is the same server."""
+    port = port or free_port()
     root = directory / "served"
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     argv: list[str | Path] = [
         program("rclone"), "--config", "/dev/null", "serve", "s3", root,
         "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}",

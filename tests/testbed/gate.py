@@ -5,6 +5,8 @@ moto enforces no policies, and knows all that Amazon documents; others are stric
     Gate(port, no_delete=True)       403 AccessDenied to each DELETE
     Gate(port, no_conditions=True)   501 NotImplemented to a put with If-None-Match
     Gate(port, no_ranges=True)       the whole object for a part
+
+A Portal answers everything itself, with the same page, as a network does that wants a login.
 """
 
 import http.client
@@ -12,7 +14,7 @@ import threading
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 ANSWER = '<?xml version="1.0"?><Error><Code>{}</Code><Message>{}</Message></Error>'
 HOP = ("connection", "transfer-encoding", "content-length", "date", "server")
@@ -80,8 +82,70 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Gate:
-    """Listens on a free port of 127.0.0.1 until it is closed."""
+class Page(BaseHTTPRequestHandler):
+    """One connection from a client, which gets the same page for everything."""
+
+    protocol_version = "HTTP/1.1"
+    page: ClassVar[bytes]
+    seen: ClassVar[list[dict[str, str]]]
+
+    def show(self) -> None:
+        """Answer."""
+        self.seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(self.page)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(self.page)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = show
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class Listening:
+    """A server on a free port of 127.0.0.1 until it is closed."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=lambda: self._server.serve_forever(poll_interval=0.01), name="gate"
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Portal(Listening):
+    """Shows a page to everybody."""
+
+    def __init__(self, page: bytes) -> None:
+        self.seen: list[dict[str, str]] = []
+        """The headers of all requests, by names in small letters."""
+        super().__init__(type("Shown", (Page,), {"page": page, "seen": self.seen}))
+
+
+class Gate(Listening):
+    """Lets through what a policy allows."""
 
     def __init__(
         self,
@@ -95,26 +159,4 @@ class Gate:
         """The paths of the requests that were refused."""
         rules = {"no_delete": no_delete, "no_conditions": no_conditions, "no_ranges": no_ranges}
         told = {"target": target, "refused": self.refused, **rules}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Told", (Handler,), told))
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=lambda: self._server.serve_forever(poll_interval=0.01), name="gate"
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def __enter__(self) -> "Gate":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        super().__init__(type("Told", (Handler,), told))

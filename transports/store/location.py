@@ -41,12 +41,14 @@ def open_store(location: str, settings: Settings = _DEFAULT) -> Store:
     if opener is None:
         raise Refused(f"no store of the kind {scheme!r} in this version", hint=_WHAT_THERE_IS)
     far = _limited(opener(scheme, rest, settings), settings)
-    return Retrying(far, on_retry=settings.on_retry)
+    return Retrying(far, on_retry=settings.on_retry, stop=settings.stop)
 
 
 def _limited(store: Store, settings: Settings) -> Store:
     limits = (settings.upload_limit, settings.download_limit)
-    return store if limits == (None, None) else Throttled(store, *map(Allowance, limits))
+    if limits == (None, None):
+        return store
+    return Throttled(store, *(Allowance(limit, stop=settings.stop) for limit in limits))
 
 
 def _bucket(scheme: str, rest: str, settings: Settings) -> Store:

@@ -12,11 +12,13 @@ answered is probably misspelt, and is given up sooner.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from transports.errors import ConnectionLost
+from transports.store.calls import unless
 from transports.store.protocol import Buffer, ObjectInfo, Store, WriteOnce
 
 Result = TypeVar("Result")
@@ -36,13 +38,15 @@ class Retrying:
         *,
         on_retry: Callable[[ConnectionLost, float], None],
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        stop: threading.Event | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """Once `stop` is set, nothing is tried again, and calls of other threads than the main one
+        are given up."""
         self._store = store
         self._on_retry = on_retry
         self._clock = clock
-        self._sleep = sleep
+        self._stop = stop or threading.Event()
         self._jitter = jitter
         self._answered = False
 
@@ -65,6 +69,8 @@ class Retrying:
         self._patiently(lambda: self._store.put(name, data))
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        if self._stop.is_set():  # many may be queued, and nobody wants them any more
+            raise ConnectionLost(f"cannot read {name} in {self.url}: the run was interrupted")
         return self._patiently(lambda: self._store.get(name, offset, length))
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:
@@ -84,7 +90,7 @@ class Retrying:
         failures, since = 0, 0.0
         while True:
             try:
-                result = act()
+                result = unless(self._stop, act)
             except ConnectionLost as error:
                 failures += 1
                 since = since if failures > 1 else self._clock()
@@ -101,4 +107,5 @@ class Retrying:
             tried = f"tried {failures} times in {passed_s:.0f} s" if failures > 1 else "tried once"
             raise ConnectionLost(f"{error}; {tried}", hint=error.hint) from error
         self._on_retry(error, wait_s)
-        self._sleep(wait_s)
+        if self._stop.wait(wait_s):
+            raise error

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from transports.errors import ConnectionLost
 from transports.store.protocol import Buffer, ObjectInfo, Store, WriteOnce
 from transports.store.timing import SMALL
 
@@ -23,11 +24,12 @@ class Allowance:
         rate: int | None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        stop: threading.Event | None = None,
     ) -> None:
+        """Nothing waits any more once `stop` is set."""
         self._rate = rate
         self._clock = clock
-        self._sleep = sleep
+        self._stop = stop or threading.Event()
         self._lock = threading.Lock()
         self._free_from = clock()
         """When all that was spent is paid for."""
@@ -39,10 +41,12 @@ class Allowance:
             self._free_from = begin + (size / self._rate if self._rate else 0.0)
             return begin, self._free_from
 
-    def wait_until(self, when: float) -> None:
-        """Wait for a time of this clock."""
+    def wait_until(self, when: float) -> bool:
+        """Wait for a time of this clock; return whether it has come."""
         while (wait_s := when - self._clock()) > 0:
-            self._sleep(wait_s)
+            if self._stop.wait(wait_s):
+                return False
+        return True
 
 
 class Throttled:
@@ -74,7 +78,8 @@ class Throttled:
         if size < SMALL:
             self._store.put(name, data)
             return
-        self._upload.wait_until(begin)
+        if not self._upload.wait_until(begin):
+            raise ConnectionLost(f"cannot store {name} in {self.url}: the run was interrupted")
         self._store.put(name, data)
         self._upload.wait_until(end)
 

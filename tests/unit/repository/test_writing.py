@@ -1,7 +1,10 @@
 """Writer, index and reader: chunks go into packs and come out again."""
 
 import hashlib
+import pickle
+import signal
 import threading
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Generator
@@ -125,6 +128,48 @@ def test_groups_have_packs_of_their_own(repository):
 
     again = reopened(repository)
     assert place(again, data.id)[0] != place(again, manifest.id)[0]
+
+
+def test_a_buffer_that_an_attempt_may_still_send_is_not_used_again(monkeypatch):
+    """The client for buckets goes on with a call that was given up, until its own time is over."""
+    monkeypatch.setattr("backup.repository.writer.TARGET_SIZE", 10_000)
+    attempts = []
+
+    class Store(WatchedStore):
+        def put(self, name, data):
+            if name.startswith("packs/"):
+                attempts.append((bytes(data), pickle.PickleBuffer(data)))
+            super().put(name, data)
+
+    write(plain(Store()), [noise(n) for n in range(40)])
+
+    assert len(attempts) > 6
+    assert all(held.raw() == sent for sent, held in attempts)
+
+
+def test_an_interrupt_forgets_no_pack_that_is_on_its_way(store):
+    repository = plain(store)
+    arrived, leave = threading.Event(), threading.Event()
+    put = store.put
+
+    def slow(name, data):
+        arrived.set()
+        leave.wait(10)
+        put(name, data)
+
+    def interrupt():
+        arrived.wait(10)
+        time.sleep(0.1)  # until it is waited for
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        leave.set()
+
+    store.put = slow
+    threading.Thread(target=interrupt).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        write(repository, [noise(1)])
+
+    assert store.kinds()[-2:] == ["packs", "index"]
 
 
 def test_packs_are_closed_when_they_are_full(repository, monkeypatch):

@@ -40,7 +40,10 @@ def answer(status, code="", message=""):
          "Connection refused"),
         ("HTTP error: error sending request\n source: TimedOut", ConnectionLost, "no answer"),
         ("HTTP error: request or response body error", ConnectionLost, "middle of an answer"),
-        ("invalid peer certificate: UnknownIssuer", Refused, "not trusted"),
+        ("Custom {\n error: InvalidCertificate(\n UnknownIssuer,", Refused, "not trusted"),
+        ("error: InvalidCertificate(\n Other(\n OtherError(\n CaUsedAsEndEntity,", Refused,
+         "certificate of an authority"),
+        ("error: InvalidCertificate(\n NotValidForNameContext {", Refused, "for another name"),
         ("Received redirect without LOCATION\n inner: BareRedirect,", Refused, "sends elsewhere"),
         ("Custom {\n kind: InvalidData,\n error: InvalidMessage(\n InvalidContentType,", Refused,
          "does not speak TLS"),
@@ -50,6 +53,8 @@ def answer(status, code="", message=""):
          ' resolution",', ConnectionLost, "Temporary failure in name"),
         ("Error performing PUT http://169.254.169.254/latest/api/token in 1s - HTTP error: x",
          Refused, "no credentials"),
+        ("Generic S3 error: Unable to extract metadata from headers: ETag Header missing from"
+         " response", Refused, "no object store"),
     ],
 )  # fmt: skip
 def test_an_error_of_the_client_says_whether_to_try_again(text, kind, said):

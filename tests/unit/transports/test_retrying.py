@@ -1,5 +1,7 @@
 """Patience with a store: what is tried again, when, for how long, and what is told."""
 
+import threading
+
 import pytest
 
 from backup.repository.timing import LONGEST_WRITE
@@ -17,19 +19,21 @@ from transports.store.retrying import FIRST_PATIENCE_S, PATIENCE_S, Retrying
 from transports.store.timing import SMALL, SMALL_WITHIN_S, within_s
 
 
-class Clock:
-    """A clock that only waiting moves; `waits` is how long each wait was."""
+class Clock(threading.Event):
+    """A clock that only waiting moves; `waits` is how long each wait was. It stops nobody."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now = 1000.0
         self.waits: list[float] = []
 
     def __call__(self) -> float:
         return self.now
 
-    def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.now += seconds
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0)
+        self.now += timeout or 0
+        return self.is_set()
 
 
 class Failing:
@@ -61,7 +65,7 @@ def retrying(store, clock, told=None):
         store,
         on_retry=lambda error, wait_s: say((str(error), wait_s)),
         clock=clock,
-        sleep=clock.sleep,
+        stop=clock,
         jitter=lambda: 1.0,
     )
 
@@ -166,7 +170,7 @@ def test_two_hosts_do_not_wait_equally_long(draw, wait_s):
         Failing(lost(1)),
         on_retry=lambda *_: None,
         clock=clock,
-        sleep=clock.sleep,
+        stop=clock,
         jitter=lambda: draw,
     )
 

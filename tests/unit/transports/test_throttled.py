@@ -24,7 +24,7 @@ def store(clock):
     """1 MiB a second up, 4 MiB a second down."""
     inner = MemoryStore()
     inner.create()
-    up, down = (Allowance(rate, clock=clock, sleep=clock.sleep) for rate in (MIB, 4 * MIB))
+    up, down = (Allowance(rate, clock=clock, stop=clock) for rate in (MIB, 4 * MIB))
     return Throttled(inner, up, down)
 
 
@@ -81,13 +81,15 @@ def test_uploads_and_downloads_do_not_wait_for_each_other(store, clock):
 def test_threads_share_the_limit():
     inner = MemoryStore()
     inner.create()
-    clock, lock = Clock(), threading.Lock()
+    lock = threading.Lock()
 
-    def sleep(seconds):
-        with lock:  # everybody sees the time that passed
-            clock.sleep(seconds)
+    class Shared(Clock):
+        def wait(self, timeout=None):
+            with lock:  # everybody sees the time that passed
+                return super().wait(timeout)
 
-    allowance = Allowance(MIB, clock=clock, sleep=sleep)
+    clock = Shared()
+    allowance = Allowance(MIB, clock=clock, stop=clock)
     store = Throttled(inner, allowance, Allowance(None))
     threads = [
         threading.Thread(target=store.put, args=(f"packs/{number}", bytes(2 * MIB)))

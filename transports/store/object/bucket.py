@@ -164,6 +164,9 @@ def _truth(text: str, option: str) -> bool:
 
 def _certificates(file: str) -> bytes:
     try:
-        return Path(file).read_bytes()
+        found = Path(file).read_bytes()
     except OSError as error:
         raise Refused(f"cannot read AWS_CA_BUNDLE, {file}: {error.strerror}") from error
+    if b"-----BEGIN CERTIFICATE-----" not in found:
+        raise Refused(f"AWS_CA_BUNDLE, {file}, holds no certificate in PEM form")
+    return found

@@ -47,7 +47,15 @@ _KEYS_OF: Final = {
     "az": "set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_KEY, or AZURE_CLIENT_ID and its like",
 }
 _HOPELESS: Final = {
-    "certificate": (
+    "CaUsedAsEndEntity": (
+        "the server shows the certificate of an authority, not one of a server",
+        "make one for the server that says CA:FALSE, signed by that authority or by itself",
+    ),
+    "NotValidForName": (
+        "the server's certificate is for another name",
+        "write the endpoint as the certificate names it",
+    ),
+    "InvalidCertificate": (
         "the server's certificate is not trusted",
         "AWS_CA_BUNDLE names a file with the certificate of a private authority",
     ),
@@ -62,6 +70,8 @@ _HOPELESS: Final = {
     ),
 }
 """What the client says where trying again is of no use."""
+_OTHER_ANSWERS: Final = ("invalid list response", "ETag Header missing")
+"""What the client says of an answer that no object store gives."""
 _PASSING: Final = {408, 425, 429}
 """4xx that mean: not now."""
 
@@ -95,8 +105,6 @@ def _reason(text: str) -> str:
     """Return why no answer came, in the system's words where there are any."""
     for found in _SYSTEM.finditer(text):
         return found[1] or _WORDS[found[2]]
-    if "invalid list response" in text.lower():
-        return "it sent half of a listing"
     if "body" in text.lower():
         return "it ended in the middle of an answer"
     return "it did not work"
@@ -113,11 +121,26 @@ def failure(error: Exception, act: str, *, answered: bool, scheme: str = "s3") -
     if any(place in text for place in _METADATA) and not answered:
         hint = _KEYS_OF.get(scheme, _NO_CREDENTIALS)
         return Refused(f"cannot {act}: no credentials were found", hint=hint)
+    if any(word in text for word in _OTHER_ANSWERS):
+        return no_store(act)
     if answer.status is not None:
         return _answered(answer, answer.status, act)
     return _unanswered(text, act) or ConnectionLost(
         f"cannot {act}: the connection failed: {answer.words}"
     )
+
+
+def panic(act: str) -> Refused:
+    """Return our error where the client gave itself up: so it does where no header can hold a key
+    or a token."""
+    hint = "is there a line end in a key, a session's token, or the file of a container's token?"
+    return Refused(f"cannot {act}: the client for buckets cannot make the request", hint=hint)
+
+
+def no_store(act: str) -> Refused:
+    """Return our error for an answer that no object store gives: a web page, say."""
+    hint = "is the endpoint right? does the network want a login in a browser first?"
+    return Refused(f"cannot {act}: what answers there is no object store", hint=hint)
 
 
 def _unanswered(text: str, act: str) -> Refused | None:

@@ -17,8 +17,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from transports.errors import ConnectionLost, Refused, TransportError
+from transports.store.calls import answered
 from transports.store.object import failure
-from transports.store.object.calls import answered
 from transports.store.protocol import Buffer, ObjectInfo, WriteOnce, check_name, is_name
 from transports.store.timing import SMALL, within_s
 from transports.store.writing import Turns, is_there
@@ -159,11 +159,11 @@ class ObjectStore:
         )
 
     def _head(self, name: str) -> int:
-        return self._run(lambda: obstore.head(self._brief, name))["size"]
+        return self._believed(name, self._run(lambda: obstore.head(self._brief, name)))
 
     def _whole(self, name: str) -> bytes:
         result = self._run(lambda: obstore.get(self._client, name))
-        size = result.meta["size"]
+        size = self._believed(name, result.meta)
         return self._complete(name, self._run(result.bytes, size), size)
 
     def _part(self, name: str, offset: int, length: int | None) -> bytes:
@@ -175,7 +175,7 @@ class ObjectStore:
             if "non-partial response" in str(error):
                 self._ranges = False
                 return _cut(self._whole(name), offset, length)
-            if failure.read(error).status != 416:
+            if failure.read(error).status != 416 and "StartTooLarge" not in str(error):
                 raise
         # it begins behind the end, or ends there and this server does not like that
         size = self._head(name)
@@ -188,7 +188,7 @@ class ObjectStore:
         }
         result = self._run(lambda: obstore.get(self._client, name, options=options))
         first, last = result.range
-        size = result.meta["size"]
+        size = self._believed(name, result.meta)
         expected = max(0, (size if end is None else min(size, end)) - offset)
         if (first, last - first) != (offset, expected):
             raise Refused(
@@ -197,6 +197,12 @@ class ObjectStore:
             )
         data = self._run(result.bytes, expected)
         return self._complete(name, data, expected)
+
+    def _believed(self, name: str, meta: "ObjectMeta") -> int:
+        """Return the size of an object. All object stores send an ETag; web pages may lack it."""
+        if meta["e_tag"] is None:
+            raise failure.no_store(f"look at {name} in {self._url}")
+        return meta["size"]
 
     def _complete(self, name: str, data: "obstore.Bytes", size: int) -> bytes:
         if len(data) != size:
@@ -228,6 +234,10 @@ class ObjectStore:
         except (BaseError, FileNotFoundError) as error:
             scheme = self._url.partition(":")[0]
             raise failure.failure(error, act, answered=self._answered, scheme=scheme) from error
+        except BaseException as error:
+            if type(error).__name__ == "PanicException":  # which has no module to import it from
+                raise failure.panic(act) from error
+            raise
 
 
 def _cut(data: bytes, offset: int, length: int | None) -> bytes:

@@ -25,7 +25,8 @@ from typing import Final
 from transports.errors import Refused
 
 _STARTS_WITHIN_S: Final = 30.0
-_ENDS_WITHIN_S: Final = 10.0
+_ENDS_WITHIN_S: Final = 0.5
+"""It would wait ten seconds for answers that nobody waits for any more."""
 _LONGEST_BASE: Final = 70
 """Bytes of a directory below which a socket can have a name: that may have 107."""
 # $0 is the file for what rclone complains of; whichever ends first, rclone or our end of the
