@@ -58,7 +58,9 @@ def send_image(work: Work, number: int, step: SendImage) -> Facts:
     found = same_image(target, wanted)
     if found is None:
         work.journal.note(number, {"absent": True})
-        found = _sent(work, number, step) or _sent(work, number, step)
+        (sent,) = send(work.engines.source, target, [step.id], _UNTAGGED, work.on_event)
+        work.journal.note(number, {"sent": sent.image_id})
+        found = known_image(target, sent.image_id)
     if found is None or not found.same(wanted):
         raise MigrationFailed(
             f"image {step.reference or step.id} was sent, and is not the same on the target"
@@ -67,15 +69,6 @@ def send_image(work: Work, number: int, step: SendImage) -> Facts:
         work.journal.note(number, {"named": True})
         tag_image(target, found.id, *_divided(step.reference))
     return {"image": found.id}
-
-
-def _sent(work: Work, number: int, step: SendImage) -> Image | None:
-    """Send the image, and look for it; None where it is not there, though it was proven to be: an
-    image without a name may go as soon as it has come."""
-    (sent,) = send(work.engines.source, work.engines.target, [step.id], _UNTAGGED, work.on_event)
-    work.journal.note(number, {"sent": sent.image_id})
-    found = known_image(work.engines.target, sent.image_id)
-    return found if found is not None and found.same(_image(step)) else None
 
 
 def _image(step: SendImage) -> Image:
