@@ -19,6 +19,7 @@ from backup.engine import (
     Engine,
     Network,
     container,
+    container_names,
     create_container,
     create_network,
     create_volume,
@@ -180,10 +181,12 @@ def make_volume(work: Work, _number: int, step: MakeVolume) -> Facts:
     """Make a volume like the source's, with our label."""
     labels = {**step.labels, LABEL: work.id}
     if not _is_ours(work, step.name):
-        made = create_volume(
-            work.engines.target, step.name, driver=step.driver, options=step.options, labels=labels
-        )
-        if made.labels.get(LABEL) != work.id:
+        target = work.engines.target
+        with suppress(InUse):
+            create_volume(
+                target, step.name, driver=step.driver, options=step.options, labels=labels
+            )
+        if not _is_ours(work, step.name):
             raise InUse(f"there is a volume {step.name!r} on the target by now")
     return {}
 
@@ -250,6 +253,8 @@ def create(work: Work, number: int, step: CreateContainer) -> Facts:
     """Create the container under a passing name, compare it, and give it its own."""
     target = work.engines.target
     remove_container(target, work.passing_name)
+    if step.name in container_names(target):
+        raise InUse(f"there is a container {step.name!r} on the target by now")
     image = work.record.fact(SendImage, "image")
     api = host(target).api
     wanted = request(step.definition, step.reference or str(image), api)

@@ -145,7 +145,7 @@ def listed(engine: Engine, step: CopyData, run: str) -> str:
 def start_target(work: Work, _number: int, step: StartTarget) -> Facts:
     """Start the container; one that runs already is left alone."""
     work.on_event(Started("start", f"container:{step.name}"))
-    start(work.engines.target, container_id(work))
+    start(work.engines.target, step.name)
     return {}
 
 

@@ -271,6 +271,32 @@ def test_a_target_that_does_not_become_healthy_is_taken_back(pair: Pair, service
     assert pair.inspect(pair.source, name)["State"]["StartedAt"] > before
 
 
+def test_a_port_that_is_taken_meanwhile_takes_all_of_it_back(pair: Pair, service: Service) -> None:
+    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    port = ("-p", "18097:80")
+    name = pair.source.running(service.image, "sleep", "1000", options=(*KILL, *port))
+    pair.remember()
+    with pair.voltar.start("--json", "migrate", f"container:{name}", *pair.to) as running:
+        until(lambda: any("StopSource" in begun(path) for path in pair.journals()))
+        thief = pair.target.running(service.image, "sleep", "1000", options=(*KILL, *port))
+        failed = running.end()
+
+    assert f"container {name!r}: it cannot be started" in failed.error["message"]
+    assert "18097" in failed.error["message"]
+    assert pair.left() == {"containers": {pair.inspect(pair.target, thief)["Id"]}}
+    assert pair.inspect(pair.source, name)["State"]["Running"]
+
+
+def test_of_two_at_once_one_moves_it_and_the_other_is_told(pair: Pair, service: Service) -> None:
+    words = ("migrate", service.target, *pair.to)
+    with pair.voltar.start(*words) as one, pair.voltar.start(*words) as other:
+        ended = sorted((one.end(), other.end()), key=lambda each: each.code)
+
+    assert [each.code for each in ended] == [0, 5]
+    assert "being moved by another run" in ended[1].err or "nothing was touched" in ended[1].err
+    assert service.has_moved()
+
+
 def test_a_health_check_that_fails_is_waited_for_and_taken_back(
     pair: Pair, service: Service
 ) -> None:
