@@ -238,6 +238,35 @@ def test_after_a_kill_the_next_run_makes_it_good(again, voltar, scratch, image, 
     assert "was killed" not in voltar("backup", name).err
 
 
+def test_a_journal_that_cannot_be_read_is_told_by_every_run(voltar, busy, tmp_path):
+    journals = Path(voltar.environment["VOLTAR_STATE_DIRECTORY"]) / "captures"
+    journals.mkdir(parents=True)
+    (journals / "abcd.json").write_bytes(b"\0" * 100)
+
+    said = voltar("capture", busy, "-o", tmp_path / "evidence").err + voltar("recover").err
+
+    assert said.count("abcd.json, cannot be read") == 2
+    assert "voltar-evidence:abcd" in said
+
+
+def test_a_container_that_fails_again_and_again(voltar, scratch, image, tmp_path):
+    """It may run, or wait for its next start: whatever there is, is kept; it is left alone."""
+    name = scratch.running(image, "false", options=("--restart", "always"))
+    until(lambda: state(scratch.engine, name)["Restarting"], what="a restart")
+
+    done = voltar("--json", "capture", name, "--pause", "-o", tmp_path / "evidence", code=(0, 3))
+
+    assert_sums(tmp_path / "evidence")
+    kept = names(tmp_path / "evidence")
+    assert {"inspect.json", "image.tar", "logs/stdout.log", "diff.json"} <= kept
+    assert (done.code == 3) == bool(done.summary["missing"])
+    assert (
+        scratch.engine.docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", name)
+        == "always"
+    )
+    assert not state(scratch.engine, name)["Paused"]
+
+
 def test_what_somebody_uses_meanwhile_is_left_to_them(voltar, scratch, image, filled, tmp_path):
     name = slow(scratch, image, filled)
     with voltar.start("capture", name, "-o", tmp_path / "evidence") as running:

@@ -377,6 +377,9 @@ def test_mistakes_are_told_in_a_sentence(newer: Pair) -> None:
     def error(*words: str, code: int) -> str:
         return str(newer.voltar("--json", "migrate", *words, code=code).error["message"])
 
+    image = newer.voltar("migrate", "image:app:1", *newer.to, code=2)
+    assert f"voltar image send app:1 --to {newer.to[1]}" in image.err
+    assert "nothing that moves" in error("project:x", *newer.to, code=2)
     assert "same engine" in error(target, "--to", url, code=2)
     assert "no container 'nope'" in error("container:nope", *newer.to, code=1)
     assert "cannot reach" in error(target, "--to", "unix:///nowhere.sock", code=1)
