@@ -21,6 +21,7 @@ import msgspec
 from backup.engine import Engine, images, remove_image
 from backup.engine.inspection import identity, unpause
 from backup.errors import BackupError, EngineError, EngineUnavailable
+from backup.restore import uninterrupted
 
 REPOSITORY: Final = "voltar-evidence"
 """The name of images that captures make, each with its run as the tag."""
@@ -64,8 +65,9 @@ def written(
         try:
             yield went_on
         finally:
-            _take_back(engine, msgspec.structs.replace(record, pauses=paused))
-        path.unlink(missing_ok=True)
+            with uninterrupted():
+                _take_back(engine, msgspec.structs.replace(record, pauses=paused))
+                path.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
