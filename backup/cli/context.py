@@ -6,7 +6,6 @@ VOLTAR_PASSWORD_FILE, VOLTAR_PASSWORD_COMMAND, VOLTAR_PASSWORD, the systemd cred
 "from" in all names: VOLTAR_FROM_PASSWORD_FILE, `voltar-from-password`.
 """
 
-import getpass
 import os
 import shlex
 import subprocess
@@ -19,11 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from backup.cli.console import Voice
-from backup.cli.secret import named_path, read_secret
+from backup.cli.secret import asked_secret, named_path, read_secret
 from backup.cli.ssh_wishes import SshWishes
-from backup.engine import Engine, connect
+from backup.engine import Engine, connect, sweep
 from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
-from backup.evidence.journal import sweep
+from backup.evidence import journal
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
 from transports.errors import ConnectionLost
@@ -82,6 +81,11 @@ class Context:
                 f"a restore into volume {dead.volume!r} was killed before it was complete; "
                 f"what it did is {became}"
             )
+        for stuck in sweep(engine, spared=[dead.helper for dead in restores]):
+            self.voice.warn(
+                f"the container {stuck.orphan.name} of a killed run is not removed: {stuck.why}; "
+                "if the engine never lets go of it, restart the engine"
+            )
         captures: list[str] = []
         with suppress(ConfigError):  # who has no place for journals has captured nothing
             captures = self._take_back_captures(captures_directory(), engine)
@@ -89,7 +93,7 @@ class Context:
 
     def _take_back_captures(self, directory: Path, engine: Engine) -> list[str]:
         killed = []
-        for each in sweep(directory, engine):
+        for each in journal.sweep(directory, engine):
             if each.record is None:
                 self.voice.warn(str(each.left))
                 continue
@@ -283,4 +287,4 @@ def _prompt(question: str, *, hint: str) -> str:
     if not sys.stdin.isatty():
         which = "new password" if hint == _NEW_PLACES else "password"
         raise WrongKey(f"a {which} is needed, and there is no terminal to ask for it", hint=hint)
-    return getpass.getpass(question)
+    return asked_secret(question) or ""

@@ -1,5 +1,6 @@
-"""Files that the operator names, and the secrets in them."""
+"""Secrets: in files that the operator names, or asked for at the terminal."""
 
+import getpass
 import os
 from pathlib import Path
 
@@ -19,3 +20,11 @@ def read_secret(file: Path, what: str) -> str:
     except OSError as error:
         raise ConfigError(f"cannot read the {what} file {file}: {error.strerror}") from error
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def asked_secret(question: str) -> str | None:
+    """Ask at the terminal; None where the answer is empty, or the end of all input."""
+    try:
+        return getpass.getpass(question) or None
+    except EOFError:
+        return None

@@ -3,7 +3,6 @@
 Secrets are asked for at a terminal, or come from a file; nothing is asked where there is none.
 """
 
-import getpass
 import os
 import re
 import shutil
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from backup.cli.secret import named_path, read_secret
+from backup.cli.secret import asked_secret, named_path, read_secret
 from backup.errors import ConfigError
 from transports.ssh import Options
 
@@ -32,11 +31,16 @@ class SshWishes:
         """Return them together with what the environment says. Raises ConfigError."""
         binary = self.binary or os.environ.get("VOLTAR_SSH_BINARY") or None
         file = self.passphrase_file or named_path("VOLTAR_SSH_PASSPHRASE_FILE")
+        if binary and file:
+            raise ConfigError(
+                f"the passphrase file {file} cannot be used with the SSH client {binary!r}",
+                hint="an agent that has the key serves both: ssh-add",
+            )
         return Options(
             binary=_program(binary) if binary else None,
             host_keys=tuple(_fingerprint(each) for each in self.host_keys),
             ask=_ask if sys.stdin.isatty() else None,
-            passphrase=read_secret(file, "passphrase") if file else None,
+            passphrase=_passphrase(file) if file else None,
         )
 
 
@@ -56,6 +60,13 @@ def _fingerprint(text: str) -> str:
     return text
 
 
+def _passphrase(file: Path) -> str:
+    passphrase = read_secret(file, "passphrase")
+    if not passphrase:
+        raise ConfigError(f"the passphrase file {file} is empty")
+    return passphrase
+
+
 def _ask(question: str) -> str | None:
     """Ask for a secret; None where the answer is empty."""
-    return getpass.getpass(f"{question.rstrip(': ')}: ") or None
+    return asked_secret(f"{question.rstrip(': ')}: ")

@@ -164,21 +164,22 @@ def typed(
         stdout=slave,
         stderr=subprocess.PIPE,
     ) as process:
-        os.close(slave)
+        held = [slave]
         assert process.stderr
         err = process.stderr.fileno()
         shown[err] = b""
         live = [master, err]
         while live and time.monotonic() - began < TYPED_WITHIN_S:
-            for source in select.select(live, [], [], 1)[0]:
+            if held and process.poll() is not None:
+                let_go(held.pop())
+            for source in select.select(live, [], [], 0.1)[0]:
                 if not (block := piece(source)):
                     live.remove(source)
-                elif line := answers(block.decode(errors="replace")):
-                    if hidden:
-                        until(lambda: not termios.tcgetattr(master)[3] & termios.ECHO)
-                    os.write(master, f"{line}\n".encode())
+                elif (line := answers(block.decode(errors="replace"))) is not None:
+                    enter(master, line, hidden=hidden)
                 shown[source] += block
-        os.close(master)
+        for still in (*held, master):
+            os.close(still)
         if live:
             process.kill()
     result = Result(
@@ -191,6 +192,20 @@ def typed(
     assert not live, f"no end after {TYPED_WITHIN_S} s: {result}"
     judge(result, voltar.password)
     return result
+
+
+def enter(terminal: int, line: str, *, hidden: bool) -> None:
+    """Type a line."""
+    if hidden:
+        until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO)
+    os.write(terminal, f"{line}\n".encode())
+
+
+def let_go(terminal: int) -> None:
+    """Close a terminal, which must show again what is typed."""
+    shows = termios.tcgetattr(terminal)[3] & termios.ECHO
+    os.close(terminal)
+    assert shows, "the terminal does not show any more what is typed"
 
 
 def piece(source: int) -> bytes:

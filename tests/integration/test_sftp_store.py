@@ -4,16 +4,23 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backup.report import ignore
+from backup.repository import open_repository
+from backup.repository.check import check
+from tests.saved import plain, save
+from tests.tars import END
 from tests.testbed.farhost import Account
 from tests.testbed.sshd import Sshd
 from transports.errors import ConnectionLost, OutOfSpace, Refused, TransportError, Unreadable
 from transports.ssh import Options
 from transports.store import Settings, open_store
+from transports.store.file import FileStore
 from transports.store.protocol import WriteOnce
 from transports.store.sftp import SftpStore
 
@@ -95,6 +102,33 @@ def test_a_full_disk_is_told_apart(start_sshd: Start, stores):
     store.put("packs/c", bytes(1 << 20))
 
 
+def test_more_calls_at_once_than_sshd_allows_sessions_succeed(start_sshd: Start, stores):
+    store = stores(start_sshd())
+    store.create()
+    data = os.urandom(2 << 20)
+    store.put("packs/a", data)
+    together = threading.Barrier(16)
+
+    def read(_number):
+        together.wait(30)
+        return store.get("packs/a")
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(read, range(16))) == {data}
+
+
+def test_a_repository_of_many_snapshots_is_sound(start_sshd: Start, stores):
+    host = start_sshd()
+    made = plain(FileStore(host.far.home / "store"))
+    for number in range(60):
+        save(made, [END], number=number)
+    host.far.give(host.far.home / "store")
+
+    found = check(open_repository(stores(host), None), ignore)
+
+    assert (found.snapshots, found.damages) == (60, [])
+
+
 def test_after_a_lost_link_the_next_call_connects_anew(start_sshd: Start, stores):
     host = start_sshd()
     store = stores(host)
@@ -163,12 +197,12 @@ def test_a_listing_is_not_stopped_by_what_is_no_object(start_sshd: Start, stores
     assert [info.name for info in store.list("packs")] == ["packs/a"]
 
 
-def test_a_file_that_is_larger_than_memory_cannot_be_read(start_sshd: Start, stores):
+def test_a_file_that_is_larger_than_any_object_is_not_read(start_sshd: Start, stores):
     host = start_sshd()
     store = stores(host)
     store.create()
     store.put("packs/a", b"small")
     os.truncate(host.far.home / "store/packs/a", 1 << 42)
 
-    with pytest.raises(Unreadable, match=r"packs/a .*: it is too large for memory"):
+    with pytest.raises(Unreadable, match=r"packs/a .*: it is too large for an object"):
         store.get("packs/a")

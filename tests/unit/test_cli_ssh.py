@@ -29,16 +29,16 @@ def test_the_option_goes_before_the_environment(
     for name in ("first", "second"):
         (tmp_path / name).write_text(f"{name} \n")
         (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("VOLTAR_SSH_BINARY", str(tmp_path / "second"))
-    monkeypatch.setenv("VOLTAR_SSH_PASSPHRASE_FILE", str(tmp_path / "second"))
+    first, second = tmp_path / "first", tmp_path / "second"
 
-    by_environment = SshWishes().options()
-    by_option = SshWishes(str(tmp_path / "first"), (), tmp_path / "first").options()
+    monkeypatch.setenv("VOLTAR_SSH_BINARY", str(second))
+    assert SshWishes().options().binary == str(second)
+    assert SshWishes(binary=str(first)).options().binary == str(first)
 
-    assert by_environment.binary == str(tmp_path / "second")
-    assert by_environment.passphrase == "second "
-    assert by_option.binary == str(tmp_path / "first")
-    assert by_option.passphrase == "first "
+    monkeypatch.delenv("VOLTAR_SSH_BINARY")
+    monkeypatch.setenv("VOLTAR_SSH_PASSPHRASE_FILE", str(second))
+    assert SshWishes().options().passphrase == "second "
+    assert SshWishes(passphrase_file=first).options().passphrase == "first "
 
 
 @pytest.mark.parametrize(

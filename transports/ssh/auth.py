@@ -12,6 +12,7 @@ from transports.ssh.agent import agent_keys
 from transports.ssh.candidates import Candidate, Secrets, candidates
 from transports.ssh.keyfile import Unusable
 from transports.ssh.protocol import Options
+from transports.ssh.questions import Handler, answered
 from transports.ssh.settings import Settings
 from transports.ssh.transport import Transport
 
@@ -115,25 +116,22 @@ class _Attempt:
         if self.secrets.ask is None:
             return None
         for _ in range(_TIMES):
-            given: list[bool] = []
+            given: list[str | None] = []
 
-            def answer(
-                _title: str,
-                _about: str,
-                questions: list[tuple[str, bool]],
-                given: list[bool] = given,
-            ) -> list[str]:
-                answers = [self._asked(f"{self.url}: {text.strip()} ") for text, _ in questions]
-                given += [bool(text) for text in answers]
-                return [text or "" for text in answers]
+            def ask(text: str, given: list[str | None] = given) -> str | None:
+                given.append(self._asked(f"{self.url}: {text} "))
+                return given[-1]
 
             self._told("questions")
-            rest = self._try(lambda: self.transport.auth_interactive(self.settings.user, answer))
+            rest = self._try(partial(answered, self._send_answers, ask))
             if rest is not None:
                 return rest
             if not any(given):
                 return None
         return None
+
+    def _send_answers(self, handler: Handler) -> Sequence[str]:
+        return self.transport.auth_interactive(self.settings.user, handler)
 
     def _asked(self, question: str) -> str | None:
         return self.secrets.ask(question) if self.secrets.ask else None

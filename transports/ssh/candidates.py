@@ -154,7 +154,10 @@ def _opened_by(file: KeyFile, secrets: Secrets) -> paramiko.PKey:
             if secrets.ask is None:
                 raise
     if secrets.ask is None:
-        raise Unusable("it needs a passphrase, and nobody can be asked")
+        raise Unusable(
+            "it needs a passphrase, and there is no terminal to ask at;"
+            " --ssh-passphrase-file names a file that has it"
+        )
     return _asked_for(file, secrets.ask)
 
 

@@ -17,7 +17,9 @@ from transports.ssh.knownhosts import (
     REVOKED,
     Entry,
     HostKey,
+    alone,
     entries_for,
+    known_text,
     line_for,
     revoked_blobs,
     write_text,
@@ -130,12 +132,13 @@ def _revoked(known: Known, key: HostKey, place: str) -> HostKeyRefused:
 
 def remember(settings: Settings, key: HostKey) -> Path:
     """Add a key to the user's known hosts, and return the file. Raises Refused."""
-    return store(settings, key, _present(_file(settings)))
+    with alone(user_file(settings)):
+        return store(settings, key, known_text(user_file(settings)))
 
 
 def store(settings: Settings, key: HostKey, text: str) -> Path:
     """Write the user's known hosts, `text` and one line more. Raises Refused."""
-    file = _file(settings)
+    file = user_file(settings)
     if text and not text.endswith("\n"):
         text += "\n"
     line = line_for(settings.known_as, key, hashed=settings.hash_known_hosts)
@@ -146,24 +149,11 @@ def store(settings: Settings, key: HostKey, text: str) -> Path:
     return file
 
 
-def known_text(settings: Settings) -> str:
-    """Return what is in the user's known hosts. Raises Refused."""
-    return _present(_file(settings))
-
-
-def _file(settings: Settings) -> Path:
+def user_file(settings: Settings) -> Path:
+    """Return where the user's known hosts are kept. Raises Refused."""
     if not settings.user_known_hosts:
         raise Refused(
             "there is no file to keep a host key in: UserKnownHostsFile is none",
             hint="--host-key names the one key to accept",
         )
     return settings.user_known_hosts[0]
-
-
-def _present(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="surrogateescape")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise Refused(f"cannot read {file}: {error.strerror}") from error

@@ -8,10 +8,13 @@ port than 22 is called "[host]:port". Nothing is decided here; see `hostkeys`.
 
 import base64
 import binascii
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +63,7 @@ def fingerprint(blob: bytes) -> str:
 
 def entries_for(name: str, files: Iterable[Path]) -> list[Entry]:
     """Return the lines about a host, in all files that are there. Raises Refused."""
-    return [entry for file in files for entry in _read(file) if _names(entry.names, name)]
+    return [entry for file in files for entry in _read(file, name)]
 
 
 def line_for(name: str, key: HostKey, *, hashed: bool) -> str:
@@ -77,8 +80,8 @@ def without(text: str, name: str, kind: str) -> tuple[str, list[int]]:
     kept: list[str] = []
     patterns: list[int] = []
     for number, line in enumerate(text.splitlines(keepends=True), 1):
-        entry = _parse(line, Path(), number)
-        if entry is None or not _is_about(entry, name, kind):
+        entry = _parse(line, Path(), number, name)
+        if entry is None or entry.marker or entry.key.kind != kind:
             kept.append(line)
             continue
         others = [other for other in entry.names.split(",") if other.lower() != name]
@@ -90,10 +93,6 @@ def without(text: str, name: str, kind: str) -> tuple[str, list[int]]:
         elif others:
             kept.append(line.replace(entry.names, ",".join(others), 1))
     return "".join(kept), patterns
-
-
-def _is_about(entry: Entry, name: str, kind: str) -> bool:
-    return not entry.marker and entry.key.kind == kind and _names(entry.names, name)
 
 
 def revoked_blobs(file: Path) -> set[bytes]:
@@ -118,28 +117,35 @@ def revoked_blobs(file: Path) -> set[bytes]:
     return found
 
 
-def _read(file: Path) -> Iterator[Entry]:
+def known_text(file: Path) -> str:
+    """Return what is in a file of known hosts; nothing where there is none. Raises Refused."""
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        if stat.S_ISFIFO(file.stat().st_mode):
+            raise Refused(f"cannot read the known host keys in {file}: it is a FIFO")
+        return file.read_text(encoding="utf-8", errors="surrogateescape")
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return ""
     except OSError as error:
         raise Refused(f"cannot read the known host keys in {file}: {error.strerror}") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        if (entry := _parse(line, file, number)) is not None:
+
+
+def _read(file: Path, name: str) -> Iterator[Entry]:
+    for number, line in enumerate(known_text(file).splitlines(), 1):
+        if (entry := _parse(line, file, number, name)) is not None:
             yield entry
 
 
-def _parse(line: str, file: Path, number: int) -> Entry | None:
-    """Return what a line says; None for comments and what nobody can read, as OpenSSH does."""
-    words = line.split()
+def _parse(line: str, file: Path, number: int, name: str) -> Entry | None:
+    """Return what a line says of a host; None for other hosts', comments and what nobody can read,
+    as OpenSSH does. The names are looked at first: there may be 100,000 lines."""
+    words = line.split(maxsplit=4)
     if not words or words[0].startswith("#"):
         return None
     marker = words.pop(0) if words[0].startswith("@") else ""
-    if len(words) < 3 or (blob := _decoded(words[2])) is None:
+    if len(words) < 3 or not _names(words[0], name) or (blob := _decoded(words[2])) is None:
         return None
     size = int.from_bytes(blob[:4], "big")
-    if blob[4 : 4 + size] != words[1].encode():
+    if blob[4 : 4 + size] != words[1].encode(errors="surrogateescape"):
         return None
     return Entry(file, number, words[0], marker, HostKey(words[1], blob))
 
@@ -161,14 +167,25 @@ def _names(names: str, name: str) -> bool:
 
 
 def _hashed(name: str, salt: bytes) -> str:
-    digest = hmac.new(salt, name.encode(), hashlib.sha1).digest()
+    digest = hmac.digest(salt, name.encode(), "sha1")
     return f"{_HASHED}{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
+
+
+@contextlib.contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Keep other voltars from changing a file meanwhile, where the file system can."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            directory = os.open(file.resolve().parent, os.O_RDONLY | os.O_DIRECTORY)
+            held.callback(os.close, directory)
+            fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(file: Path, text: str) -> None:
     """Replace a file, or make it, at once. Raises OSError."""
     file = file.resolve()
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, exist_ok=True)  # a home that is not there is not made
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -10,9 +10,11 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from paramiko import SSHException
 from paramiko.packet import Packetizer as _Packetizer
 
 _BLOCK = 16
+_LONGEST = 1 << 18  # what OpenSSH takes and sends; we announce packets of 32 KiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,12 @@ class DataMessage:
 
 
 class Packetizer(_Packetizer):
-    """Sends like its parent, and data faster."""
+    """Sends like its parent, and data faster; takes no more at once than a packet may have."""
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        if n > _LONGEST:
+            raise SSHException(f"it sends a packet of {n} bytes")
+        return super().read_all(n, check_rekey)
 
     def send_message(self, data: Any) -> None:
         if not isinstance(data, DataMessage) or not self._is_plain_gcm():

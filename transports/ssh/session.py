@@ -149,7 +149,7 @@ def _handshake(target: Target, known: Known, kinds: Sequence[str] | None) -> Tra
         transport.banner_timeout = transport.handshake_timeout = target.timeout_s
         transport.auth_timeout = 120
         transport.start_client(timeout=target.timeout_s)
-        if transport.host_key is None:  # it gives up waiting without a word
+        if not transport.initial_kex_done:  # it gives up waiting without a word
             raise EOFError("no SSH server answers there")  # noqa: TRY301 - as if it had been told
     except paramiko.ssh_exception.IncompatiblePeer as error:
         transport.close()

@@ -2,25 +2,30 @@
 
 Written here since paramiko's own client waits for each answer where a link is long, and since this
 one runs over OpenSSH's client as well. A session serves one thread at a time; bodies of files go
-in many requests of which the answers are awaited together.
+in many requests of which the answers are awaited together. Counts and lengths are the server's
+word and bounded here; after an answer that makes no sense, the session is not used any more.
 """
 
 import struct
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
 from typing import Final, TypeVar, cast
 
 from transports.errors import ConnectionLost, Refused
+from transports.ssh.answer import END, Answer, Attributes, SftpFailure
 from transports.ssh.protocol import Buffer, Remote
 
 T = TypeVar("T")
+_PRINTS: Final = (
+    "a login shell that prints does that; `Subsystem sftp internal-sftp` in the server's"
+    " sshd_config has none"
+)
 
 _INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE = 1, 2, 3, 4, 5, 6
 _FSTAT, _OPENDIR, _READDIR, _REMOVE, _MKDIR, _STAT, _RENAME = 8, 11, 12, 13, 14, 17, 18
-_STATUS, _HANDLE, _DATA, _NAME, _ATTRS, _EXTENDED, _REPLY = 101, 102, 103, 104, 105, 200, 201
-OK, END, NO_FILE, DENIED, FAILURE, UNSUPPORTED = 0, 1, 2, 3, 4, 8
+_HANDLE, _DATA, _NAME, _ATTRS, _EXTENDED, _REPLY = 102, 103, 104, 105, 200, 201
 
 FOR_READING: Final = 1
 FOR_NEW: Final = 2 | 8 | 32  # write, create, and refuse what is there
@@ -33,24 +38,11 @@ _BLOCK: Final = 32768  # what every server takes
 _LARGE: Final = 255 << 10
 _AHEAD: Final = 4 << 20  # bytes asked for, or sent, whose answers are awaited
 _LONGEST: Final = 1 << 20
-_PATIENCE_S: Final = 300.0
-
-
-class SftpFailure(Exception):
-    """The server said no; `code` is one of the protocol's, the text is the server's."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text or f"code {code}")
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What the server says of a file; None where it does not."""
-
-    size: int | None
-    mode: int | None
-    mtime: int | None
+_SPOKEN: Final = 3
+_HANDLE_SIZE: Final = 256  # as the protocol has it
+_SAID_SIZE: Final = 300
+_PATIENCE_S: Final = 300.0  # for each answer as a whole
+MOST_NAMES: Final = 4_000_000  # in one directory: packs of 128 TB
 
 
 class SftpSession:
@@ -62,7 +54,8 @@ class SftpSession:
         self._url = url
         self._number = 0
         self._unanswered: set[int] = set()
-        self._early: dict[int, tuple[int, _Body]] = {}
+        self._early: dict[int, Answer] = {}
+        self.usable = True
         remote.sock.settimeout(_PATIENCE_S)
         self._input = cast(BufferedReader, remote.sock.makefile("rb", 1 << 16))
         try:
@@ -80,7 +73,9 @@ class SftpSession:
         return self._handle(self._ask(_OPEN, _text(path), _int(flags), _int(4), _int(0o600)))
 
     def close_handle(self, handle: bytes) -> None:
-        self._done(self._ask(_CLOSE, _bytes(handle)))
+        """Close a file; nothing where the session has ended, and that was told."""
+        if self.usable:
+            self._done(self._ask(_CLOSE, _bytes(handle)))
 
     def write_all(self, handle: bytes, data: Buffer, *, sync: bool) -> None:
         """Write a whole file, sync it on demand, and close it."""
@@ -130,12 +125,15 @@ class SftpSession:
     def names(self, path: str) -> Iterator[tuple[str, Attributes]]:
         """Yield what is in a directory."""
         handle = self._handle(self._ask(_OPENDIR, _text(path)))
+        seen = 0
         try:
-            while (body := self._page(handle)) is not None:
-                for _ in range(body.number()):
-                    name = body.string()
-                    body.string()  # the line that `ls -l` would print
-                    yield name.decode("utf-8", "surrogateescape"), body.attributes()
+            while (page := self._page(handle)) is not None:
+                count = page.number()
+                seen += count
+                if not count or seen > MOST_NAMES:
+                    raise self._garbled(f"a directory without an end, after {seen} names")
+                for _ in range(count):
+                    yield self._name(page)
         finally:
             self.close_handle(handle)
 
@@ -157,41 +155,49 @@ class SftpSession:
         """Return how many bytes may still be written there; None where the server cannot say."""
         if STATVFS not in self.extensions:
             return None
-        kind, body = self._answer(self._ask(_EXTENDED, _text(STATVFS), _text(path)))
-        if kind != _REPLY:
+        answer = self._answer(self._ask(_EXTENDED, _text(STATVFS), _text(path)))
+        if answer.kind != _REPLY:
             return None
-        _, fragment, _, _, available = (body.number(8) for _ in range(5))
+        _, fragment, _, _, available = (answer.number(8) for _ in range(5))
         return fragment * available
 
     def _begin(self) -> frozenset[str]:
-        self._send(struct.pack(">IBI", 5, _INIT, 3))
-        kind, body = self._packet()
-        if kind != _VERSION:
-            raise self._garbled()
-        body.number()
+        self._send(struct.pack(">IBI", 5, _INIT, _SPOKEN))
+        answer = self._packet()
+        if answer.kind != _VERSION or (version := answer.number()) < _SPOKEN:
+            raise self._garbled("something else than its version", hint=_PRINTS)
+        if version > _SPOKEN:
+            raise self._garbled(f"version {version}, and was asked for {_SPOKEN}")
         names = set()
-        while body:
-            names.add(body.string().decode(errors="replace"))
-            body.string()
+        while answer:
+            names.add(answer.string().decode(errors="replace"))
+            answer.string()
         return frozenset(names)
 
     def _largest(self) -> int:
         if _LIMITS not in self.extensions:
             return _BLOCK
-        kind, body = self._answer(self._ask(_EXTENDED, _text(_LIMITS)))
-        if kind != _REPLY:
+        answer = self._answer(self._ask(_EXTENDED, _text(_LIMITS)))
+        if answer.kind != _REPLY:
             return _BLOCK
-        _, read, write = body.number(8), body.number(8), body.number(8)
+        _, read, write = answer.number(8), answer.number(8), answer.number(8)
         return max(_BLOCK, min(_LARGE, read or _LARGE, write or _LARGE))
 
-    def _page(self, handle: bytes) -> "_Body | None":
-        kind, body = self._answer(self._ask(_READDIR, _bytes(handle)))
-        if kind == _NAME:
-            return body
-        failure = body.failure()
-        if failure is None or failure.code == END:
+    def _page(self, handle: bytes) -> Answer | None:
+        answer = self._answer(self._ask(_READDIR, _bytes(handle)))
+        if answer.kind == _NAME:
+            return answer
+        refusal = answer.refusal()
+        if refusal.code == END:
             return None
-        raise failure
+        raise refusal
+
+    def _name(self, page: Answer) -> tuple[str, Attributes]:
+        name = page.string()
+        page.string()  # the line that `ls -l` would print
+        if b"/" in name:
+            raise self._garbled("a name with a slash in it")
+        return name.decode("utf-8", "surrogateescape"), page.attributes()
 
     def _ask_part(self, handle: bytes, offset: int, piece: tuple[int, int]) -> int:
         start, size = piece
@@ -200,53 +206,48 @@ class SftpSession:
     def _part(self, waiting: dict[int, tuple[int, int]], view: memoryview) -> tuple[int, int, int]:
         """Read one answer into its place; return which part it was, and how much came."""
         size, kind, number = struct.unpack(">IBI", self._exactly(9))
-        if size > _LONGEST or number not in waiting:
-            raise self._garbled()
+        if not 9 <= size <= _LONGEST or number not in waiting:
+            raise self._garbled("an answer to what was not asked")
         self._unanswered.discard(number)
         start, wanted = waiting.pop(number)
         if kind != _DATA:
-            failure = _Body(self._exactly(size - 5)).failure()
-            if failure is None or failure.code == END:
+            refusal = Answer(kind, self._exactly(size - 5), self._garbled).refusal()
+            if refusal.code == END:
                 return start, wanted, 0
             for other in waiting:
                 self._answer(other)  # or the next call would find them
-            raise failure
+            raise refusal
         (length,) = struct.unpack(">I", self._exactly(4))
         if length > wanted or length + 9 != size:
-            raise self._garbled()
+            raise self._garbled("more data than was asked for")
         self._fill(view[start : start + length])
         return start, wanted, length
 
-    def _fill(self, target: memoryview) -> None:
-        while target:
-            got = self._do(partial(self._input.readinto, target))
-            if not got:
-                raise self._lost(None)
-            target = target[got:]
-
     def _handle(self, number: int) -> bytes:
-        kind, body = self._answer(number)
-        if kind == _HANDLE:
-            return body.string()
-        raise body.failure() or self._garbled()
+        answer = self._answer(number)
+        if answer.kind != _HANDLE:
+            raise answer.refusal()
+        handle = answer.string()
+        if len(handle) > _HANDLE_SIZE:
+            raise self._garbled(f"a handle of {len(handle)} bytes")
+        return handle
 
     def _attributes(self, number: int) -> Attributes:
-        kind, body = self._answer(number)
-        if kind == _ATTRS:
-            return body.attributes()
-        raise body.failure() or self._garbled()
+        answer = self._answer(number)
+        if answer.kind != _ATTRS:
+            raise answer.refusal()
+        return answer.attributes()
 
     def _done(self, number: int) -> None:
         if failure := self._outcome(number):
             raise failure
 
     def _outcome(self, number: int) -> SftpFailure | None:
-        kind, body = self._answer(number)
-        if kind != _STATUS:
-            raise self._garbled()
-        return body.failure()
+        return self._answer(number).failure()
 
     def _ask(self, kind: int, *parts: Buffer) -> int:
+        if not self.usable:
+            raise ConnectionLost(f"the SFTP session with {self._url} has ended")
         self._number = (self._number + 1) & 0xFFFFFFFF
         self._unanswered.add(self._number)
         size = 5 + sum(len(part) for part in parts)
@@ -258,28 +259,39 @@ class SftpSession:
             self._send(parts[-1])
         return self._number
 
-    def _answer(self, number: int) -> "tuple[int, _Body]":
+    def _answer(self, number: int) -> Answer:
         """Return the answer to a request; others may come before it."""
         while number not in self._early:
-            kind, body = self._packet()
-            answered = body.number()
+            answer = self._packet()
+            answered = answer.number()
             if answered not in self._unanswered:
-                raise self._garbled()
+                raise self._garbled("an answer to what was not asked")
             self._unanswered.discard(answered)
-            self._early[answered] = kind, body
+            self._early[answered] = answer
         return self._early.pop(number)
 
-    def _packet(self) -> "tuple[int, _Body]":
+    def _packet(self) -> Answer:
         size, kind = struct.unpack(">IB", self._exactly(5))
         if not 0 < size <= _LONGEST:
-            raise self._garbled()
-        return kind, _Body(self._exactly(size - 1))
+            raise self._garbled(
+                f"an answer of {size} bytes", hint=None if self._number else _PRINTS
+            )
+        return Answer(kind, self._exactly(size - 1), self._garbled)
 
     def _exactly(self, size: int) -> bytes:
-        data = self._do(lambda: self._input.read(size))
-        if len(data) < size:
-            raise self._lost(None)
-        return data
+        data = bytearray(size)
+        self._fill(memoryview(data))
+        return bytes(data)
+
+    def _fill(self, target: memoryview) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while target:
+            got = self._do(partial(self._input.readinto1, target))
+            if not got:
+                raise self._lost(None)
+            target = target[got:]
+            if target and time.monotonic() > deadline:
+                raise self._silent()
 
     def _send(self, data: Buffer) -> None:
         self._do(lambda: self._remote.sock.sendall(data))
@@ -288,61 +300,27 @@ class SftpSession:
         try:
             return act()
         except TimeoutError as error:
-            raise ConnectionLost(f"{self._url} has not answered for {_PATIENCE_S:.0f} s") from error
+            raise self._silent() from error
         except (OSError, ValueError) as error:
             raise self._lost(error) from error
 
+    def _silent(self) -> ConnectionLost:
+        self.usable = False
+        return ConnectionLost(f"{self._url} has not answered for {_PATIENCE_S:.0f} s")
+
     def _lost(self, error: Exception | None) -> Exception:
         """Return the error for a session that has ended. Raises ConnectionLost as well."""
+        self.usable = False
         finished = self._remote.finished(5)
-        said = f": {finished.stderr.splitlines()[-1]}" if finished and finished.stderr else ""
-        if self._number == 0:
-            return Refused(f"{self._url} ended the SFTP session at once{said}")
-        return ConnectionLost(f"{self._url} ended the SFTP session{said or error or ''}")
+        said = finished.stderr.rpartition("\n")[2][:_SAID_SIZE] if finished else ""
+        why = said or getattr(error, "strerror", None) or ""
+        at_once = "" if self._number else " at once"
+        sentence = f"{self._url} ended the SFTP session{at_once}" + (f": {why}" if why else "")
+        return ConnectionLost(sentence) if self._number else Refused(sentence)
 
-    def _garbled(self) -> Refused:
-        return Refused(
-            f"what {self._url} says is no SFTP",
-            hint="a login shell that prints does that; `Subsystem sftp internal-sftp` in the"
-            " server's sshd_config has none",
-        )
-
-
-class _Body:
-    """The rest of an answer."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._data)
-
-    def number(self, size: int = 4) -> int:
-        self._at += size
-        return int.from_bytes(self._data[self._at - size : self._at], "big")
-
-    def string(self) -> bytes:
-        size = self.number(4)
-        self._at += size
-        return self._data[self._at - size : self._at]
-
-    def attributes(self) -> Attributes:
-        flags = self.number(4)
-        size = self.number(8) if flags & 1 else None
-        if flags & 2:
-            self.number(8)  # owner and group
-        mode = self.number(4) if flags & 4 else None
-        mtime = self.number(8) & 0xFFFFFFFF if flags & 8 else None
-        if flags & 0x80000000:
-            for _ in range(self.number(4)):
-                self.string()
-                self.string()
-        return Attributes(size, mode, mtime)
-
-    def failure(self) -> SftpFailure | None:
-        code = self.number(4)
-        return None if code == OK else SftpFailure(code, self.string().decode(errors="replace"))
+    def _garbled(self, why: str, *, hint: str | None = None) -> Refused:
+        self.usable = False
+        return Refused(f"what {self._url} says is no SFTP: {why}", hint=hint)
 
 
 def _pieces(length: int, block: int) -> Iterator[tuple[int, int]]:

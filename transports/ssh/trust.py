@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transports.errors import HostKeyRefused, Refused
-from transports.ssh.hostkeys import Known, judge, known_host, known_text, store
-from transports.ssh.knownhosts import Entry, HostKey, without
+from transports.ssh.hostkeys import Known, judge, known_host, store, user_file
+from transports.ssh.knownhosts import Entry, HostKey, alone, known_text, without
 from transports.ssh.protocol import Options
 from transports.ssh.session import Target, offered_key, shown_key, target_of
 
@@ -55,9 +55,14 @@ def keep(introduction: Introduction) -> Path:
 
     Returns the file. Raises Refused.
     """
+    with alone(user_file(introduction.target.settings)):
+        return _kept(introduction)
+
+
+def _kept(introduction: Introduction) -> Path:
     settings = introduction.target.settings
     kind = introduction.key.kind
-    text, patterns = without(known_text(settings), settings.known_as, kind)
+    text, patterns = without(known_text(user_file(settings)), settings.known_as, kind)
     elsewhere = [
         entry.place
         for entry in introduction.known.keys
