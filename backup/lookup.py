@@ -57,12 +57,21 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
             hint=f"`voltar unforget {shown}` brings it back, for a day",
         )
     if not matches:
-        more = "; of an id, at least four characters are needed" * bool(_TOO_SHORT.fullmatch(text))
-        raise NoSuchSnapshot(
-            f"no snapshot is called {text!r}", hint=f"`voltar snapshots` shows what there is{more}"
-        )
+        raise _nothing_called(text)
     matches = _of_one_host(matches, text, host)
     return _newest(matches, repository.clock()) if limit is None else _up_to(limit, matches, source)
+
+
+def _nothing_called(text: str) -> NoSuchSnapshot:
+    if text.startswith("container:"):
+        return NoSuchSnapshot(
+            f"no snapshot is called {text!r}: of a container, each volume has one of its own",
+            hint="`voltar snapshots` shows them; each is restored by its own name, volume:NAME",
+        )
+    more = "; of an id, at least four characters are needed" * bool(_TOO_SHORT.fullmatch(text))
+    return NoSuchSnapshot(
+        f"no snapshot is called {text!r}", hint=f"`voltar snapshots` shows what there is{more}"
+    )
 
 
 def find_id(snapshot_ids: Sequence[SnapshotId], text: str) -> SnapshotId:

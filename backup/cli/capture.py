@@ -1,5 +1,7 @@
 """voltar capture"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +13,14 @@ from backup.cli import INCOMPLETE
 from backup.cli.console import Voice, listening, size_text
 from backup.cli.context import Context, captures_directory
 from backup.cli.policy import demand_tags
+from backup.engine import remove_all
+from backup.errors import BackupError, EngineUnavailable
 from backup.evidence.capture import Evidence, Wish, into_file, into_repository
 from backup.job import new_run
 from backup.repository import SHORT_ID
+from backup.restore import uninterrupted
 from backup.targets import CONTAINER
+from transports.errors import TransportError
 
 
 def capture(
@@ -64,7 +70,7 @@ def capture(
             state=captures_directory(),
             tags=tuple(sorted(set(tag or ()))),
         )
-        with listening(context.voice) as listener:
+        with listening(context.voice) as listener, _made_good(context, wish):
             if repository is None:
                 assert output is not None  # noqa: S101  one of the two is there
                 found = into_file(engine, wish, output, listener)
@@ -73,6 +79,25 @@ def capture(
     _tell(context.voice, found, output)
     if found.missing:
         raise typer.Exit(INCOMPLETE)
+
+
+@contextmanager
+def _made_good(context: Context, wish: Wish) -> Iterator[None]:
+    """Where the connection is lost, take back over a new one what a dead capture leaves: the
+    container may stand paused."""
+    try:
+        yield
+    except EngineUnavailable as error:
+        try:
+            with uninterrupted(), context.engine() as engine:
+                remove_all(engine, wish.run)
+                context.tidy(engine, wish.run)
+        except (BackupError, TransportError):
+            error.add_note(
+                f"container {wish.container!r} may stand paused, and an image of it be left: "
+                "`voltar recover` puts that right"
+            )
+        raise
 
 
 def _tell(voice: Voice, found: Evidence, output: Path | None) -> None:

@@ -94,14 +94,18 @@ class Context:
         return Tidied(tuple(dead.volume for dead in restores), tuple(captures))
 
     def _take_back_captures(self, directory: Path, engine: Engine) -> list[str]:
-        swept = journal.sweep(directory, engine)
-        for each in swept:
+        killed = []
+        for each in journal.sweep(directory, engine):
+            if each.record is None:
+                self.voice.warn(str(each.left))
+                continue
+            killed.append(each.record.name)
             became = f"is there still: {each.left}" if each.left else "is removed"
             went_on = ", and it goes on if it was paused" if each.record.pauses else ""
             self.voice.warn(
                 f"a capture of {each.record.name} was killed; what it made {became}{went_on}"
             )
-        return [each.record.name for each in swept]
+        return killed
 
     def store(self) -> Store:
         """Return the store that -r or VOLTAR_REPOSITORY names. Raises NotARepository."""

@@ -103,6 +103,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     migrate rollback` starts it again.
     """
     context: Context = ctx.obj
+    _demand_movable(target, to)
     _demand_sense((from_, to), rename, health_timeout)
     wishes = Wishes(
         rename=rename,
@@ -133,6 +134,17 @@ def begin(  # noqa: PLR0913  one parameter an option
             apply(Work(engines, opened, listener))
             seconds = round(time.monotonic() - started, 3)
             _tell(context.voice, opened.record, seconds)
+
+
+def _demand_movable(target: str, to: str) -> None:
+    """Raise UsageError for kinds of things that other commands move."""
+    kind, colon, name = target.partition(":")
+    if colon and kind == "image":
+        raise UsageError(f"{target} is an image", hint=f"voltar image send {name} --to {to}")
+    if colon and kind not in ("volume", "container"):
+        raise UsageError(
+            f"{target!r} is nothing that moves", hint="write volume:NAME, container:NAME, or a NAME"
+        )
 
 
 def _demand_sense(urls: Sequence[str | None], rename: str | None, health_timeout: float) -> None:

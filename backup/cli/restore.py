@@ -58,7 +58,7 @@ def restore(
     target is put back to what it was.
     """
     context: Context = ctx.obj
-    if to is None and not _may_be_image(snapshot):
+    if to is None and not snapshot.startswith("container:") and not _may_be_image(snapshot):
         raise _nowhere(snapshot)
     opened = context.opening()
     with context.engine() as engine:

@@ -21,6 +21,7 @@ import msgspec
 from backup.engine import Engine, images, remove_image
 from backup.engine.inspection import identity, unpause
 from backup.errors import BackupError, EngineError, EngineUnavailable
+from backup.restore import uninterrupted
 
 REPOSITORY: Final = "voltar-evidence"
 """The name of images that captures make, each with its run as the tag."""
@@ -64,8 +65,9 @@ def written(
         try:
             yield went_on
         finally:
-            _take_back(engine, msgspec.structs.replace(record, pauses=paused))
-        path.unlink(missing_ok=True)
+            with uninterrupted():
+                _take_back(engine, msgspec.structs.replace(record, pauses=paused))
+                path.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
@@ -115,9 +117,10 @@ def _take_back(engine: Engine, record: Record) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A capture that was killed; `left` says why what it made is there still, if so."""
+    """A capture that was killed; `left` says why what it made is there still, if so. There is no
+    `record` where it cannot be read any more."""
 
-    record: Record
+    record: Record | None
     left: str | None = None
 
 
@@ -129,7 +132,9 @@ def sweep(directory: Path, engine: Engine) -> list[Swept]:
     swept: list[Swept] = []
     for path in sorted(directory.glob(f"*{_SUFFIX}")) if directory.is_dir() else ():
         with _dead(path) as record:
-            if record is not None and record.engine == identity(engine):
+            if isinstance(record, BackupError):
+                swept.append(Swept(None, str(record)))
+            elif record is not None and record.engine == identity(engine):
                 left = _tried(partial(_take_back, engine, record))
                 if left is None:
                     path.unlink(missing_ok=True)
@@ -162,8 +167,9 @@ def _stale(engine: Engine) -> list[str]:
 
 
 @contextmanager
-def _dead(path: Path) -> Iterator[Record | None]:
-    """The record of a run that is dead, locked meanwhile; None of one that lives."""
+def _dead(path: Path) -> Iterator[Record | BackupError | None]:
+    """The record of a run that is dead, locked meanwhile, or what is wrong with it; None of one
+    that lives."""
     try:
         handle = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -183,10 +189,15 @@ def _locked(handle: int) -> bool:
     return True
 
 
-def _read(path: Path) -> Record | None:
+def _read(path: Path) -> Record | BackupError | None:
     try:
         first, _, more = path.read_bytes().partition(b"\n")
         record = msgspec.json.decode(first, type=Record)
-    except (msgspec.MsgspecError, FileNotFoundError):
+    except FileNotFoundError:
         return None
+    except msgspec.MsgspecError:
+        return BackupError(
+            f"the journal of a capture, {path}, cannot be read: its container may stand paused, "
+            f"and its image {REPOSITORY}:{path.stem} be left; remove the file once that is settled"
+        )
     return msgspec.structs.replace(record, pauses=False) if more == _WENT_ON else record

@@ -35,12 +35,14 @@ from backup.image.plan import (
     PARTIAL,
     Document,
     available_prefix,
+    digest,
     own_config,
     own_manifest,
+    probing,
     shared_prefix,
 )
 from backup.image.saved import Layer, SavedImage
-from backup.image.writing import documents, partial
+from backup.image.writing import documents
 from backup.report import Noted, OnEvent
 
 _ZSTD_SINCE: Final = (1, 42)
@@ -132,6 +134,7 @@ class Destination:
 
         The layers stay as long as an image has them.
         """
+        self.forget_probe(diff_ids)
         now = datetime.fromtimestamp(self.engine.now(), UTC)
         for one in images(self.engine, reference=PARTIAL):
             ours = bool(one.diff_ids) and tuple(diff_ids[: len(one.diff_ids)]) == one.diff_ids
@@ -147,10 +150,10 @@ class Destination:
             remove_image(self.engine, loaded)
         self._images = None
 
-    def forget_probe(self, origin: Offer) -> None:
-        """Remove what was loaded to find out what is there."""
-        if origin.image is not None and self.store is ImageStore.CONTAINERD:
-            self.drop(partial(own_manifest(origin.image)))
+    def forget_probe(self, diff_ids: Sequence[str]) -> None:
+        """Remove what was loaded to find out which of these layers are there."""
+        if self.store is ImageStore.CONTAINERD:
+            self.drop(_probe(diff_ids))
 
     def free(self) -> int | None:
         """Bytes that are free where it keeps images; None where it cannot be found out."""
@@ -174,9 +177,9 @@ class Destination:
 
     def _probed(self, image: SavedImage) -> int:
         """Ask which layers it has, by an image without any: the size of what it then has tells."""
-        manifest, config = own_manifest(image), own_config(image)
+        manifest, config = probing(own_manifest(image)), own_config(image)
         digests = [layer.digest for layer in image.layers]
-        name = partial(manifest)
+        name = _probe(image.diff_ids)
         try:
             with suppress(EngineError):  # it cannot unpack what is not there yet
                 self.load(documents(config, manifest, digests, name))
@@ -202,3 +205,8 @@ def id_of(engine: Engine, tag: str) -> str:
 def lost_name(tag: str, identity: str) -> Noted:
     """What is to be told of an image whose tag another one has now: nothing keeps it any more."""
     return Noted(tag, b"", f"was the image {identity} before, which has lost this name")
+
+
+def _probe(diff_ids: Sequence[str]) -> str:
+    """The name of what asks for these layers; known also to who has not seen the image."""
+    return f"{PARTIAL}:asks-{digest(' '.join(diff_ids).encode())[7:23]}"

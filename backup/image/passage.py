@@ -70,6 +70,7 @@ class Passage:
             with self._telling(diff_id, file.size):
                 yield from self._member(diff_id, file)
         yield from self._documents(portion.stop)
+        self._on_event(Started("unpack", self._origin.reference))
 
     def _member(self, diff_id: str, file: File) -> Iterator[Block]:
         """A layer as a file of our archive, compressed for the way."""
@@ -134,6 +135,7 @@ class Passage:
             with self._telling(diff_id, path.stat().st_size):
                 yield from self._counting(_read(path))
         yield from self._documents(portion.stop)
+        self._on_event(Started("unpack", self._origin.reference))
 
     def _arrive(self, blocks: Iterator[Block], count: int) -> ImageFacts:
         """Have the lowest `count` layers loaded, and look at them; what is wrong is removed."""

@@ -159,7 +159,7 @@ class _Transfer:
         if self._to.same(self._origin) is not None:
             return self._told(count)
         there = self._to.prefix(self._origin, self._on_event)
-        self._to.forget_probe(self._origin)
+        self._to.forget_probe(self._origin.facts.diff_ids)
         return self._told(there)
 
     def _passed(self, there: int) -> ImageFacts:

@@ -6,6 +6,7 @@ the first, and each for itself: that the target is gone must not keep the source
 right.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -13,7 +14,7 @@ from enum import Enum
 from typing import Any, Final
 
 from backup.engine import remove_all
-from backup.errors import BackupError, EngineUnavailable
+from backup.errors import BackupError, EngineError, EngineUnavailable
 from backup.migrate import making, moving
 from backup.migrate.journal import MOVED, TAKEN_BACK, Record
 from backup.migrate.step import (
@@ -28,6 +29,7 @@ from backup.migrate.step import (
     StopSource,
 )
 from backup.migrate.work import Work
+from backup.report import Started
 from backup.restore import uninterrupted
 from transports.errors import TransportError
 
@@ -61,6 +63,8 @@ _UNDOING: Final[Mapping[type[Any], Undo]] = {
     StartTarget: moving.stop_target,
     AwaitTarget: _leave,
 }
+_MADE_LATE: Final = (SendImage, MakeNetwork, MakeVolume, CreateContainer)
+_LATE_S: Final = 2.0
 
 
 class Remedy(Enum):
@@ -86,10 +90,9 @@ def apply(work: Work) -> None:
         work.journal.close_as(MOVED)
     except BaseException as error:
         with uninterrupted():
-            if isinstance(error, EngineUnavailable | TransportError):
-                work.engines.reconnect()
+            work.engines.revive()
             try:
-                left = take_back(work)
+                left = take_back(work, answered=_is_answer(error))
             except BackupError as failure:  # only its last line is missing
                 left = [str(failure)]
         for text in left:
@@ -97,18 +100,31 @@ def apply(work: Work) -> None:
         raise
 
 
-def take_back(work: Work) -> list[str]:
+def _is_answer(error: BaseException) -> bool:
+    """Whether nothing is under way any more at an engine."""
+    return isinstance(error, BackupError) and not isinstance(error, EngineUnavailable)
+
+
+def take_back(work: Work, *, answered: bool = False) -> list[str]:
     """Undo what was begun. Returns what could not be undone; the journal stays open then.
+
+    Unless all was `answered`, an engine may yet be about to do the last thing it was asked for:
+    what is made late is undone as well.
 
     A target that was started and cannot be stopped keeps the rest as it is: the source must not run
     beside it.
     """
+    work.on_event(Started("take back", work.record.header.subject))
     _end_helpers(work)
     left = []
     for number in sorted(work.record.begun, reverse=True):
         step = work.record.header.steps[number]
         try:
-            _UNDOING[type(step)](work, step, work.record.facts.get(number, {}))
+            facts = work.record.facts.get(number, {})
+            _UNDOING[type(step)](work, step, facts)
+            if not answered and number not in work.record.done and isinstance(step, _MADE_LATE):
+                time.sleep(_LATE_S)
+                _UNDOING[type(step)](work, step, facts)
             work.journal.undo(number)
         except (BackupError, TransportError) as error:
             left.append(f"not taken back ({type(step).__struct_config__.tag}): {error}")
@@ -126,9 +142,9 @@ def take_back(work: Work) -> list[str]:
 
 def _end_helpers(work: Work) -> None:
     """Remove what a cut link or a kill left of this migration's helpers: one that still writes has
-    a volume that is to go. An engine that is gone is told of by the steps that need it."""
+    a volume that is to go. What is in the way of that is told of by the steps that need it."""
     for engine in work.engines.reachable():
-        with suppress(EngineUnavailable):
+        with suppress(EngineError, TransportError):
             remove_all(engine, work.id)
 
 

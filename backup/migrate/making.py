@@ -6,10 +6,11 @@ that they were not there.
 """
 
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from backup.destination import PLACE
 from backup.engine import (
@@ -18,6 +19,7 @@ from backup.engine import (
     Engine,
     Network,
     container,
+    container_names,
     create_container,
     create_network,
     create_volume,
@@ -36,7 +38,14 @@ from backup.engine import (
     tag_image,
     volume,
 )
-from backup.errors import EngineError, InUse, MigrationFailed, NotOnEngine
+from backup.errors import (
+    BackupError,
+    EngineError,
+    EngineUnavailable,
+    InUse,
+    MigrationFailed,
+    NotOnEngine,
+)
 from backup.image.destination import Destination
 from backup.image.transfer import Options, send
 from backup.migrate.compare import differences
@@ -44,11 +53,14 @@ from backup.migrate.facts import LABEL, Image
 from backup.migrate.step import CreateContainer, MakeNetwork, MakePath, MakeVolume, SendImage
 from backup.migrate.survey import known_image, same_image
 from backup.migrate.work import Work
-from backup.report import Noted
+from backup.report import Event, Noted, Started
 
 Facts = dict[str, Any]
-_SHOWN = 20
-_UNTAGGED = Options(untagged=True)
+_SHOWN: Final = 20
+_UNTAGGED: Final = Options(untagged=True)
+_LATE_S: Final = 3.0
+_UNPACKED_PER_S: Final = 32 << 20
+_POLL_S: Final = 0.5
 
 
 def send_image(work: Work, number: int, step: SendImage) -> Facts:
@@ -58,7 +70,7 @@ def send_image(work: Work, number: int, step: SendImage) -> Facts:
     found = same_image(target, wanted)
     if found is None:
         work.journal.note(number, {"absent": True})
-        found = _sent(work, number, step) or _sent(work, number, step)
+        found = known_image(target, _sent(work, number, step))
     if found is None or not found.same(wanted):
         raise MigrationFailed(
             f"image {step.reference or step.id} was sent, and is not the same on the target"
@@ -69,13 +81,23 @@ def send_image(work: Work, number: int, step: SendImage) -> Facts:
     return {"image": found.id}
 
 
-def _sent(work: Work, number: int, step: SendImage) -> Image | None:
-    """Send the image, and look for it; None where it is not there, though it was proven to be: an
-    image without a name may go as soon as it has come."""
-    (sent,) = send(work.engines.source, work.engines.target, [step.id], _UNTAGGED, work.on_event)
-    work.journal.note(number, {"sent": sent.image_id})
-    found = known_image(work.engines.target, sent.image_id)
-    return found if found is not None and found.same(_image(step)) else None
+def _sent(work: Work, number: int, step: SendImage) -> str:
+    """Send the image; returns its id. It is written down when the engine has all of it."""
+
+    def told(event: Event) -> None:
+        if isinstance(event, Started) and event.work == "unpack":
+            work.journal.note(number, {"unpacking": True})
+        work.on_event(event)
+
+    try:
+        (sent,) = send(work.engines.source, work.engines.target, [step.id], _UNTAGGED, told)
+    except EngineUnavailable:
+        raise
+    except BackupError:
+        work.journal.note(number, {"unpacking": False})
+        raise
+    work.journal.note(number, {"sent": sent.image_id, "unpacking": False})
+    return sent.image_id
 
 
 def _image(step: SendImage) -> Image:
@@ -93,16 +115,27 @@ def _named(engine: Engine, reference: str) -> bool:
 def drop_image(work: Work, step: SendImage, facts: Mapping[str, Any]) -> None:
     """Take away the name and the image that were not there before, and what was under way."""
     target = work.engines.target
+    if facts.get("unpacking"):
+        _await(target, _image(step), _LATE_S + step.size / _UNPACKED_PER_S)
     if facts.get("absent"):
         Destination(target).forget(step.layers)
     found = same_image(target, _image(step))
     if found and facts.get("named") and _with_tag(step.reference) in found.tags:
         remove_image(target, step.reference)
     if facts.get("absent"):
-        left = same_image(target, _image(step)) or known_image(target, str(facts.get("sent")))
+        left = same_image(target, _image(step))
+        if left is None and "sent" in facts:
+            left = known_image(target, str(facts["sent"]))
         if left is not None and not left.tags:
             with suppress(EngineError):  # a container of somebody else has it by now
                 remove_image(target, left.id)
+
+
+def _await(target: Engine, wanted: Image, within_s: float) -> None:
+    """Wait a while for an image that the engine had all of when it was last heard of."""
+    limit = time.monotonic() + within_s
+    while same_image(target, wanted) is None and time.monotonic() < limit:
+        time.sleep(_POLL_S)
 
 
 def _divided(reference: str) -> tuple[str, str]:
@@ -148,10 +181,12 @@ def make_volume(work: Work, _number: int, step: MakeVolume) -> Facts:
     """Make a volume like the source's, with our label."""
     labels = {**step.labels, LABEL: work.id}
     if not _is_ours(work, step.name):
-        made = create_volume(
-            work.engines.target, step.name, driver=step.driver, options=step.options, labels=labels
-        )
-        if made.labels.get(LABEL) != work.id:
+        target = work.engines.target
+        with suppress(InUse):
+            create_volume(
+                target, step.name, driver=step.driver, options=step.options, labels=labels
+            )
+        if not _is_ours(work, step.name):
             raise InUse(f"there is a volume {step.name!r} on the target by now")
     return {}
 
@@ -218,6 +253,8 @@ def create(work: Work, number: int, step: CreateContainer) -> Facts:
     """Create the container under a passing name, compare it, and give it its own."""
     target = work.engines.target
     remove_container(target, work.passing_name)
+    if step.name in container_names(target):
+        raise InUse(f"there is a container {step.name!r} on the target by now")
     image = work.record.fact(SendImage, "image")
     api = host(target).api
     wanted = request(step.definition, step.reference or str(image), api)

@@ -50,7 +50,7 @@ def stop_source(work: Work, number: int, step: StopSource) -> Facts:
         unpause(source, step.id)
     if now.running:
         stop(source, step.id, step.timeout_s)
-    return {}
+    return {"stopped": True}
 
 
 def _condition(now: State) -> str:
@@ -74,6 +74,8 @@ def start_source(work: Work, step: StopSource, facts: Mapping[str, Any]) -> None
     set_restart_policy(source, step.id, (str(kind), int(most)))
     if facts["was"] == "stopped":
         return
+    if "stopped" not in facts:  # nobody knows whether the engine is about to: then it would be late
+        stop(source, step.id, step.timeout_s)
     start(source, step.id)
     if facts["was"] == "paused" and not state(source, step.id).paused:
         pause(source, step.id)
@@ -143,7 +145,7 @@ def listed(engine: Engine, step: CopyData, run: str) -> str:
 def start_target(work: Work, _number: int, step: StartTarget) -> Facts:
     """Start the container; one that runs already is left alone."""
     work.on_event(Started("start", f"container:{step.name}"))
-    start(work.engines.target, container_id(work))
+    start(work.engines.target, step.name)
     return {}
 
 

@@ -206,3 +206,11 @@ def _losses(origin: Origin, _ground: Ground, _wishes: Wishes) -> Findings:
             f"{paths} changed in the container's own layer (`docker diff`), which is not moved",
             "keep in volumes what is to last, or `docker commit` it and run that image",
         )
+    assert origin.container  # noqa: S101
+    ends = origin.container.definition["networks"]
+    others = [name for name, end in ends.items() if not end.get("MacAddress")]
+    if 0 < len(others) < len(ends):
+        yield warns(
+            f"one MAC address goes with it; that in network {others[0]!r} is another on the "
+            "target, for the engine does not tell whether it was asked for"
+        )

@@ -9,6 +9,7 @@ from backup.engine import Engine
 from backup.errors import EngineUnavailable
 from backup.migrate.journal import Journal
 from backup.report import OnEvent
+from transports.errors import TransportError
 
 Connect = Callable[[str], Engine]
 
@@ -42,11 +43,13 @@ class Engines:
                 found.append(self._engine(side))
         return found
 
-    def reconnect(self) -> None:
-        """Have new connections from now on: one of those so far was lost."""
-        self._stack.close()
-        self._known.clear()
-        self._gone.clear()
+    def revive(self) -> None:
+        """Have new connections from now on if one of those so far is lost. Who was cut off says so
+        in many ways, and one that is interrupted may have lost what carried it as well."""
+        if not all(map(_answers, self._known.values())):
+            self._stack.close()
+            self._known.clear()
+            self._gone.clear()
 
     def _engine(self, side: str) -> Engine:
         if side in self._gone:
@@ -69,6 +72,14 @@ class Engines:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+
+def _answers(engine: Engine) -> bool:
+    try:
+        engine.get("/version")
+    except (EngineUnavailable, TransportError):
+        return False
+    return True
 
 
 class Work:

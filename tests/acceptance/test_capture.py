@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.cli import until
 from tests.testbed.engine import Engine
+from tests.testbed.proxy import Proxy
 
 ALWAYS = {
     "top.json", "inspect.json", "diff.json", "logs/stdout.log", "logs/stderr.log", "image.tar",
@@ -221,6 +222,11 @@ def slow(scratch, image, filled) -> str:
     return name
 
 
+@pytest.fixture
+def heavy(scratch, image, filled):
+    return slow(scratch, image, filled)
+
+
 @pytest.mark.parametrize("again", ["backup", "recover"])
 def test_after_a_kill_the_next_run_makes_it_good(again, voltar, scratch, image, filled, tmp_path):
     name = slow(scratch, image, filled)
@@ -237,6 +243,35 @@ def test_after_a_kill_the_next_run_makes_it_good(again, voltar, scratch, image, 
     assert [path.name for path in tmp_path.glob(".voltar*")] == []
     assert not (tmp_path / "evidence").exists()
     assert "was killed" not in voltar("backup", name).err
+
+
+def test_a_journal_that_cannot_be_read_is_told_by_every_run(voltar, busy, tmp_path):
+    journals = Path(voltar.environment["VOLTAR_STATE_DIRECTORY"]) / "captures"
+    journals.mkdir(parents=True)
+    (journals / "abcd.json").write_bytes(b"\0" * 100)
+
+    said = voltar("capture", busy, "-o", tmp_path / "evidence").err + voltar("recover").err
+
+    assert said.count("abcd.json, cannot be read") == 2
+    assert "voltar-evidence:abcd" in said
+
+
+def test_a_container_that_fails_again_and_again(voltar, scratch, image, tmp_path):
+    """It may run, or wait for its next start: whatever there is, is kept; it is left alone."""
+    name = scratch.running(image, "false", options=("--restart", "always"))
+    until(lambda: state(scratch.engine, name)["Restarting"], what="a restart")
+
+    done = voltar("--json", "capture", name, "--pause", "-o", tmp_path / "evidence", code=(0, 3))
+
+    assert_sums(tmp_path / "evidence")
+    kept = names(tmp_path / "evidence")
+    assert {"inspect.json", "image.tar", "logs/stdout.log", "diff.json"} <= kept
+    assert (done.code == 3) == bool(done.summary["missing"])
+    assert (
+        scratch.engine.docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", name)
+        == "always"
+    )
+    assert not state(scratch.engine, name)["Paused"]
 
 
 def test_what_somebody_uses_meanwhile_is_left_to_them(voltar, scratch, image, filled, tmp_path):
@@ -280,6 +315,41 @@ def test_an_interrupt_takes_everything_back(voltar, scratch, image, filled, tmp_
     assert images(scratch.engine) == ""
     assert [path.name for path in tmp_path.iterdir() if "evidence" in path.name] == []
     assert [path.name for path in tmp_path.glob(".voltar*")] == []
+    assert "was killed" not in voltar("recover").err
+
+
+def test_over_ssh_it_is_the_same(voltar, ssh_host, engine, busy, tmp_path):
+    ssh_host.config_for(voltar.home)
+
+    voltar.changed(url=ssh_host.url)("capture", busy, "--pause", "-o", tmp_path / "evidence")
+
+    assert_complete(engine, tmp_path / "evidence", busy)
+    assert state(engine, busy)["Status"] == "running"
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_link_that_is_cut_leaves_no_container_paused(
+    voltar, ssh_host, scratch, heavy, tmp_path, comes_back
+):
+    with Proxy(ssh_host.port) as proxy:
+        ssh_host.config_for(voltar.home, port=proxy.port)
+        afar = voltar.changed(url=f"ssh://{ssh_host.user}@127.0.0.1:{proxy.port}")
+        proxy.slow(20 << 20)
+        with afar.start("capture", heavy, "--pause", "-o", tmp_path / "evidence") as running:
+            until(lambda: list(tmp_path.glob(".voltar*/mounts/*.tar")), what="the mount")
+            if not comes_back:
+                proxy.refuse()
+            proxy.cut_now()
+            done = running.end()
+        if not comes_back:
+            assert state(scratch.engine, heavy)["Paused"]
+            assert "may stand paused" in done.err
+            proxy.accept()
+            afar("recover")
+
+    assert done.code == 1
+    assert state(scratch.engine, heavy)["Status"] == "running"
+    assert images(scratch.engine) == ""
 
 
 def test_a_full_disk_leaves_nothing(voltar, scratch, busy, tmp_path):

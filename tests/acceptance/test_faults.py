@@ -319,7 +319,9 @@ def test_an_empty_volume_is_empty_again_after_a_restore_into_it_was_killed(
     running.kill()
 
     until(lambda: not backed_up.running(), within_s=15, what="the end of the helper")
-    backed_up.voltar("backup", backed_up.small)
+    recovered = backed_up.voltar("--json", "recover")
+    assert f"a restore into volume '{target}' was killed" in recovered.said
+    assert recovered.summary["restores"] == [target]
     assert diff(before, backed_up.content(target)) == []
     assert backed_up.helpers() == []
 

@@ -391,6 +391,28 @@ def test_an_emptied_volume_is_not_filled_from_the_image_again(pair: Pair) -> Non
     assert walk.diff(pair.content(pair.source, volume), pair.content(pair.target, volume)) == []
 
 
+@pytest.fixture
+def older(pool: Pool, tmp_path: Path) -> Iterator[Pair]:
+    """The other pair: the docker command asks old engines for no MAC address."""
+    yield from paired(pool, PAIRS[1], tmp_path)
+
+
+def test_a_container_joins_another_that_was_moved_before(older: Pair) -> None:
+    first = service(older, "--mac-address", "02:42:ac:11:00:99")
+    joined = service(older, "--network", f"container:{first}")
+    refused = move(older, f"container:{joined}", code=5)
+    assert f"move container:{first} there first" in str(refused.error["notes"])
+
+    for name in (first, joined):
+        move(older, f"container:{name}")
+
+    mode = older.inspect(older.target, joined)["HostConfig"]["NetworkMode"]
+    there = older.inspect(older.target, first)
+    assert mode in (f"container:{first}", f"container:{there['Id']}")
+    found = there["NetworkSettings"]["Networks"]["bridge"]["MacAddress"]
+    assert found == "02:42:ac:11:00:99"
+
+
 def test_bind_mounts_go_to_the_same_places(
     newer: Pair, start_engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
@@ -443,6 +465,9 @@ def test_mistakes_are_told_in_a_sentence(newer: Pair) -> None:
     def error(*words: str, code: int) -> str:
         return str(newer.voltar("--json", "migrate", *words, code=code).error["message"])
 
+    image = newer.voltar("migrate", "image:app:1", *newer.to, code=2)
+    assert f"voltar image send app:1 --to {newer.to[1]}" in image.err
+    assert "nothing that moves" in error("project:x", *newer.to, code=2)
     assert "same engine" in error(target, "--to", url, code=2)
     assert "no container 'nope'" in error("container:nope", *newer.to, code=1)
     assert "cannot reach" in error(target, "--to", "unix:///nowhere.sock", code=1)

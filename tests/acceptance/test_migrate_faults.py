@@ -1,5 +1,7 @@
 """Whatever ends a migration, and wherever: it is as if it had not begun, or it is done."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +22,13 @@ from backup.migrate.plan import Plan, plan
 from backup.migrate.step import AnyStep, CopyData
 from backup.migrate.work import Engines, Work
 from backup.report import ignore
-from tests.acceptance.cli import until
+from tests.acceptance.cli import Result, until
 from tests.acceptance.migration import KILL, PAIRS, Pair, Service, begun, move, paired
 from tests.testbed import images, walk
 from tests.testbed.engine import Pool
 
 pytestmark = pytest.mark.private
+UNPACKING = '"unpacking":true'
 
 
 @pytest.fixture
@@ -134,14 +137,23 @@ class Stopping(Journal):
         super()._write(line)
 
 
-def killed_at(pair: Pair, service: Service, kind: str) -> None:
-    """Start a migration, wait until its journal has begun a step of that kind, and kill it."""
+def ended_at(pair: Pair, target: str, moment: str, number: int) -> Result:
+    """Start a migration, and give it a signal when its journal has begun a step of that kind."""
     known = set(pair.journals())
-    with pair.voltar.start("migrate", service.target, *pair.to) as running:
-        while not any(kind in kinds for kinds in map(begun, set(pair.journals()) - known)):
+    with pair.voltar.start("migrate", target, *pair.to) as running:
+        while not any(has_come_to(path, moment) for path in set(pair.journals()) - known):
             assert running.process.poll() is None, running.end()
             time.sleep(0.002)
-        running.kill()
+        os.killpg(running.process.pid, number)
+        return running.end()
+
+
+def has_come_to(path: Path, moment: str) -> bool:
+    return moment in begun(path) or moment in path.read_text().partition("\n")[2]
+
+
+def killed_at(pair: Pair, service: Service, kind: str) -> None:
+    ended_at(pair, service.target, kind, signal.SIGKILL)
 
 
 def test_kill_nine_is_taken_back_and_the_next_run_succeeds(pair: Pair, service: Service) -> None:
@@ -158,6 +170,42 @@ def test_kill_nine_is_taken_back_and_the_next_run_succeeds(pair: Pair, service: 
     assert service.has_moved()
     states = [one["state"] for one in pair.voltar.ask("migrate", "list")]
     assert states == ["taken back"] * (len(kinds) + 1) + ["moved"]
+
+
+@pytest.mark.parametrize("moment", [UNPACKING, "MakeNetwork", "CreateContainer", "AwaitTarget"])
+def test_an_interrupt_takes_back_what_the_engine_is_only_about_to_make(
+    pair: Pair, service: Service, moment: str
+) -> None:
+    """A request that was given up is carried out all the same; to make a network takes a while."""
+    ended = ended_at(pair, service.target, moment, signal.SIGINT)
+
+    assert (ended.code, "take back" in ended.err) == (130, True)
+    assert service.is_as_before()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_source_that_is_still_stopping_runs_again(
+    pair: Pair, service: Service, number: int
+) -> None:
+    """Whoever only starts it, while it runs, finds it stopped a moment later."""
+    code = "trap '' TERM; while sleep 0.1; do :; done"
+    slow = ("--stop-timeout", "3", "--restart", "always")
+    name = pair.source.running(service.image, "sh", "-c", code, options=slow)
+    before = pair.inspect(pair.source, name)["State"]["StartedAt"]
+
+    def is_touched() -> bool:
+        return bool(pair.inspect(pair.source, name)["HostConfig"]["RestartPolicy"]["Name"] == "no")
+
+    with pair.voltar.start("migrate", f"container:{name}", *pair.to) as running:
+        until(is_touched)
+        os.killpg(running.process.pid, number)
+        running.end()
+    pair.voltar("recover")
+
+    after = pair.inspect(pair.source, name)
+    assert (after["State"]["Running"], after["State"]["StartedAt"] > before) == (True, True)
+    assert after["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert pair.left() == {}
 
 
 def test_kill_nine_once_the_target_is_started_goes_on_to_the_end(
@@ -221,6 +269,32 @@ def test_a_target_that_does_not_become_healthy_is_taken_back(pair: Pair, service
     assert failed.error["notes"] == [f"{name}: begun"]
     assert pair.left() == {}
     assert pair.inspect(pair.source, name)["State"]["StartedAt"] > before
+
+
+def test_a_port_that_is_taken_meanwhile_takes_all_of_it_back(pair: Pair, service: Service) -> None:
+    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    port = ("-p", "18097:80")
+    name = pair.source.running(service.image, "sleep", "1000", options=(*KILL, *port))
+    pair.remember()
+    with pair.voltar.start("--json", "migrate", f"container:{name}", *pair.to) as running:
+        until(lambda: any("StopSource" in begun(path) for path in pair.journals()))
+        thief = pair.target.running(service.image, "sleep", "1000", options=(*KILL, *port))
+        failed = running.end()
+
+    assert f"container {name!r}: it cannot be started" in failed.error["message"]
+    assert "18097" in failed.error["message"]
+    assert pair.left() == {"containers": {pair.inspect(pair.target, thief)["Id"]}}
+    assert pair.inspect(pair.source, name)["State"]["Running"]
+
+
+def test_of_two_at_once_one_moves_it_and_the_other_is_told(pair: Pair, service: Service) -> None:
+    words = ("migrate", service.target, *pair.to)
+    with pair.voltar.start(*words) as one, pair.voltar.start(*words) as other:
+        ended = sorted((one.end(), other.end()), key=lambda each: each.code)
+
+    assert [each.code for each in ended] == [0, 5]
+    assert "being moved by another run" in ended[1].err or "nothing was touched" in ended[1].err
+    assert service.has_moved()
 
 
 def test_a_health_check_that_fails_is_waited_for_and_taken_back(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.cli import until
+from tests.acceptance.far import typed
 from tests.acceptance.files import fill
 from tests.acceptance.migration import PAIRS, Pair, Service, begun
 from tests.testbed import leaks
@@ -163,6 +164,25 @@ def test_what_a_host_that_is_gone_kept_from_being_taken_back_is_recovered(
     remote.proxies[side].accept()
     remote.voltar("recover")
 
+    assert service.is_as_before()
+    assert remote.leaves_nothing()
+
+
+@both
+def test_an_interrupt_that_ends_the_ssh_client_as_well_is_taken_back(
+    remote: Remote, service: Service
+) -> None:
+    """A Ctrl-C at a terminal is for all that were started there."""
+    program = remote.voltar.home / "ssh"
+    program.write_text(f'#!/bin/sh\nexec ssh -F {remote.voltar.home}/.ssh/config "$@"\n')
+    program.chmod(0o755)
+    words = (f"--ssh-binary={program}", "migrate", service.target, *remote.to)
+
+    ended = typed(
+        remote.voltar, *words, answers=lambda text: "\x03" if "copy volume" in text else None
+    )
+
+    assert ended.code in (1, 130)  # the lost link may be seen first
     assert service.is_as_before()
     assert remote.leaves_nothing()
 

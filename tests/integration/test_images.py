@@ -139,6 +139,24 @@ def test_tags_are_those_asked_for_or_all(scene: MakeScene) -> None:
     assert set(every.tags) == {app.tags[0], other}
 
 
+@pytest.mark.parametrize("other", [CLASSIC, CONTAINERD])
+def test_an_image_without_a_name_outlives_the_question_what_is_there(
+    scene: MakeScene, other: str
+) -> None:
+    """Of the containerd store that is asked by an image with a name, which is taken away again."""
+    here = scene(OWN, other)
+    shared = here.layer("base")
+    here.send(here.made("base:1", [shared]))
+    app = here.made("app:1", [shared, here.layer("a")])
+
+    (sent,) = here.send(app, untagged=True)
+
+    assert (sent.there, sent.tags, sent.again) == (1, (), "")
+    assert find_image(here.target, sent.image_id).diff_ids == tuple(app.diff_ids)
+    here.assert_nothing_under_way()
+    here.beds[1].docker("rmi", sent.image_id)
+
+
 def test_digests_stay_between_two_containerd_stores(
     scene: MakeScene, start_engine: Callable[..., Engine]
 ) -> None:

@@ -138,6 +138,13 @@ def test_what_names_nothing_is_told(repository, ids, text):
     assert "\x1b" not in str(missing.value)
 
 
+def test_a_container_is_told_to_be_its_volumes(repository, ids):
+    with pytest.raises(NoSuchSnapshot, match="each volume has one of its own") as caught:
+        find_snapshot(repository, "container:db")
+
+    assert "volume:NAME" in (caught.value.hint or "")
+
+
 def test_a_prefix_of_several_ids_names_them():
     store = MemoryStore()
     repository = plain(store)

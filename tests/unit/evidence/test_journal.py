@@ -57,16 +57,17 @@ def test_a_container_that_goes_on_is_not_let_go_on_again(tmp_path):
     os.close(handle)
 
     with _dead(tmp_path / "7.json") as found:
-        assert found is not None
+        assert isinstance(found, Record)
         assert not found.pauses
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]\n", b"\xff\n"])
-def test_what_is_no_record_stands_for_nothing(tmp_path, data):
+def test_what_is_no_record_is_told(tmp_path, data):
     (tmp_path / "7.json").write_bytes(data)
 
     with _dead(tmp_path / "7.json") as found:
-        assert found is None
+        assert "7.json, cannot be read" in str(found)
+        assert "voltar-evidence:7" in str(found)
 
 
 def test_a_record_is_never_seen_unlocked(tmp_path, monkeypatch):

@@ -258,6 +258,23 @@ WARNING = {
         ground(networks=(network("host", driver="host"),)),
         "host's network",
     ),
+    "another MAC address": (
+        origin(
+            inspected(
+                Config={"MacAddress": "02:00:00:00:00:01"},
+                HostConfig={"NetworkMode": "net"},
+                NetworkSettings={
+                    "Networks": {
+                        "net": {"MacAddress": "02:00:00:00:00:01"},
+                        "other": {"MacAddress": "02:00:00:00:00:02"},
+                    }
+                },
+            ),
+            networks=(network("net"), network("other")),
+        ),
+        ground(),
+        "that in network 'other' is another on the target",
+    ),
     "other addresses": (
         origin(networked("net"), networks=(network("net", "10.1.0.0/24"),)),
         ground(networks=(network("theirs", "10.1.0.0/16"),)),
