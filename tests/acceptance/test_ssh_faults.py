@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.testbed.proxy import Proxy, Towards
 from tests.testbed.sshd import Sshd
 
 LIVELY = ["ServerAliveInterval 1", "ServerAliveCountMax 3"]
+BY_OPENSSH = {"VOLTAR_SSH_BINARY": "ssh"}
 LOST = "lost|broke|closed|ended|reset|gone|connection"
 
 
@@ -57,6 +59,25 @@ def test_a_backup_whose_link_breaks_says_so_and_leaves_nothing(
 
     assert re.search(LOST, said.lower()), said
     assert far.sources() == []
+    far.assert_sound(volume)
+
+
+@pytest.mark.parametrize("cause", ["closed", "sshd frozen"])
+def test_openssh_client_tells_of_a_link_that_breaks_as_well(
+    cause: str, behind: Callable[..., Far]
+) -> None:
+    far = behind(*LIVELY)
+    far = replace(far, voltar=far.voltar.changed(more={**far.voltar.more, **BY_OPENSSH}))
+    volume = far.large()
+
+    with far.begin("backup", f"volume:{volume}", towards="client") as running:
+        (BREAKS | STALLS)[cause](far)
+        said = sentence(running.end(within_s=30))
+
+    assert re.search(LOST, said.lower()), said
+    assert not said.endswith((" ", ":")), said
+    assert far.sources() == []
+    far.host.thaw()
     far.assert_sound(volume)
 
 
