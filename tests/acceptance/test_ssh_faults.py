@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.cli import until
 from tests.acceptance.far import LARGE, MIB, Far, sentence
+from tests.testbed import debian
 from tests.testbed.command import run
 from tests.testbed.engine import Engine
 from tests.testbed.farhost import Account
@@ -228,10 +229,11 @@ def test_noise_around_a_session_does_no_harm(
     far.assert_clean()
 
 
-@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash", "/usr/bin/fish", "/bin/tcsh"])
 def test_any_usual_login_shell_will_do(
     shell: str, reach: Callable[..., Far], engine: Engine, start_sshd: Callable[..., Sshd]
 ) -> None:
+    debian.require({name: name for name in ("fish", "tcsh") if shell.endswith(name)})
     far = reach(start_sshd(engine, Account(shell=shell)))
 
     far.assert_round_trip(far.volume({"a name with ' and \" and $x": b"1", "file": b"2"}))
