@@ -304,6 +304,51 @@ def test_a_far_side_without_room_for_a_fifo_works_or_says_so(
     far.assert_clean()
 
 
+@pytest.mark.parametrize("act", ["backup", "restore"])
+def test_a_far_engine_that_is_killed_is_a_clear_error(
+    act: str,
+    start_engine: Callable[..., Engine],
+    start_sshd: Callable[..., Sshd],
+    start_far: Callable[..., Far],
+) -> None:
+    engine = start_engine()
+    host = start_sshd(engine)
+    with Proxy(host.port) as proxy:
+        far = start_far(engine, host, proxy=proxy)
+        volume, target = far.large(), far.fresh()
+        if act == "restore":
+            far.voltar("backup", f"volume:{volume}")
+        to, towards = (("--to", target), "server") if act == "restore" else ((), "client")
+
+        with far.begin(act, f"volume:{volume}", *to, towards=towards) as running:
+            engine.daemon.kill_dockerd()
+            said = sentence(running.end(within_s=30))
+
+        assert re.search("engine|docker", said.lower()), said
+        engine.daemon.start()
+        far.assert_sound(volume)
+    assert target not in engine.docker("volume", "ls", "--quiet").split()
+
+
+def test_a_far_side_where_nothing_can_be_kept_or_run_will_do(
+    start_engine: Callable[..., Engine],
+    start_sshd: Callable[..., Sshd],
+    start_far: Callable[..., Far],
+) -> None:
+    engine = start_engine()
+    engine.daemon.inside("mount", "-t", "tmpfs", "-o", "noexec,mode=1777", "tmpfs", "/tmp")
+    host = start_sshd(engine)
+    run(host.far.argv("mount", "--bind", host.far.home, host.far.home))
+    run(host.far.argv("mount", "-o", "remount,bind,ro", host.far.home))
+    far = start_far(engine, host)
+
+    far.assert_round_trip(far.volume())
+
+    ways = {one["subject"]: one["text"] for one in far.voltar.ask("doctor")}
+    assert ways["data plane"].startswith("fifo"), ways
+    far.assert_clean()
+
+
 def test_a_far_engine_whose_disk_is_full_is_a_clear_error(
     start_engine: Callable[..., Engine],
     start_sshd: Callable[..., Sshd],
