@@ -179,6 +179,26 @@ def test_a_slow_link_with_a_small_window_is_just_slow(
         far.assert_clean()
 
 
+def test_what_goes_over_a_slow_link_is_compressed_by_itself(behind: Callable[..., Far]) -> None:
+    far = behind()
+    elsewhere = far.host.directory / "boot_id"
+    elsewhere.write_text("11111111-2222-3333-4444-555555555555\n")
+    place = "/proc/sys/kernel/random/boot_id"  # by which a host knows that it is this machine
+    run(far.host.far.argv("mount", "--bind", elsewhere, place))
+    lines = "".join(f"{number**3} is a line of a log\n" for number in range(50_000)).encode()
+    volume = far.volume({"log": lines})
+    far.voltar("doctor")  # makes the helper image
+    assert far.proxy
+    far.proxy.slow(500_000)
+    before = far.proxy.carried["client"]
+
+    far.voltar("backup", f"volume:{volume}")
+
+    assert far.proxy.carried["client"] - before < len(lines) / 2
+    said = {one["subject"]: one["text"] for one in far.voltar.ask("doctor")}
+    assert re.search(r"0\.\d MB/s, zstd -3$", said["data plane"]), said
+
+
 def test_an_engine_is_reached_through_another_host(
     reach: Callable[..., Far], ssh_host: Sshd, start_sshd: Callable[..., Sshd]
 ) -> None:
