@@ -215,15 +215,16 @@ class BinaryRemote:
 
     def _drop_until(self, mark: bytes, failure: str) -> None:
         seen = b""
-        self.sock.settimeout(_START_S)
+        deadline = time.monotonic() + _START_S
         while mark not in seen:
             try:
+                self.sock.settimeout(max(1e-3, deadline - time.monotonic()))
                 peeked = self.sock.recv(1 << 16, socket.MSG_PEEK)
             except TimeoutError as error:
                 raise TransportError(f"{failure}: it has not started") from error
             except OSError:
                 peeked = b""
-            if not peeked:
+            if not peeked or time.monotonic() > deadline:
                 raise self._not_started(seen, failure)
             whole = seen + peeked
             end = whole.find(mark)
