@@ -68,7 +68,7 @@ def test_openssh_client_tells_of_a_link_that_breaks_as_well(
     cause: str, behind: Callable[..., Far]
 ) -> None:
     far = behind(*LIVELY)
-    far = replace(far, voltar=far.voltar.changed(more={**far.voltar.more, **BY_OPENSSH}))
+    far = replace(far, voltar=far.voltar.changed(more=BY_OPENSSH))
     volume = far.large()
 
     with far.begin("backup", f"volume:{volume}", towards="client") as running:
