@@ -33,7 +33,7 @@ def measured_packing(cell: Cell, way: FifoPlane, wish: str) -> tuple[Packing, st
     if wish == "auto" and cell.engine.route.near:
         return PLAIN, "on this machine, not compressed"
     speed = _speed(cell, way)
-    said = f"{speed / 1e6:.0f} MB/s"
+    said = f"{speed / 1e6:.{0 if speed >= 1e7 else 1}f} MB/s"
     wanted = packing_for(speed)
     if wish == "always" and wanted is PLAIN:
         wanted = Zstd(1)

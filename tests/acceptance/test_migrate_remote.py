@@ -100,6 +100,33 @@ def test_a_container_moves_over_ssh_and_back(remote: Remote, service: Service) -
 
 
 @both
+def test_hosts_are_named_as_in_ssh_config_each_with_a_pin_of_its_own(
+    remote: Remote, service: Service, start_sshd: Callable[..., Sshd]
+) -> None:
+    jump = start_sshd()
+    ssh = remote.voltar.home / ".ssh"
+    (ssh / "known_hosts").write_text("")
+    jump.config_for(remote.voltar.home, "jump")
+    with (ssh / "config").open("a") as config:
+        config.write("Host target\n  ProxyJump jump\n")
+    voltar = remote.voltar.changed(url="ssh://source")
+    pins = [f"--host-key={remote.hosts[side].fingerprint}" for side in ("source", "target")]
+    words = ("migrate", service.target, "--to", "ssh://target")
+
+    refused = voltar(pins[0], *words, code=1)
+
+    assert f"the host key of ssh://target is {remote.hosts['target'].fingerprint}" in refused.err
+    assert service.is_as_before()
+    voltar(*pins, "image", "send", service.image, "--to", "ssh://target")
+    back = voltar.changed(url="ssh://target")
+    back(*pins, "image", "fetch", service.image, "--from", "ssh://source")
+    voltar(*pins, *words)
+    assert service.has_moved()
+    assert "Accepted publickey" in jump.log
+    assert remote.leaves_nothing()
+
+
+@both
 def test_finish_removes_the_source_over_ssh(remote: Remote, service: Service) -> None:
     remote.voltar("migrate", service.target, *remote.to)
 

@@ -3,11 +3,13 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.acceptance.cli import until
 from tests.acceptance.far import LARGE, MIB, Far, sentence
+from tests.testbed import debian
 from tests.testbed.command import run
 from tests.testbed.engine import Engine
 from tests.testbed.farhost import Account
@@ -15,6 +17,7 @@ from tests.testbed.proxy import Proxy, Towards
 from tests.testbed.sshd import Sshd
 
 LIVELY = ["ServerAliveInterval 1", "ServerAliveCountMax 3"]
+BY_OPENSSH = {"VOLTAR_SSH_BINARY": "ssh"}
 LOST = "lost|broke|closed|ended|reset|gone|connection"
 
 
@@ -57,6 +60,25 @@ def test_a_backup_whose_link_breaks_says_so_and_leaves_nothing(
 
     assert re.search(LOST, said.lower()), said
     assert far.sources() == []
+    far.assert_sound(volume)
+
+
+@pytest.mark.parametrize("cause", ["closed", "sshd frozen"])
+def test_openssh_client_tells_of_a_link_that_breaks_as_well(
+    cause: str, behind: Callable[..., Far]
+) -> None:
+    far = behind(*LIVELY)
+    far = replace(far, voltar=far.voltar.changed(more=BY_OPENSSH))
+    volume = far.large()
+
+    with far.begin("backup", f"volume:{volume}", towards="client") as running:
+        (BREAKS | STALLS)[cause](far)
+        said = sentence(running.end(within_s=30))
+
+    assert re.search(LOST, said.lower()), said
+    assert not said.endswith((" ", ":")), said
+    assert far.sources() == []
+    far.host.thaw()
     far.assert_sound(volume)
 
 
@@ -157,6 +179,26 @@ def test_a_slow_link_with_a_small_window_is_just_slow(
         far.assert_clean()
 
 
+def test_what_goes_over_a_slow_link_is_compressed_by_itself(behind: Callable[..., Far]) -> None:
+    far = behind()
+    elsewhere = far.host.directory / "boot_id"
+    elsewhere.write_text("11111111-2222-3333-4444-555555555555\n")
+    place = "/proc/sys/kernel/random/boot_id"  # by which a host knows that it is this machine
+    run(far.host.far.argv("mount", "--bind", elsewhere, place))
+    lines = "".join(f"{number**3} is a line of a log\n" for number in range(50_000)).encode()
+    volume = far.volume({"log": lines})
+    far.voltar("doctor")  # makes the helper image
+    assert far.proxy
+    far.proxy.slow(500_000)
+    before = far.proxy.carried["client"]
+
+    far.voltar("backup", f"volume:{volume}")
+
+    assert far.proxy.carried["client"] - before < len(lines) / 2
+    said = {one["subject"]: one["text"] for one in far.voltar.ask("doctor")}
+    assert re.search(r"0\.\d MB/s, zstd -3$", said["data plane"]), said
+
+
 def test_an_engine_is_reached_through_another_host(
     reach: Callable[..., Far], ssh_host: Sshd, start_sshd: Callable[..., Sshd]
 ) -> None:
@@ -207,10 +249,11 @@ def test_noise_around_a_session_does_no_harm(
     far.assert_clean()
 
 
-@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash", "/usr/bin/fish", "/bin/tcsh"])
 def test_any_usual_login_shell_will_do(
     shell: str, reach: Callable[..., Far], engine: Engine, start_sshd: Callable[..., Sshd]
 ) -> None:
+    debian.require({name: name for name in ("fish", "tcsh") if shell.endswith(name)})
     far = reach(start_sshd(engine, Account(shell=shell)))
 
     far.assert_round_trip(far.volume({"a name with ' and \" and $x": b"1", "file": b"2"}))
@@ -278,6 +321,51 @@ def test_a_far_side_without_room_for_a_fifo_works_or_says_so(
         assert re.search("space|full|room", sentence(result).lower())
     else:
         far.assert_round_trip(volume)
+    far.assert_clean()
+
+
+@pytest.mark.parametrize("act", ["backup", "restore"])
+def test_a_far_engine_that_is_killed_is_a_clear_error(
+    act: str,
+    start_engine: Callable[..., Engine],
+    start_sshd: Callable[..., Sshd],
+    start_far: Callable[..., Far],
+) -> None:
+    engine = start_engine()
+    host = start_sshd(engine)
+    with Proxy(host.port) as proxy:
+        far = start_far(engine, host, proxy=proxy)
+        volume, target = far.large(), far.fresh()
+        if act == "restore":
+            far.voltar("backup", f"volume:{volume}")
+        to, towards = (("--to", target), "server") if act == "restore" else ((), "client")
+
+        with far.begin(act, f"volume:{volume}", *to, towards=towards) as running:
+            engine.daemon.kill_dockerd()
+            said = sentence(running.end(within_s=30))
+
+        assert re.search("engine|docker", said.lower()), said
+        engine.daemon.start()
+        far.assert_sound(volume)
+    assert target not in engine.docker("volume", "ls", "--quiet").split()
+
+
+def test_a_far_side_where_nothing_can_be_kept_or_run_will_do(
+    start_engine: Callable[..., Engine],
+    start_sshd: Callable[..., Sshd],
+    start_far: Callable[..., Far],
+) -> None:
+    engine = start_engine()
+    engine.daemon.inside("mount", "-t", "tmpfs", "-o", "noexec,mode=1777", "tmpfs", "/tmp")
+    host = start_sshd(engine)
+    run(host.far.argv("mount", "--bind", host.far.home, host.far.home))
+    run(host.far.argv("mount", "-o", "remount,bind,ro", host.far.home))
+    far = start_far(engine, host)
+
+    far.assert_round_trip(far.volume())
+
+    ways = {one["subject"]: one["text"] for one in far.voltar.ask("doctor")}
+    assert ways["data plane"].startswith("fifo"), ways
     far.assert_clean()
 
 

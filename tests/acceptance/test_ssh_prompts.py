@@ -92,7 +92,7 @@ def test_no_passphrase_passes_the_key_over(answer: str, locked: Voltar) -> None:
 
 @pytest.mark.parametrize(("answer", "code"), [(SECRET, LET_IN), (CTRL_C, 130)])
 def test_openssh_client_asks_by_itself(answer: str, code: int, locked: Voltar) -> None:
-    by_binary = locked.changed(more={**locked.more, "VOLTAR_SSH_BINARY": "ssh"})
+    by_binary = locked.changed(more={"VOLTAR_SSH_BINARY": "ssh"})
 
     result, times = asked(by_binary, "Enter passphrase", answer)
 
@@ -150,9 +150,7 @@ def test_an_agent_that_has_the_key_makes_the_passphrase_needless(
     key.with_name(key.name + ".pub").write_text(public(plain))
 
     with agent(tmp_path, plain) as path:
-        result, times = asked(
-            locked.changed(more={**locked.more, "SSH_AUTH_SOCK": path}), "passphrase", "x"
-        )
+        result, times = asked(locked.changed(more={"SSH_AUTH_SOCK": path}), "passphrase", "x")
 
     assert (result.code, times) == (LET_IN, 0), str(result)
 
@@ -225,3 +223,12 @@ def test_no_password_is_no_way_in(answer: str, way: tuple[Voltar, str]) -> None:
 
 def test_a_password_cannot_be_asked_for_without_a_terminal(way: tuple[Voltar, str]) -> None:
     assert "no terminal" in sentence(way[0]("snapshots", code=1))
+
+
+def test_the_end_of_input_is_no_password_of_a_repository(made: Path, voltar: Voltar) -> None:
+    here = voltar.changed(password=None, more={"VOLTAR_REPOSITORY": str(made)})
+
+    result, times = asked(here, "password of the repository", CTRL_D)
+
+    assert times == 1, str(result)
+    assert "opens no key" in sentence(result, 6).replace("\n", " ")

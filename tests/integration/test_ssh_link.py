@@ -15,7 +15,7 @@ from tests.integration.ssh_side import Client
 from tests.testbed.farhost import Account
 from tests.testbed.sshd import Sshd
 from transports.errors import ConnectionLost, Refused, TransportError
-from transports.ssh import Link
+from transports.ssh import Link, binary
 from transports.ssh.packets import DataMessage
 from transports.ssh.transport import Transport
 
@@ -56,6 +56,17 @@ def test_words_arrive_as_they_are_whatever_the_login_shell_prints(link):
 
     assert done.stdout.decode() == "".join(f"<{word}>" for word in ODD)
     assert (done.status, done.stderr) == (0, "")
+
+
+def test_a_login_shell_that_prints_without_an_end_is_given_up(
+    client: Client, start_sshd: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binary, "_START_S", 1.0)
+    client.knows(start_sshd(account=Account(bashrc="yes noise\n")))
+    link = client.open()
+
+    with pytest.raises(TransportError, match=r"not run|not ended|not started"):
+        link.run(["true"], timeout_s=2)
 
 
 def test_status_and_stderr_are_the_commands_own(link):

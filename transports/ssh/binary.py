@@ -32,6 +32,7 @@ from transports.ssh.stream import PIPE_SIZE, TAIL_SIZE, Unmarked
 
 _OWN_FAILURE: Final = 255  # what the client says of itself, and of commands that a signal ended
 _GRACE_S: Final = 2.0
+_SOCKET_PATH_SIZE: Final = 107
 _START_S: Final = 60.0
 _LOST: Final = re.compile(
     r"timed out|timeout|refused|reset|broken pipe|unreachable|no route|closed by|not responding"
@@ -39,6 +40,8 @@ _LOST: Final = re.compile(
     re.IGNORECASE,
 )
 _HOST_KEY: Final = re.compile(r"host key verification failed|identification has changed", re.I)
+_FACT: Final = re.compile(r"host key is known for|host key for|offending .* key in|SHA256:", re.I)
+_ON_THE_WAY: Final = re.compile(r"kex_exchange_identification|closed by UNKNOWN", re.IGNORECASE)
 _NOISE: Final = re.compile(r"^(warning: permanently added|\*\*|@+$|debug)", re.IGNORECASE)
 
 
@@ -52,6 +55,7 @@ class BinaryLink:
         self._directory = directory
         self._words = _words(address, options, directory, known)
         self._log = (directory / "log").open("w+b")
+        self._said = ""
         self._closed = False
         # a master of its own, which no other program finds; it ends with us, for it reads from us
         self._master = subprocess.Popen(
@@ -91,6 +95,7 @@ class BinaryLink:
             except subprocess.TimeoutExpired:
                 self._master.kill()
                 self._master.wait()
+        self._text()  # whoever asks later shall be told, too
         self._log.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -98,14 +103,16 @@ class BinaryLink:
         """Return whether the master is connected, as far as it knows."""
         return self._master.poll() is None
 
-    def reason(self) -> str:
-        """Return what the master said last."""
-        self._log.seek(0)
-        return sentence(self._log.read().decode(errors="replace"))
+    def lost(self, text: str) -> ConnectionLost:
+        """Return the error for a connection that broke; `text` is what a client said, if it did."""
+        said = sentence(text)
+        return ConnectionLost(
+            f"the connection to {self.url} was lost" + (f": {said}" if said else "")
+        )
 
     def _begin(self, words: list[str]) -> "BinaryRemote":
         if not self.is_active():
-            raise ConnectionLost(f"the connection to {self.url} was lost: {self.reason()}")
+            raise self.lost(self._text())
         return BinaryRemote(self, [*self._words, "-o", "ControlMaster=no", *words])
 
     def _await_master(self, options: Options) -> None:
@@ -121,8 +128,10 @@ class BinaryLink:
             time.sleep(0.02)
 
     def _text(self) -> str:
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        if not self._log.closed:
+            self._log.seek(0)
+            self._said = self._log.read().decode(errors="replace")
+        return self._said
 
 
 class BinaryRemote:
@@ -166,7 +175,7 @@ class BinaryRemote:
         self._join()
         text = self._text()
         if status == _OWN_FAILURE and self._is_lost():
-            raise ConnectionLost(f"the connection to {self._link.url} was lost: {sentence(text)}")
+            raise self._link.lost(text)
         return Finished(status if status >= 0 else _OWN_FAILURE, b"", text)
 
     def close(self) -> None:
@@ -206,15 +215,16 @@ class BinaryRemote:
 
     def _drop_until(self, mark: bytes, failure: str) -> None:
         seen = b""
-        self.sock.settimeout(_START_S)
+        deadline = time.monotonic() + _START_S
         while mark not in seen:
             try:
+                self.sock.settimeout(max(1e-3, deadline - time.monotonic()))
                 peeked = self.sock.recv(1 << 16, socket.MSG_PEEK)
             except TimeoutError as error:
                 raise TransportError(f"{failure}: it has not started") from error
             except OSError:
                 peeked = b""
-            if not peeked:
+            if not peeked or time.monotonic() > deadline:
                 raise self._not_started(seen, failure)
             whole = seen + peeked
             end = whole.find(mark)
@@ -241,12 +251,19 @@ def connect(url: str, options: Options) -> BinaryLink:
             f"there is no program {options.binary!r} here", hint="--ssh-binary names OpenSSH's ssh"
         )
     known = _pinned(url, options)
-    directory = Path(tempfile.mkdtemp(prefix="voltar-ssh-"))
+    directory = Path(tempfile.mkdtemp(prefix="voltar-ssh-", dir=_place()))
     try:
         return BinaryLink(address, options, directory, known)
     except OSError as error:
         shutil.rmtree(directory, ignore_errors=True)
         raise Refused(f"cannot run {binary}: {error.strerror}") from error
+
+
+def _place() -> str:
+    """Return where the master's socket is: the path of one may have 107 bytes."""
+    place = tempfile.gettempdir()
+    longest = f"{place}/voltar-ssh-12345678/control.1234567890123456"  # as the client makes it
+    return place if len(os.fsencode(longest)) <= _SOCKET_PATH_SIZE else "/tmp"  # noqa: S108
 
 
 def _words(address: Address, options: Options, directory: Path, known: str | None) -> list[str]:
@@ -335,16 +352,24 @@ def refusal(url: str, text: str) -> TransportError:
     """Return the error for what the client said when it could not connect."""
     said = sentence(text)
     if _HOST_KEY.search(text):
-        changed = "has changed" in text.lower()
-        what = (
-            f"THE HOST KEY OF {url} HAS CHANGED" if changed else f"the host key of {url} is unknown"
-        )
-        return HostKeyRefused(f"{what}: {said}", hint=f"`voltar host trust {url}` shows the key")
+        return _host_key_refusal(url, text)
     if "permission denied" in text.lower() or "too many authentication" in text.lower():
         return Refused(f"{url} does not let us in: {said}")
     if _LOST.search(text):
         return ConnectionLost(f"no SSH connection to {url}: {said}")
     return Refused(f"no SSH connection to {url}: {said or 'ssh said nothing'}")
+
+
+def _host_key_refusal(url: str, text: str) -> HostKeyRefused:
+    """Return the error for a host key, perhaps of a host on the way."""
+    whose = f"a host on the way to {url}" if _ON_THE_WAY.search(text) else url
+    changed = "has changed" in text.lower()
+    what = (
+        f"THE HOST KEY OF {whose} HAS CHANGED" if changed else f"the host key of {whose} is unknown"
+    )
+    facts = [line.strip().rstrip(".") for line in text.splitlines() if _FACT.search(line)]
+    said = "; ".join(facts).replace("SHA256:", "it shows SHA256:", 1) or sentence(text)
+    return HostKeyRefused(f"{what}: {said}", hint=f"`voltar host trust {url}` shows the key")
 
 
 def sentence(text: str) -> str:
