@@ -73,6 +73,11 @@ class Reference:
             short = short.removeprefix(_LIBRARY)
         return short
 
+    @property
+    def tagged(self) -> str | None:
+        """The name that an image can be given, as the docker client shows it; no digest is one."""
+        return replace(self, digest=None).familiar if self.tag else None
+
     def within(self, registry: str, prefix: str) -> "Reference":
         """The name that the image has in another registry, below a prefix."""
         path = self.path.removeprefix(_LIBRARY) if self.registry == HUB else self.path

@@ -141,7 +141,7 @@ def _recorded(
     for layer in {one.digest: one for one in image.layers}.values():
         recorder.add(_entry(blob(layer.digest), layer.size), stored=stored[layer.name])
     digests = [layer.digest for layer in image.layers]
-    name = Reference.parse(reference).familiar
+    name = Reference.parse(reference).tagged
     for entry in split(documents(own_config(image), own_manifest(image), digests, name)):
         recorder.add(entry)
     return image

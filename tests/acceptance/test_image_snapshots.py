@@ -179,6 +179,27 @@ def test_an_export_is_what_docker_loads(every_engine, voltar, scratch, tmp_path)
     assert listed[0]["RepoTags"] == [name]
 
 
+@pytest.mark.private
+@pytest.mark.parametrize("tag", ["", ":1"])
+def test_an_export_of_an_image_named_by_its_digest_can_be_loaded(pool, made, tmp_path, tag):
+    there, here = pool.engine("28.5-containerd"), pool.engine("20.10")
+    voltar = on(there, made, tmp_path)
+    with Scratch(there) as scratch, Scratch(here) as other:
+        one, _ = versions(scratch)
+        put(there, scratch, one)
+        identity = there.docker("image", "inspect", "--format", "{{.Id}}", one.tags[0])
+        target = f"image:{one.tags[0].removesuffix(':1')}{tag}@{identity}"
+        voltar("backup", target)
+
+        voltar("export", target, "-o", tmp_path / "app.tar")
+
+        loaded = here.docker("load", "--input", tmp_path / "app.tar").removeprefix("Loaded image")
+        name = loaded.removeprefix(" ID").removeprefix(": ")
+        other.claim(images=[name])
+        assert layers(here, name) == one.diff_ids
+        assert not tag or name == one.tags[0]
+
+
 def test_recover_brings_an_image_back_without_voltar(bed, voltar, scratch, tmp_path):
     one, _ = versions(scratch)
     put(bed, scratch, one)
