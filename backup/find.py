@@ -66,9 +66,10 @@ def versions(
     ended: list[list[Version]] = []
     going_on: dict[str, Version] = {}
     unread: dict[int, IntegrityError] = {}
-    for place, snapshot in enumerate(history):
+    results = pieces.of_each(snapshot.manifest for snapshot in history)
+    for place, (snapshot, found) in enumerate(zip(history, results, strict=True)):
         try:
-            matches = list(chain.from_iterable(pieces.results(snapshot.manifest)))
+            matches = list(chain.from_iterable(found))
         except IntegrityError as error:
             unread[place] = error
             continue

@@ -83,11 +83,12 @@ class Statistician:
         usage = Usage()
         chunks: set[ChunkId] = set()
         pieces = Pieces(self._repository, lambda lines: _tally(lines, chunks))
-        for snapshot in snapshots:
+        results = pieces.of_each(snapshot.manifest for snapshot in snapshots)
+        for snapshot, found in zip(snapshots, results, strict=True):
             _collect(snapshot.manifest, chunks)
             usage.snapshots += 1
             usage.referred += length(snapshot.manifest)
-            for entries, size, body_size in pieces.results(snapshot.manifest):
+            for entries, size, body_size in found:
                 usage.entries += entries
                 usage.size += size
                 usage.referred += body_size

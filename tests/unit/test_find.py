@@ -1,6 +1,7 @@
 """What counts as one version of a file, and what is found where something is damaged."""
 
 import json
+import threading
 
 import pytest
 
@@ -16,9 +17,9 @@ from tests.trees import Name, Thing, captured, imported
 from transports.store.file import FileStore
 
 
-@pytest.fixture
-def repository():
-    return plain(MemoryStore())
+@pytest.fixture(params=[1, 3], ids=["near", "far"])
+def repository(request):
+    return plain(MemoryStore(parallel=request.param))
 
 
 def found(repository, *history):
@@ -64,6 +65,31 @@ def test_the_last_of_a_name_in_an_archive_counts(repository):
     history = [imported(repository, twice), imported(repository, twice[1:])]
 
     assert found(repository, *history) == [("a", 0, 1)]
+
+
+def test_manifests_of_a_far_store_are_asked_for_side_by_side():
+    """Of two that are new, none is answered before both are asked for."""
+    both = threading.Barrier(2)
+
+    class Far(MemoryStore):
+        listed: list[str] = []  # noqa: RUF012  of this one instance
+
+        def list(self, kind):
+            self.listed.append(kind)
+            return super().list(kind)
+
+        def get(self, name, offset=0, length=None):
+            if name.startswith("packs/"):
+                both.wait(20)
+            return super().get(name, offset, length)
+
+    repository = plain(Far(parallel=2))
+    history = [captured(repository, {b"%d" % number: Thing()}) for number in range(2)]
+    Far.listed.clear()
+
+    assert found(reopened(repository), *history) == [("1", 1, 1), ("0", 0, 0)]
+
+    assert sorted(Far.listed) == ["condemned", "index", "packs"], "one reading for all threads"
 
 
 def spoil(repository, extent):
