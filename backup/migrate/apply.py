@@ -65,6 +65,7 @@ _UNDOING: Final[Mapping[type[Any], Undo]] = {
 }
 _MADE_LATE: Final = (SendImage, MakeNetwork, MakeVolume, CreateContainer)
 _LATE_S: Final = 2.0
+_TAKEN_BACK: Final = "it is taken back: the source is as it was, and nothing is left on the target"
 
 
 class Remedy(Enum):
@@ -78,7 +79,8 @@ class Remedy(Enum):
 def apply(work: Work) -> None:
     """Perform what has not been done, to the end. A failure takes all of it back, and is raised.
 
-    What could not be taken back is noted on the error, and stays in the journal for `recover`.
+    That is noted on the error, or what could not be taken back, which stays in the journal for
+    `recover`.
     """
     try:
         for number, step in enumerate(work.record.header.steps):
@@ -95,7 +97,7 @@ def apply(work: Work) -> None:
                 left = take_back(work, answered=_is_answer(error))
             except BackupError as failure:  # only its last line is missing
                 left = [str(failure)]
-        for text in left:
+        for text in left or [_TAKEN_BACK]:
             error.add_note(text)
         raise
 
