@@ -14,12 +14,14 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, Final
 
+from msgspec import structs
+
 from backup.blocks import Block
 from backup.compression import ArchiveError, Form, compressed, decompressed
 from backup.errors import UsageError
 from backup.recorder import Recorder
 from backup.report import Advanced, Finished, OnEvent, Started
-from backup.repository import Repository, Snapshot, SnapshotId, Statistics
+from backup.repository import Repository, Snapshot, SnapshotId
 from backup.survey import refuse_overriding
 from backup.tarsplit import split
 from transports.store import publish, sync_directory
@@ -148,11 +150,8 @@ def import_file(  # noqa: PLR0913  where from, where to, and as what
         manifest = recorder.finish()
         writer.finish()
         on_event(Finished("import", name))
-        statistics = Statistics(
-            entries=recorder.entries,
-            files=recorder.files,
-            size=recorder.size,
-            read=recorder.read,
+        statistics = structs.replace(
+            recorder.statistics,
             added=writer.added,
             stored=writer.stored,
             seconds=round((datetime.now(UTC) - started).total_seconds(), 3),

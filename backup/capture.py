@@ -17,6 +17,8 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from msgspec import structs
+
 from backup import complaints
 from backup.blocks import Blocks
 from backup.delta import Kept, compared
@@ -119,12 +121,8 @@ def capture(
         _read(helper, (spool, scan, where), recorder, subject, on_event)
     manifest = recorder.finish()
     on_event(Finished("backup", subject))
-    statistics = Statistics(
-        entries=recorder.entries,
-        files=recorder.files,
-        size=recorder.size,
-        read=recorder.read,
-        unchanged=recorder.unchanged,
+    statistics = structs.replace(
+        recorder.statistics,
         deleted=scan.deleted,
         excluded=scan.excluded,
         excluded_size=scan.excluded_size,

@@ -5,6 +5,7 @@
     ├─ ConfigError              configuration or environment has an impossible value
     ├─ EngineError              the Docker engine refused or failed
     │  ├─ EngineUnavailable     there is no engine where one was looked for
+    │  │  └─ EngineUntrusted    its host may be another one
     │  ├─ NotOnEngine           no such volume, container or image
     │  ├─ InUse                 the target is used by something else, or is not empty
     │  └─ HelperFailed          a helper container did not do what it was asked to do
@@ -58,6 +59,10 @@ class EngineError(BackupError):
 
 class EngineUnavailable(EngineError):
     """No engine answers where one was looked for."""
+
+
+class EngineUntrusted(EngineUnavailable):
+    """What answers at the engine's address may be another host: its key is not accepted."""
 
 
 class NotOnEngine(EngineError):

@@ -16,7 +16,17 @@ from backup.blocks import Block
 from backup.delta import Kept
 from backup.listing import Listed
 from backup.paths import relative
-from backup.repository import Extent, Group, Member, More, Note, Pending, Repository, Writer
+from backup.repository import (
+    Extent,
+    Group,
+    Member,
+    More,
+    Note,
+    Pending,
+    Repository,
+    Statistics,
+    Writer,
+)
 from backup.repository.manifest import (
     EXTENTS_PER_RECORD,
     encode_line,
@@ -114,6 +124,17 @@ class Recorder:
         self.files = 0
         self.size = 0
         self.read = 0
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was counted so far."""
+        return Statistics(
+            entries=self.entries,
+            unchanged=self.unchanged,
+            files=self.files,
+            size=self.size,
+            read=self.read,
+        )
 
     def store(self, body: Iterable[Block]) -> Pieces:
         """Store a body whose entry is added later, or never."""

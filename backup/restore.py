@@ -29,7 +29,6 @@ from backup.engine import (
     orphans,
     remove,
     remove_volume,
-    sweep,
     users,
     volume,
 )
@@ -182,24 +181,30 @@ def _empty(engine: Engine, labels: dict[str, str], run: str) -> None:
 class DeadRestore:
     """A restore that was killed before it was proven.
 
-    `left` says why what it did was not taken back, or is None where it was.
+    `left` says why what it did was not taken back, or is None where it was; `helper` is the id of
+    the container that tells of it.
     """
 
     volume: str
+    helper: str
     left: str | None
 
 
 def take_back_dead_restores(engine: Engine, run: str) -> list[DeadRestore]:
-    """Undo the restores that were killed before they were proven, and remove dead helpers.
+    """Undo the restores that were killed before they were proven.
 
-    Called at the start of every run. What somebody has used since is theirs: it is left alone.
+    Called at the start of every run. What somebody has used since is theirs: it is left alone. What
+    cannot be undone now is tried again by the next run: its helper must stay until then.
     """
     dead = []
     for orphan in orphans(engine):
         name = orphan.labels.get(_VOLUME)
         if name is not None and not orphan.name.startswith(_PROVEN):
-            dead.append(DeadRestore(name, _take_back(engine, orphan, name, run)))
-    sweep(engine)
+            try:
+                left = _take_back(engine, orphan, name, run)
+            except BackupError as error:
+                left = str(error)
+            dead.append(DeadRestore(name, orphan.id, left))
     return dead
 
 

@@ -40,6 +40,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     errors.Protected: REFUSED,
     errors.EngineError: FAILED,
     errors.EngineUnavailable: FAILED,
+    errors.EngineUntrusted: HOST_KEY,
     errors.NotOnEngine: FAILED,
     errors.InUse: REFUSED,
     errors.HelperFailed: FAILED,

@@ -20,9 +20,9 @@ from typing import Final
 from backup.cli.console import Voice
 from backup.cli.secret import asked_secret, named_path, read_secret
 from backup.cli.ssh_wishes import SshWishes
-from backup.engine import Engine, connect
+from backup.engine import Engine, connect, sweep
 from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
-from backup.evidence.journal import sweep
+from backup.evidence import journal
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
 from transports.errors import ConnectionLost
@@ -81,13 +81,18 @@ class Context:
                 f"a restore into volume {dead.volume!r} was killed before it was complete; "
                 f"what it did is {became}"
             )
+        for stuck in sweep(engine, spared=[dead.helper for dead in restores]):
+            self.voice.warn(
+                f"the container {stuck.orphan.name} of a killed run is not removed: {stuck.why}; "
+                "if the engine never lets go of it, restart the engine"
+            )
         captures: list[str] = []
         with suppress(ConfigError):  # who has no place for journals has captured nothing
             captures = self._take_back_captures(captures_directory(), engine)
         return Tidied(tuple(dead.volume for dead in restores), tuple(captures))
 
     def _take_back_captures(self, directory: Path, engine: Engine) -> list[str]:
-        swept = sweep(directory, engine)
+        swept = journal.sweep(directory, engine)
         for each in swept:
             became = f"is there still: {each.left}" if each.left else "is removed"
             went_on = ", and it goes on if it was paused" if each.record.pauses else ""

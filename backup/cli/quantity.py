@@ -9,7 +9,7 @@ _SIZE: Final = re.compile(
     r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII
 )
 _PERCENT: Final = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*%", re.ASCII)
-_SLOWEST: Final = 1024
+_SLOWEST: Final = "1K"
 _POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -23,19 +23,19 @@ def parse_percent(text: str, option: str) -> float | None:
     return float(found[1]) / 100
 
 
-def parse_size(text: str, option: str) -> int:
+def parse_size(text: str, option: str, *, least: str = "0") -> int:
     """Return a size in bytes: 500, 500K, 1.5G, 2GiB, in powers of 1024. Raises UsageError."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise UsageError(f"{option}: expected a size, got {text!r}", hint="write 500M or 2G")
-    return int(float(found["number"]) * 1024 ** _POWERS[found["unit"].upper()])
+    size = int(float(found["number"]) * 1024 ** _POWERS[found["unit"].upper()])
+    if least != "0" and size < parse_size(least, option):
+        raise UsageError(f"{option}: expected at least {least}, got {text!r}")
+    return size
 
 
 def parse_rate(text: str | None, option: str) -> int | None:
     """Return how many bytes a second "2M" are; None for None. Raises UsageError."""
     if text is None:
         return None
-    rate = parse_size(text, option)
-    if rate < _SLOWEST:
-        raise UsageError(f"{option}: expected at least 1K a second, got {text!r}")
-    return rate
+    return parse_size(text, option, least=_SLOWEST)

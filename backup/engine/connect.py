@@ -106,9 +106,9 @@ class Engine:
         """POST a JSON document; the reply is parsed when there is one."""
         return self._json("POST", path, params=params, json=body, timeout=timeout_s)
 
-    def delete(self, path: str, **params: Any) -> None:
+    def delete(self, path: str, *, timeout_s: float = TIMEOUT_S, **params: Any) -> None:
         """DELETE an object."""
-        self._json("DELETE", path, params=params)
+        self._json("DELETE", path, params=params, timeout=timeout_s)
 
     def upload(
         self,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backup.engine.address import Address
-from backup.errors import EngineError, EngineUnavailable
-from transports.errors import TransportError
+from backup.errors import EngineError, EngineUnavailable, EngineUntrusted
+from transports.errors import HostKeyRefused, TransportError
 from transports.ssh import Finished, Link, Remote
 
 _WHERE = (
@@ -90,7 +90,8 @@ class Host:
 
 def unreachable(address: Address, err: TransportError) -> EngineUnavailable:
     """The sentence for a connection that cannot be had or broke."""
-    return EngineUnavailable(
+    kind = EngineUntrusted if isinstance(err, HostKeyRefused) else EngineUnavailable
+    return kind(
         f"cannot reach the Docker engine at {address.url} (from {address.origin}): {err}",
         hint=err.hint,
     )

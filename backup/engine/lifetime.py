@@ -14,10 +14,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
 from typing import Any
 
 from backup.engine import image
-from backup.engine.connect import Engine
+from backup.engine.connect import TIMEOUT_S, Engine
 from backup.engine.door import Declined
 from backup.engine.image import Image
 from backup.engine.mounts import Attached, Mounts, mount, request
@@ -60,25 +62,39 @@ def running(engine: Engine, wanted: Wanted, scratch: str | None) -> Iterator[Cel
     """
     name = f"voltar-{secrets.token_hex(6)}"
     with ExitStack() as stack:
-        stack.callback(remove, engine, name)
         try:
             used, identity = _create(engine, name, wanted, scratch)
         except BaseException:
             _remove_late(engine, name)
             raise
-        stack.callback(remove, engine, identity)  # it may get another name
+        stack.push(partial(_leave, engine, identity))
         lifeline = engine.stream(f"/containers/{identity}/attach", stdin=1, stream=1)
         stack.callback(lifeline.close)
         _start(engine, identity, used)
         yield Cell(engine=engine, id=identity, image=used)
 
 
-def remove(engine: Engine, reference: str) -> None:
+def remove(engine: Engine, reference: str, *, timeout_s: float = TIMEOUT_S) -> None:
     """Remove a container, running or not; its volumes stay. None there is no error."""
     try:
-        engine.delete(f"/containers/{reference}", force=1)
+        engine.delete(f"/containers/{reference}", timeout_s=timeout_s, force=1)
     except Declined as err:
         if err.status not in (404, 409):  # 409: its removal is already in progress
+            raise
+
+
+def _leave(
+    engine: Engine,
+    identity: str,
+    _kind: type[BaseException] | None,
+    err: BaseException | None,
+    _trace: TracebackType | None,
+) -> None:
+    """Remove the container; where that fails after another error, that other one is the news."""
+    try:
+        remove(engine, identity)
+    except EngineError:
+        if err is None:
             raise
 
 

@@ -1,8 +1,11 @@
 """How much there is, how much room there is, and what lies at a path of an engine's host."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from backup.engine.connect import Engine
 from backup.engine.door import Declined
@@ -61,43 +64,38 @@ def exists(engine: Engine, path: str) -> bool:
 
     The engine looks when a container is created that mounts it; this one is never started.
     """
-    name = f"{_PROBE}{secrets.token_hex(6)}"
-    used = image(engine)
-    body = {
-        "Image": used.reference,
-        "Entrypoint": [used.program("cat")],
-        "Labels": {LABEL: "1"},
-        "HostConfig": {
-            "NetworkMode": "none",
-            "Mounts": [mount(Attached(path, _AT), read_only=True)],
-        },
-    }
     try:
-        engine.post("/containers/create", body, name=name)
+        with _probe(engine, {"Mounts": [mount(Attached(path, _AT), read_only=True)]}):
+            return True
     except Declined as err:
         if any(word in err.reason for word in _ABSENT):
             return False
         raise EngineError(f"cannot look at {path} there: {err.reason}") from err
-    finally:
-        remove(engine, name)
-    return True
 
 
 def make_directory(engine: Engine, path: str) -> None:
     """Have the engine make a directory of its host, and those above it, where they are missing."""
+    try:
+        with _probe(engine, {"Binds": [f"{path}:{_AT}"]}) as name:
+            engine.post(f"/containers/{name}/start")
+    except Declined as err:
+        raise EngineError(f"the directory {path} cannot be made there: {err.reason}") from err
+
+
+@contextmanager
+def _probe(engine: Engine, mounts: dict[str, Any]) -> Iterator[str]:
+    """A container that is not started; yields its name, and removes it. Raises Declined."""
     name = f"{_PROBE}{secrets.token_hex(6)}"
     used = image(engine)
     body = {
         "Image": used.reference,
         "Entrypoint": [used.program("cat")],
         "Labels": {LABEL: "1"},
-        "HostConfig": {"NetworkMode": "none", "Binds": [f"{path}:{_AT}"]},
+        "HostConfig": {"NetworkMode": "none", **mounts},
     }
     try:
         engine.post("/containers/create", body, name=name)
-        engine.post(f"/containers/{name}/start")
-    except Declined as err:
-        raise EngineError(f"the directory {path} cannot be made there: {err.reason}") from err
+        yield name
     finally:
         remove(engine, name)
 

@@ -6,15 +6,19 @@ owner and is left alone; one that has ended, was never started, or stands paused
 
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from backup.engine import lifetime, private
 from backup.engine.connect import Engine
 from backup.engine.door import Declined
+from backup.errors import EngineError
 
 STARTING_S = 300
 _ENDS_WITHIN_S = 5.0
+_ANSWERS_WITHIN_S = 15.0
+"""Engines kill within 10 s; one that takes longer for a container never answers."""
 _ENDED = ("exited", "dead", "paused")
 
 
@@ -31,6 +35,14 @@ class Orphan:
     def run(self) -> str:
         """The run that it belonged to."""
         return self.labels.get(lifetime.RUN_LABEL, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """An orphan that the engine does not remove, and what it says or that it says nothing."""
+
+    orphan: Orphan
+    why: str
 
 
 def labelled(engine: Engine, label: str, value: str) -> tuple[str, ...]:
@@ -71,7 +83,7 @@ def ended_at(engine: Engine, orphan: Orphan) -> str:
 
 def _unpause(engine: Engine, orphan: Orphan) -> None:
     try:
-        engine.post(f"/containers/{orphan.id}/unpause")
+        engine.post(f"/containers/{orphan.id}/unpause", timeout_s=_ANSWERS_WITHIN_S)
     except Declined as err:
         if err.status not in (404, 409, 500):  # gone, or not paused any more
             raise
@@ -81,7 +93,7 @@ def remove(engine: Engine, orphan: Orphan) -> None:
     """Remove an orphan; its volumes stay. One that is gone already is no error."""
     if orphan.state == "paused":
         _unpause(engine, orphan)
-    lifetime.remove(engine, orphan.id)
+    lifetime.remove(engine, orphan.id, timeout_s=_ANSWERS_WITHIN_S)
 
 
 def remove_all(engine: Engine, run: str) -> None:
@@ -91,16 +103,23 @@ def remove_all(engine: Engine, run: str) -> None:
         lifetime.remove(engine, identity)
 
 
-def sweep(engine: Engine) -> list[Orphan]:
-    """Remove all orphans, and shared directories of dead runs; returns the orphans that there were.
+def sweep(engine: Engine, *, spared: Collection[str] = ()) -> list[Stuck]:
+    """Remove all orphans but those with a `spared` id, and shared directories of dead runs.
 
+    Returns those that are still there: an engine may lose a container for good (20.10 does when one
+    is paused while a command starts in it), and that must not keep anybody from a backup.
     A caller who has to act on what an orphan's run half did asks `orphans` first.
     """
-    found = orphans(engine)
-    for one in found:
-        remove(engine, one)
+    stuck = []
+    for one in orphans(engine):
+        if one.id in spared:
+            continue
+        try:
+            remove(engine, one)
+        except EngineError as err:
+            stuck.append(Stuck(orphan=one, why=str(err)))
     private.sweep()
-    return found
+    return stuck
 
 
 def _is_dead(listed: dict[str, Any], now: float) -> bool:

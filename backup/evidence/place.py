@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
+from msgspec import structs
+
 from backup.archive import form_of, write_file
 from backup.blocks import Block
 from backup.compression import ArchiveError
 from backup.errors import UsageError
 from backup.recorder import Recorder
-from backup.repository import Repository, Snapshot, SnapshotId, Statistics
+from backup.repository import Repository, Snapshot, SnapshotId
 from backup.tarbuild import end_of_archive
 from backup.tarentry import Entry
 from transports.store import sync_directory
@@ -135,11 +137,8 @@ class InRepository:
         manifest = self._recorder.finish()
         self._writer.finish()
         recorder, writer = self._recorder, self._writer
-        statistics = Statistics(
-            entries=recorder.entries,
-            files=recorder.files,
-            size=recorder.size,
-            read=recorder.read,
+        statistics = structs.replace(
+            recorder.statistics,
             added=writer.added,
             stored=writer.stored,
             seconds=round((datetime.now(UTC) - facts.time).total_seconds(), 3),

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from backup.blocks import Block
 from backup.delta import Present
-from backup.engine import Engine, ImageFacts, canonical, find_image, saved
+from backup.engine import Engine, ImageFacts, canonical, find_image, held, saved
 from backup.engine.reference import Reference
 from backup.errors import DamagedImage
 from backup.image.plan import own_config, own_manifest
@@ -24,7 +24,7 @@ from backup.image.reading import Reading
 from backup.image.saved import SavedImage
 from backup.image.writing import blob, documents, member
 from backup.recorder import Pieces, Recorder
-from backup.report import Advanced, Finished, OnEvent, Started
+from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import (
     Extent,
     ImageRecord,
@@ -69,6 +69,7 @@ def keep(
         )
     if parent is not None and _is_same(into[0], parent, facts):
         return _taken_over(parent, facts, time)
+    _tell_of_others(engine, reference, facts, on_event)
     recorder = Recorder(*into)
     on_event(Started("backup", f"image:{reference}", facts.size))
     image = _recorded(engine, facts, reference, recorder, on_event)
@@ -78,13 +79,19 @@ def keep(
         time=time,
         image=_record(facts, reference, image.config_digest),
         manifest=manifest,
-        statistics=Statistics(
-            entries=recorder.entries,
-            files=recorder.files,
-            size=recorder.size,
-            read=recorder.read,
-        ),
+        statistics=recorder.statistics,
     )
+
+
+def _tell_of_others(engine: Engine, reference: str, facts: ImageFacts, on_event: OnEvent) -> None:
+    others = [
+        each.platform
+        for each in held(engine, reference)
+        if each.available and each.platform != facts.platform
+    ]
+    if others:
+        text = f"only {facts.platform} is saved; the engine has it for {', '.join(others)} as well"
+        on_event(Noted(f"image:{reference}", b"", text))
 
 
 def _is_same(repository: Repository, parent: Snapshot, facts: ImageFacts) -> bool:

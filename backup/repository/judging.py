@@ -35,7 +35,10 @@ class JudgedStore:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         try:
             return self._store.get(name, offset, length)
-        except (Refused, Unreadable) as error:
+        except Unreadable as error:
+            raise IntegrityError(f"{name} is damaged: {error}") from error
+        except Refused as error:
+            self._store.stat(name)  # who is refused this as well has no access, and nothing is said
             raise IntegrityError(f"{name} is damaged: {error}") from error
 
     def list(self, kind: str) -> Iterator[ObjectInfo]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -445,6 +445,43 @@ def test_a_restore_whose_helper_is_disturbed_fails_soon_and_leaves_no_volume(
     assert result.code == 1, result
     assert target not in backed_up.volumes()
     assert backed_up.helpers() == []
+
+
+@pytest.mark.private
+def test_a_helper_that_the_engine_does_not_remove_keeps_nobody_from_a_backup(scene: Scene) -> None:
+    running = scene.begin_backup()
+    (stuck,) = scene.running()
+    scene.engine.docker("pause", stuck)
+    running.kill()
+
+    with stopped(shim(stuck)):
+        told = scene.voltar("--json", "backup", scene.small)
+        assert len(scene.helpers()) == 1
+
+    assert b"of a killed run is not removed" in told.out
+    assert scene.helpers("--filter", f"id={stuck}")
+    scene.voltar("backup", scene.small)
+    scene.assert_sound()
+
+
+def shim(container: str) -> int:
+    """The pid, on this machine, of the process between the engine and a container."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (directory / "cmdline").read_bytes().split(b"\0")
+            if b"shim" in words[0] and any(word.startswith(container.encode()) for word in words):
+                return int(directory.name)
+    raise AssertionError("the container has no shim")
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Let a process do nothing for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @both_planes

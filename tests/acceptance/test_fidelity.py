@@ -203,7 +203,7 @@ def test_paths_that_tar_cannot_extract_are_named_and_all_others_come_back(
     assert all(path[-60:].decode() in said for path in too_long[:1])
 
 
-def test_a_hundred_thousand_small_files_come_back(
+def test_tens_of_thousands_of_small_files_come_back(
     voltar: Voltar,
     scratch: Scratch,
     fresh: Callable[..., str],
@@ -211,7 +211,7 @@ def test_a_hundred_thousand_small_files_come_back(
 ) -> None:
     volume, restored = scratch.volume(), fresh()
     root = scratch.engine.volume_directory(volume)
-    for group in range(100):
+    for group in range(30):
         (root / f"{group}").mkdir()
         for number in range(1000):
             path = f"{root}/{group}/{number}"
@@ -224,7 +224,7 @@ def test_a_hundred_thousand_small_files_come_back(
     restore = voltar.summary("restore", f"volume:{volume}", "--to", restored)
 
     assert backup["code"] == 0
-    assert restore["entries"] == 100_101
+    assert restore["entries"] == 30_031
     assert diff(before, content(restored)) == []
 
 

@@ -1,8 +1,10 @@
 """voltar image save, load, send, fetch: files and other engines, and what goes wrong."""
 
 import gzip
+import io
 import json
 import subprocess
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,11 +14,12 @@ import pytest
 
 from tests.acceptance.cli import Voltar, until
 from tests.integration.test_engine_connection import relay
-from tests.testbed import layered
+from tests.testbed import layered, leaks
 from tests.testbed.engine import Engine, Pool
 from tests.testbed.layered import Made
 from tests.testbed.proxy import Proxy
 from tests.testbed.scratch import Scratch
+from tests.testbed.sshd import Sshd
 
 CLASSIC, CONTAINERD = "28.5-classic", "28.5-containerd"
 SIZE = 200_000
@@ -259,6 +262,27 @@ def test_an_engine_that_saves_an_image_without_layers_is_caught(
     assert not (tmp_path / "x.tar").exists()
 
 
+def test_one_platform_of_several_is_saved(
+    other: Engine, voltar: Voltar, scratch: Scratch, tmp_path: Path
+) -> None:
+    tag = f"{scratch.prefix}/both:1"
+    images = [
+        Made([tag], [layered.layer(f"{scratch.prefix}-{name}", SIZE)], {}, architecture=name)
+        for name in ("amd64", "arm64")
+    ]
+    other.docker("load", stdin=layered.oci(images))
+    there = voltar.changed(url=other.url)
+
+    for image, *words in ((images[0],), (images[1], "--platform", "linux/arm64")):
+        output = tmp_path / f"{image.architecture}.tar"
+        there("image", "save", tag, "-o", output, *words)
+        with tarfile.open(output) as tar:
+            listed = json.load(tar.extractfile("manifest.json") or io.BytesIO())
+            config = json.load(tar.extractfile(listed[0]["Config"]) or io.BytesIO())
+        assert config["architecture"] == image.architecture
+        assert config["rootfs"]["diff_ids"] == image.diff_ids
+
+
 # --- other engines
 
 
@@ -318,9 +342,10 @@ def test_of_several_images_none_is_sent_when_one_is_not_there(
         (["--platform", "arm"], "'arm' is no platform"),
         (["--platform", "linux/arm64"], "is for linux/amd64, not for linux/arm64"),
         (["--portion", "many"], "--portion: expected a size"),
+        (["--portion", "0"], "--portion: expected at least 1M, got '0'"),
         (["--to", ""], "the URL of an engine is empty"),
     ],
-    ids=["no platform", "other platform", "no size", "no engine"],
+    ids=["no platform", "other platform", "no size", "too small", "no engine"],
 )
 def test_what_makes_no_sense_is_refused(
     other: Engine, voltar: Voltar, make: Make, words: list[str], said: str
@@ -365,6 +390,36 @@ def test_a_run_that_is_killed_is_gone_on_with(
     assert image["bytes_sent"] < 5 * size
     assert has(target, app)
     assert under_way(target) == []
+    target.docker("rmi", "--force", *app.tags)
+
+
+def test_a_link_over_ssh_that_is_cut_costs_a_portion(
+    pool: Pool, voltar: Voltar, make: Make, start_sshd: Callable[..., Sshd]
+) -> None:
+    target = pool.engine(CLASSIC)
+    host = start_sshd(target)
+    app = make("app:1", *"abcdef")
+    size = len(app.layers[0])
+    with Proxy(host.port) as proxy:
+        host.config_for(voltar.home, port=proxy.port)
+        url = f"ssh://{host.user}@127.0.0.1:{proxy.port}"
+        words = ["image", "send", *app.tags, "--portion", str(2 * size), "--compress", "none"]
+        proxy.slow(4 * size)
+        with voltar.start(*words, "--to", url) as running:
+            until(lambda: under_way(target), what="the first portion")
+            host.kill_sessions()
+            failed = running.end(within_s=30)
+        proxy.slow(None)
+
+        again = voltar.summary(*words, "--to", url)
+
+    assert failed.code == 1
+    assert "the same command goes on from there" in failed.err
+    (image,) = again["images"]
+    assert image["layers_already_there"] >= 2
+    assert image["bytes_sent"] < 5 * size
+    assert has(target, app)
+    assert under_way(target) == leaks.on_far_host(host) == []
     target.docker("rmi", "--force", *app.tags)
 
 

@@ -93,6 +93,28 @@ def test_an_unchanged_image_is_not_read_again(bed, voltar, scratch):
     assert saved(voltar, target)[0]["bytes_read"] == 0
 
 
+@pytest.mark.private
+def test_of_several_platforms_the_own_one_is_kept(pool, made, tmp_path):
+    engine = pool.engine("28.5-containerd")
+    voltar = on(engine, made, tmp_path)
+    with Scratch(engine) as scratch:
+        name = f"{scratch.prefix}/app:1"
+        scratch.claim(images=[name])
+        amd, arm = (
+            Made([name], [layer(kind, SMALL)], CONFIG, architecture=kind)
+            for kind in ("amd64", "arm64")
+        )
+        engine.docker("load", stdin=oci([amd, arm]))
+
+        told = voltar("backup", f"image:{name}")
+        engine.docker("rmi", name)
+        voltar("restore", f"image:{name}")
+
+        assert "only linux/amd64 is saved; the engine has it for linux/arm64 as well" in told.err
+        assert layers(engine, name) == amd.diff_ids
+        assert engine.attempt("save", "--platform", "linux/arm64", name).returncode
+
+
 @pytest.mark.parametrize(
     ("source", "target", "packing"),
     [

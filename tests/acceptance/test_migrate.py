@@ -12,6 +12,7 @@ from tests.acceptance import zoo
 from tests.acceptance.files import fill
 from tests.acceptance.migration import LABEL, PAIRS, Pair, everything, move, paired
 from tests.testbed import images, walk
+from tests.testbed.command import run
 from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch
 from tests.testbed.seed import volume_at
@@ -209,6 +210,66 @@ def test_what_must_be_settled_is_told_before_anything_is_touched(newer: Pair) ->
     assert any(f"docker volume rm {volume}" in note for note in refused.error["notes"])
     assert (newer.left(), newer.journals()) == ({}, [])
     assert state(newer, newer.source, name)[0] == "running"
+
+
+def test_what_an_engine_lacks_is_found_by_asking_it(
+    newer: Pair, start_engine: Callable[..., Engine]
+) -> None:
+    """A port that is taken and too little room, on a real engine; each says what settles it."""
+    volume = newer.source.volume()
+    fill(newer.source.engine.volume_directory(volume), {"large": os.urandom(40 << 20)})
+    small = start_engine("28.5-classic")
+    small.daemon.kill()
+    run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", small.data_root])
+    try:
+        small.daemon.start()
+        image = images.build(small, "voltar-test-moved", images.TOOLS)
+        port = ("-p", "127.0.0.1:7000:7000")
+        small.docker("run", "-d", "--name", "has-the-port", *port, image, "sleep", "1000")
+        name = service(newer, *port, "-v", f"{volume}:/data")
+
+        command = ("--json", "migrate", f"container:{name}", "--to", small.url)
+        refused = newer.voltar(*command, code=5).error
+
+        assert "nothing was touched" in refused["message"]
+        port, room = sorted(refused["notes"], key=lambda note: "7000" not in note)
+        assert "7000/tcp of the target is taken by container 'has-the-port' (stop it" in port
+        assert "MiB free, and" in room
+        assert "(make room there)" in room
+        assert small.docker("volume", "ls", "-q") == ""
+        assert state(newer, newer.source, name)[0] == "running"
+    finally:
+        small.daemon.kill()
+        run(["umount", "--lazy", small.data_root])
+
+
+def test_data_pass_through_without_a_file_in_between(newer: Pair, tmp_path: Path) -> None:
+    """What is temporary has less room here than the data; `--from` is not the engine of --host."""
+    volume = newer.source.volume()
+    fill(newer.source.engine.volume_directory(volume), {"large": os.urandom(12 << 20)})
+    newer.target.claim(volumes=[volume])
+    (tmp_path / "little").mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path / "little"])
+    try:
+        little = newer.voltar.changed(
+            url="unix:///nowhere.sock", more={"TMPDIR": str(tmp_path / "little")}
+        )
+        little("migrate", f"volume:{volume}", *newer.to, "--from", newer.source.engine.url)
+    finally:
+        run(["umount", tmp_path / "little"])
+
+    assert walk.diff(newer.content(newer.source, volume), newer.content(newer.target, volume)) == []
+
+
+def test_a_volume_is_made_with_its_driver_and_options(newer: Pair) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=0711"}
+    words = [word for key, value in options.items() for word in ("--opt", f"{key}={value}")]
+    volume = newer.source.volume(*words)
+
+    move(newer, f"volume:{volume}")
+
+    made = json.loads(newer.target.engine.docker("volume", "inspect", volume))[0]
+    assert (made["Driver"], made["Options"]) == ("local", options)
 
 
 def test_a_migration_can_be_gone_back_on(newer: Pair) -> None:

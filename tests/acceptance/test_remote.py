@@ -11,13 +11,16 @@ import pytest
 from tests.acceptance import zoo
 from tests.acceptance.cli import Voltar, until
 from tests.testbed import debian, leaks
+from tests.testbed.command import run
 from tests.testbed.engine import Engine
 from tests.testbed.farhost import Account
+from tests.testbed.proxy import Proxy
 from tests.testbed.scratch import Scratch
 from tests.testbed.sshd import Sshd
 from tests.testbed.walk import diff, snapshot
 
 Fresh = Callable[..., str]
+BOOT = "/proc/sys/kernel/random/boot_id"
 ALIVE = ("ServerAliveInterval 1", "ServerAliveCountMax 2")
 
 
@@ -116,6 +119,56 @@ def test_the_doctor_names_the_way_of_the_data(remote: Voltar) -> None:
     assert remote.url in findings["engine"]["text"]
 
 
+def test_one_connection_carries_the_api_and_all_data(
+    voltar: Voltar,
+    engine: Engine,
+    start_sshd: Callable[..., Sshd],
+    filled: Callable[..., str],
+    fresh: Fresh,
+) -> None:
+    host = start_sshd(engine)
+    remote = from_afar(voltar, host)
+    volumes = [filled({"noise": os.urandom(1 << 20)}) for _ in range(2)]
+
+    remote("backup", *(f"volume:{volume}" for volume in volumes))
+    assert host.log.count("Accepted publickey for") == 1
+
+    remote("restore", f"volume:{volumes[0]}", "--to", fresh())
+    assert host.log.count("Accepted publickey for") == 2
+
+
+def test_what_crosses_a_slow_link_to_another_machine_is_compressed(
+    voltar: Voltar,
+    engine: Engine,
+    start_sshd: Callable[..., Sshd],
+    filled: Callable[..., str],
+    fresh: Fresh,
+    content: Callable[[str], object],
+) -> None:
+    """Nobody asked for it: the host has another kernel, as it says, and the link is measured."""
+    host = start_sshd(engine)
+    (host.directory / "boot").write_text("00000000-0000-0000-0000-000000000000\n")
+    run(host.far.argv("mount", "--bind", host.directory / "boot", BOOT))
+    volume, restored = filled({"text": b"much the same\n" * 400_000}), fresh()
+    size = 14 * 400_000
+    with Proxy(host.port) as proxy:
+        proxy.slow(4 << 20)
+        host.config_for(voltar.home, port=proxy.port)
+        remote = voltar.changed(url=f"ssh://{host.user}@127.0.0.1:{proxy.port}")
+
+        told = {one["subject"]: one["text"] for one in remote.ask("doctor")}
+        before = proxy.carried["client"]
+        remote("backup", f"volume:{volume}")
+        down, before = proxy.carried["client"] - before, proxy.carried["server"]
+        remote("restore", f"volume:{volume}", "--to", restored)
+        up = proxy.carried["server"] - before
+
+    assert "MB/s, zstd -3" in told["data plane"]
+    assert down < size / 3
+    assert up < size / 3
+    assert content(restored) == content(volume)
+
+
 def test_without_a_docker_command_the_socket_serves(
     voltar: Voltar,
     engine: Engine,
@@ -157,7 +210,7 @@ def test_what_the_far_account_lacks_is_said(
 def test_another_host_key_than_the_one_that_is_named_is_refused(remote: Voltar) -> None:
     wrong = f"SHA256:{'A' * 43}"
 
-    failed = remote("--json", "--host-key", wrong, "backup", "--all", code=1)
+    failed = remote("--json", "--host-key", wrong, "backup", "--all", code=7)
 
     assert "cannot reach the Docker engine" in failed.error["message"]
     assert "key" in failed.error["message"]

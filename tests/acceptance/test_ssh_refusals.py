@@ -36,7 +36,7 @@ def test_an_unknown_host_key_is_refused_with_its_fingerprint_and_how_to_accept_i
     far = reach(ssh_host, known=False)
     volume = far.volume()
 
-    said = far.fails("backup", f"volume:{volume}")
+    said = far.fails("backup", f"volume:{volume}", code=7)
 
     assert ssh_host.fingerprint in said
     assert re.search(rf"voltar host trust \S*127\.0\.0\.1:{ssh_host.port}", said), said
@@ -49,7 +49,7 @@ def test_what_the_message_says_accepts_the_host_key(
 ) -> None:
     far = reach(ssh_host, known=False)
     volume = far.volume()
-    said = far.fails("backup", f"volume:{volume}")
+    said = far.fails("backup", f"volume:{volume}", code=7)
     command = re.search(r"voltar (host trust [^\s`]+)", said)
     assert command, said
 
@@ -72,7 +72,7 @@ def test_a_changed_host_key_is_refused_with_a_warning_that_cannot_be_missed(
     before, former = known(far).read_bytes(), host.fingerprint
     host.change_host_key()
 
-    failed = far.voltar("backup", f"volume:{volume}", code=1)
+    failed = far.voltar("backup", f"volume:{volume}", code=7)
 
     said = failed.err
     assert re.search(r"\b[A-Z]{4,}\b.*\b[A-Z]{4,}\b", FINGERPRINT.sub("", said)), said  # shouts
@@ -107,7 +107,7 @@ def test_a_pinned_host_key_is_the_only_one_that_is_accepted(
     far = reach(ssh_host)
     volume = far.volume()
 
-    said = far.fails("--host-key", ELSE, "backup", f"volume:{volume}")
+    said = far.fails("--host-key", ELSE, "backup", f"volume:{volume}", code=7)
 
     assert {ssh_host.fingerprint, ELSE} <= set(FINGERPRINT.findall(said)), said
     far.assert_clean()
@@ -120,6 +120,21 @@ def test_a_pinned_host_key_needs_no_entry(reach: Callable[..., Far], ssh_host: S
     far.voltar("--host-key", ssh_host.fingerprint, "backup", f"volume:{volume}")
 
     assert far.sources() == [f"volume:{volume}"]
+
+
+@pytest.mark.parametrize("case", ["unknown", "changed", "not the pinned one"])
+def test_a_host_key_that_is_refused_has_an_exit_code_of_its_own(
+    case: str, reach: Callable[..., Far], own: Callable[..., Sshd]
+) -> None:
+    host = own()
+    far = reach(host, known=case != "unknown")
+    if case == "changed":
+        host.change_host_key()
+    pin = ["--host-key", ELSE] if case == "not the pinned one" else []
+
+    failed = far.voltar(*pin, "backup", "--all", code=7)
+
+    assert "host key" in failed.err.lower()
 
 
 @pytest.mark.parametrize("form", ["sha256:abc", "SHA256:", "MD5:aa:bb"])
@@ -141,7 +156,7 @@ def test_a_revoked_host_key_is_refused_though_it_is_known(
     with known(far).open("a") as file:
         file.write(f"@revoked * {host.host_key}\n")
 
-    said = far.fails("backup", f"volume:{far.volume()}")
+    said = far.fails("backup", f"volume:{far.volume()}", code=7)
 
     assert "revoked" in said.lower()
     far.assert_clean()
@@ -310,7 +325,7 @@ def test_a_jump_host_whose_key_is_unknown_is_refused_by_name(
     far = reach(ssh_host, more=["ProxyJump jump"])
     jump.config_for(far.voltar.home, "jump", known=False)
 
-    said = far.fails("backup", f"volume:{far.volume()}")
+    said = far.fails("backup", f"volume:{far.volume()}", code=7)
 
     assert jump.fingerprint in said
     assert "jump" in said

@@ -1,17 +1,18 @@
 """Images go from one engine to another: every pair of kinds, and over SSH."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from backup.engine import find_image
+from backup.engine import connect, find_image
 from backup.errors import UsageError
 from backup.image.transfer import Options, plan, send
 from backup.report import Event, Finished
 from tests.integration.engine_side import reached_by_ssh
 from tests.integration.image_scene import CLASSIC, CONTAINERD, DOCUMENTS_AT_MOST, MakeScene
 from tests.testbed import layered
-from tests.testbed.engine import KINDS, OWN
+from tests.testbed.engine import KINDS, OWN, Engine
 from tests.testbed.layered import Made
 from tests.testbed.sshd import Sshd
 
@@ -126,6 +127,24 @@ def test_tags_are_those_asked_for_or_all(scene: MakeScene) -> None:
     here.beds[1].docker("rmi", other)
     (every,) = here.send(app, all_tags=True)
     assert set(every.tags) == {app.tags[0], other}
+
+
+def test_digests_stay_between_two_containerd_stores(
+    scene: MakeScene, start_engine: Callable[..., Engine]
+) -> None:
+    here = scene(CONTAINERD, CLASSIC)
+    bed = start_engine(CONTAINERD)
+    app = here.made("app:1", [here.layer("a"), here.layer("b")])
+    name, shown = app.tags[0], ("image", "inspect", "-f", "{{index .RepoDigests 0}} {{.Id}}")
+    before = here.beds[0].docker(*shown, name)
+
+    with connect(bed.url, environ={}) as target:
+        (kept,) = send(here.source, target, [name], Options())
+    (lost,) = send(here.source, here.target, [name], Options())
+
+    assert bed.docker(*shown, name) == before
+    assert kept.lost == ()
+    assert lost.lost == (before.partition(" ")[0],)
 
 
 @pytest.mark.parametrize("other", [OWN, CONTAINERD])

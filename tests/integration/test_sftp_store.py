@@ -4,16 +4,23 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backup.report import ignore
+from backup.repository import open_repository
+from backup.repository.check import check
+from tests.saved import plain, save
+from tests.tars import END
 from tests.testbed.farhost import Account
 from tests.testbed.sshd import Sshd
 from transports.errors import ConnectionLost, OutOfSpace, Refused, TransportError, Unreadable
 from transports.ssh import Options
 from transports.store import Settings, open_store
+from transports.store.file import FileStore
 from transports.store.protocol import WriteOnce
 from transports.store.sftp import SftpStore
 
@@ -93,6 +100,33 @@ def test_a_full_disk_is_told_apart(start_sshd: Start, stores):
     seen = subprocess.run([*inside, "ls", place / "store/tmp"], capture_output=True, check=True)
     assert seen.stdout == b""
     store.put("packs/c", bytes(1 << 20))
+
+
+def test_more_calls_at_once_than_sshd_allows_sessions_succeed(start_sshd: Start, stores):
+    store = stores(start_sshd())
+    store.create()
+    data = os.urandom(2 << 20)
+    store.put("packs/a", data)
+    together = threading.Barrier(16)
+
+    def read(_number):
+        together.wait(30)
+        return store.get("packs/a")
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(read, range(16))) == {data}
+
+
+def test_a_repository_of_many_snapshots_is_sound(start_sshd: Start, stores):
+    host = start_sshd()
+    made = plain(FileStore(host.far.home / "store"))
+    for number in range(60):
+        save(made, [END], number=number)
+    host.far.give(host.far.home / "store")
+
+    found = check(open_repository(stores(host), None), ignore)
+
+    assert (found.snapshots, found.damages) == (60, [])
 
 
 def test_after_a_lost_link_the_next_call_connects_anew(start_sshd: Start, stores):

@@ -5,15 +5,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from paramiko.message import Message
 
 from tests.integration.ssh_side import Client
 from tests.testbed.farhost import Account
 from tests.testbed.sshd import Sshd
 from transports.errors import ConnectionLost, Refused, TransportError
 from transports.ssh import Link, binary
+from transports.ssh.packets import DataMessage
+from transports.ssh.transport import Transport
 
 Start = Callable[..., Sshd]
 KINDS = ["paramiko", "binary"]
@@ -198,6 +202,43 @@ def test_a_killed_link_ends_every_socket(client, start_sshd: Start):
     with pytest.raises(ConnectionLost, match="the connection to ssh://far was lost"):
         link.run(["true"])
     remote.close()
+
+
+@pytest.mark.parametrize("ends", ["the command", "the user"])
+def test_a_command_that_ends_while_data_go_to_it_ends_no_link(
+    client, server, ends, monkeypatch: pytest.MonkeyPatch
+):
+    """OpenSSH's server disconnects whoever sends anything on a channel behind its end, which takes
+    a thread that is held up just then."""
+    at_once = Transport._send_user_message
+
+    def held_up(self: Transport, data: Message | DataMessage) -> None:
+        if isinstance(data, DataMessage):
+            time.sleep(0.01)
+        at_once(self, data)
+
+    monkeypatch.setattr(Transport, "_send_user_message", held_up)
+    client.knows(server)
+    link = client.open()
+    argv = ["head", "-c", "100000"] if ends == "the command" else ["cat"]
+    for number in range(40):
+        remote = link.start(argv)
+        remote.sock.settimeout(20)
+        sender = threading.Thread(target=send_much, args=(remote.sock,), daemon=True)
+        sender.start()
+        remote.sock.recv(1 + number * 1000)
+        if ends == "the command":
+            remote.finished(20)
+        remote.close()
+        sender.join(20)
+
+    assert link.run(["echo", "there"]).stdout == b"there\n", server.log()
+
+
+def send_much(sock: socket.socket) -> None:
+    with suppress(OSError):  # it is closed, or nobody reads
+        for _ in range(1000):
+            sock.sendall(bytes(10_000))
 
 
 @pytest.mark.parametrize("busy", ["idle", "sending", "receiving"])

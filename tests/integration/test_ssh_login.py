@@ -85,6 +85,20 @@ def test_another_kind_of_key_does_not_hide_a_change(ours, start_sshd: Start):
     assert "HAS CHANGED" in refusal(ours, HostKeyRefused)
 
 
+@pytest.mark.parametrize("marker", ["", "@revoked "], ids=["known", "revoked"])
+def test_what_the_whole_machine_knows_counts(client, start_sshd: Start, tmp_path, marker):
+    """As /etc/ssh/ssh_known_hosts does where nothing else is configured."""
+    host = start_sshd()
+    everybodys = tmp_path / "ssh_known_hosts"
+    everybodys.write_text(f"{marker}[127.0.0.1]:{host.port} {host.host_key}\n")
+    client.knows(host, more=[f"GlobalKnownHostsFile {everybodys}"], known=bool(marker))
+
+    if marker:
+        assert "revoked" in refusal(client).lower()
+    else:
+        assert works(client.open())
+
+
 def test_a_second_kind_of_key_is_no_change(client, start_sshd: Start):
     host = start_sshd()
     second = make_key(host.directory / "second", "rsa")

@@ -203,7 +203,7 @@ class PumpedRemote:
         try:
             while size := self._inner.recv_into(buffer):
                 self._transport.send_data(self._channel, buffer[:size])
-            self._channel.shutdown_write()
+            self._transport.end_data(self._channel)
         except (OSError, EOFError):
             # the command or the link has ended: whoever writes shall see it
             with contextlib.suppress(OSError):

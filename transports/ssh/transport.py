@@ -6,6 +6,7 @@ import queue
 import struct
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Final
 
 import paramiko
@@ -39,6 +40,8 @@ class Transport(paramiko.Transport):
         self.wire = wire
         self.url = url
         self.name = "voltar-ssh"
+        # held from the look whether a channel is closed until what is meant for it is on its way
+        self._order = threading.RLock()
         self._later: queue.SimpleQueue[Message | DataMessage | None] = queue.SimpleQueue()
         self._sender: threading.Thread | None = None
 
@@ -73,15 +76,24 @@ class Transport(paramiko.Transport):
         self._send_user_message(message)
 
     def send_data(self, channel: Channel, data: memoryview) -> None:
-        """Send all of `data` on a channel, as its window opens. Raises OSError."""
+        """Send all of `data` on a channel, as its window opens. Raises OSError.
+
+        Nothing follows the message that closes a channel: OpenSSH ends the connection for that.
+        """
         while data:
             with channel.lock:
                 size = 0 if channel.closed else channel._wait_for_send_window(len(data))  # type: ignore[attr-defined]
-            if size == 0:
-                raise BrokenPipeError(errno.EPIPE, "the command or the link has ended")
             head = struct.pack(">BII", _DATA, channel.remote_chanid, size)
-            self._send_user_message(DataMessage(head, data[:size]))
+            with self._order:
+                if size == 0 or channel.closed:
+                    raise BrokenPipeError(errno.EPIPE, "the command or the link has ended")
+                self._send_user_message(DataMessage(head, data[:size]))
             data = data[size:]
+
+    def end_data(self, channel: Channel) -> None:
+        """Tell that no more data come on a channel, unless it is closed."""
+        with self._order:
+            channel.shutdown_write()
 
     def get_exception(self) -> Exception | None:
         """Return what ended the connection, as an error that paramiko's callers expect.
@@ -103,18 +115,19 @@ class Transport(paramiko.Transport):
 
     def _send_user_message(self, data: Message | DataMessage) -> None:
         if threading.current_thread() is not self:
-            super()._send_user_message(data)  # type: ignore[misc]
+            with self._order:
+                super()._send_user_message(data)  # type: ignore[misc]
         elif self._sender is not None or not self._sent_at_once(data):
             self._later.put(data)
             self._start_sender()
 
     def _sent_at_once(self, message: Message | DataMessage) -> bool:
-        if not self.clear_to_send.is_set() or not self.clear_to_send_lock.acquire(blocking=False):
-            return False
-        try:
+        with ExitStack() as held:
+            for lock in (self._order, self.clear_to_send_lock):
+                if not self.clear_to_send.is_set() or not lock.acquire(blocking=False):
+                    return False
+                held.callback(lock.release)
             self._send_message(message)  # type: ignore[attr-defined]
-        finally:
-            self.clear_to_send_lock.release()
         return True
 
     def _start_sender(self) -> None:
@@ -125,6 +138,7 @@ class Transport(paramiko.Transport):
     def _send_later(self) -> None:
         try:
             while (message := self._later.get()) is not None:
-                super()._send_user_message(message)  # type: ignore[misc]
+                with self._order:
+                    super()._send_user_message(message)  # type: ignore[misc]
         except (OSError, EOFError, paramiko.SSHException):
             self.close()  # the peer cannot go on without it

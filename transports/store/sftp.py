@@ -5,8 +5,9 @@ it its name by a hard link, which refuses to replace, and removes the temporary 
 knows no hard links renames; whether that refuses to replace is up to the server, so it is asked
 first, and two hosts could then replace each other's object of one name.
 
-Calls of several threads share one connection; each has an SFTP session of its own. When the link
-breaks, calls end with ConnectionLost and the next one connects anew.
+Calls of several threads share one connection. Each has an SFTP session of its own, or waits for
+one: a server allows only so many on a connection (OpenSSH ten, where nothing else is set). When the
+link breaks, calls end with ConnectionLost and the next one connects anew.
 """
 
 import contextlib
@@ -36,6 +37,7 @@ T = TypeVar("T")
 _TEMPORARY: Final = "tmp"
 _STALE_AFTER_S: Final = 24 * 3600
 _PARALLEL: Final = 4
+_SESSIONS: Final = 8
 _LARGEST: Final = 512 << 20  # a pack has 32 MiB, a blob, and a table of at most half of this
 _FULL: Final = ("no space", "disk full", "quota", "file too large")
 
@@ -225,11 +227,17 @@ class SftpStore:
 
 
 class _Sessions:
-    """One link at a time, and sessions over it that are not in use."""
+    """One link at a time, and sessions over it that are not in use.
+
+    At most so many are lent at once as the server was seen to allow.
+    """
 
     def __init__(self, connect: Callable[[], Link]) -> None:
         self._connect = connect
         self._lock = threading.Lock()
+        self._returned = threading.Condition(self._lock)
+        self._lent = 0
+        self._most = _SESSIONS
         self._connecting = threading.Lock()
         self._link: Link | None = None
         self._idle: list[SftpSession] = []
@@ -247,7 +255,10 @@ class _Sessions:
         except BaseException:
             self._give_back(session, link)
             raise
-        self._give_back(session, link)
+        else:
+            self._give_back(session, link)
+        finally:
+            self._count_returned()
 
     def close(self) -> None:
         with self._lock:
@@ -256,9 +267,31 @@ class _Sessions:
             self._give_up(link)
 
     def _taken(self) -> tuple[SftpSession, Link]:
-        with self._lock:
-            if self._idle and self._link is not None:
-                return self._idle.pop(), self._link
+        while True:
+            with self._returned:
+                self._returned.wait_for(lambda: self._lent < self._most)
+                self._lent += 1
+                if self._idle and self._link is not None:
+                    return self._idle.pop(), self._link
+            try:
+                return self._opened()
+            except Refused:
+                with self._lock:
+                    others = self._lent - 1
+                    self._most = max(1, min(self._most, others))
+                self._count_returned()
+                if not others:
+                    raise
+            except BaseException:
+                self._count_returned()
+                raise
+
+    def _count_returned(self) -> None:
+        with self._returned:
+            self._lent -= 1
+            self._returned.notify()
+
+    def _opened(self) -> tuple[SftpSession, Link]:
         with self._connecting:
             if self._link is None:
                 link = self._connect()
