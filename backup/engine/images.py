@@ -184,7 +184,7 @@ def remove_image(engine: Engine, reference: str, *, force: bool = False) -> None
 def layer_sizes(engine: Engine, facts: ImageFacts) -> tuple[int, ...] | None:
     """The sizes of the layers' files, the lowest first; None where the history does not fit."""
     try:
-        history = engine.get(f"/images/{_quoted(facts.id)}/history")
+        history = engine.get(f"/images/{_quoted(facts.id)}/history") or []  # there may be none
     except Declined:
         return None
     sizes = [int(one["Size"]) for one in reversed(history)]

@@ -310,6 +310,19 @@ def test_images_are_sent_and_fetched_without_what_is_there(
     assert under_way(engine) + under_way(other) == []
 
 
+def test_an_image_without_a_history_is_an_image_too(
+    engine: Engine, other: Engine, voltar: Voltar, scratch: Scratch
+) -> None:
+    app = Made([f"{scratch.prefix}/app:1"], [layered.layer("a", SIZE)], history=False)
+    scratch.claim(images=app.tags)
+    other.docker("load", stdin=layered.oci([app]))
+
+    voltar("image", "fetch", *app.tags, "--from", other.url, "--dry-run")
+    voltar("image", "fetch", *app.tags, "--from", other.url)
+
+    assert has(engine, app)
+
+
 def test_whoever_loses_a_name_to_an_image_is_told(
     engine: Engine, other: Engine, voltar: Voltar, make: Make, tmp_path: Path
 ) -> None:

@@ -26,12 +26,13 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 @dataclass(frozen=True)
 class Made:
-    """An image to be made: tags, layers (tars), configuration."""
+    """An image to be made: tags, layers (tars), configuration; tools may write no history."""
 
     tags: Sequence[str]
     layers: Sequence[bytes]
     config: Mapping[str, Any] = field(default_factory=dict)
     architecture: str = "amd64"
+    history: bool = True
 
     @property
     def diff_ids(self) -> list[str]:
@@ -44,14 +45,15 @@ class Made:
         history = [
             {"created": CREATED, "created_by": f"layer {n}"} for n in range(len(self.layers))
         ]
-        document = {
+        document: dict[str, Any] = {
             "architecture": self.architecture,
             "os": "linux",
             "created": CREATED,
             "config": dict(self.config),
             "rootfs": {"type": "layers", "diff_ids": self.diff_ids},
-            "history": history,
         }
+        if self.history:
+            document["history"] = history
         return json.dumps(document).encode()
 
 
