@@ -51,7 +51,7 @@ def _name(text: str) -> Reference:
         raise UsageError(f"an image cannot become {text}", hint="write --to NAME:TAG")
     name = Reference.parse(rest if kind == "image" else text)
     if name.tag is None or name.digest:
-        raise UsageError(f"{text} has a digest, which no image is given", hint="write NAME:TAG")
+        raise UsageError(f"{text} has a digest, which no image is given", hint="say --to NAME:TAG")
     return name
 
 
