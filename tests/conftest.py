@@ -20,6 +20,7 @@ own; what they found out for the summary is handed to the process that prints it
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,7 +51,9 @@ ENGINES: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Put temporary files where private engines see them; they need root. Forget who is whose in
-    AWS: clients of S3 read that, tests must not."""
+    AWS: clients of S3 read that, tests must not. Let interrupts come, here and in what is started:
+    a shell has what runs in its background ignore them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     config.stash[ENGINES] = {}

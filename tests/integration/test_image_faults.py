@@ -10,7 +10,7 @@ from backup.engine import connect, find_image, held
 from backup.errors import DamagedImage, EngineError, EngineUnavailable
 from backup.image.origin import Origin
 from backup.image.transfer import Options, send
-from backup.report import Event, Finished, Noted, ignore
+from backup.report import Event, Finished, Noted, Started, ignore
 from tests.integration.engine_side import reached_by_ssh
 from tests.integration.image_scene import (
     CLASSIC,
@@ -87,6 +87,26 @@ def test_in_doubt_everything_is_sent(scene: MakeScene) -> None:
     assert "unpack" in sent.again
     assert sent.there == 0
     assert any(isinstance(each, Noted) and "everything is sent" in each.text for each in told)
+    here.assert_there(app)
+
+
+@pytest.mark.parametrize("other", [CLASSIC, CONTAINERD])
+def test_what_arrived_and_goes_away_meanwhile_is_sent_again(scene: MakeScene, other: str) -> None:
+    """As by `docker image prune`, or where another run is done with layers of the same base."""
+    here = scene(OWN, other)
+    app = here.made("app:1", [here.layer(name) for name in "abc"])
+    gone: list[str] = []
+
+    def prune(event: Event) -> None:
+        if isinstance(event, Started) and "layer 2" in event.subject and not gone:
+            gone.extend(here.under_way())
+            here.beds[1].docker("rmi", "--force", *gone)
+
+    options = Options(portion=len(app.layers[0]))
+    (sent,) = send(here.source, here.target, app.tags, options, prune)
+
+    assert gone
+    assert sent.again
     here.assert_there(app)
 
 
