@@ -7,7 +7,7 @@ from backup.cli.context import Context
 from backup.engine import Engine
 from backup.engine.reference import Reference
 from backup.errors import UsageError
-from backup.image.stored import Stored, demand_name
+from backup.image.stored import demand_name, stored
 from backup.image.transfer import Options, Sent, deliver
 from backup.lookup import Found
 from backup.repository import SHORT_ID, Repository
@@ -27,7 +27,7 @@ def restore_image(
     snapshot_id, snapshot = found
     name = _name(wanted[0] or snapshot.source)
     started = time.monotonic()
-    image = Stored(repository, snapshot, name)
+    image = stored(repository, snapshot, name)
     if not wanted[1]:
         demand_name(engine, image)
     with listening(context.voice) as listener:

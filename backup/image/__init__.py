@@ -7,6 +7,8 @@
     writing      archives of our own: configuration, some layers, manifests
     origin       an image on the engine that it comes from, which saves it
     loose        the same by its files, where they can be read
+    stored       an image in the repository
+    known        what both are: all is known from the beginning
     destination  what an engine has, and whether what it made is right
     passage      layers on their way, as they come or in portions
     transfer     `send` and `plan`: the decisions

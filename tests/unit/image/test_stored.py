@@ -6,7 +6,8 @@ import zstandard
 from backup.compression import Form
 from backup.engine.reference import Reference
 from backup.errors import DamagedImage, IntegrityError
-from backup.image.stored import Stored
+from backup.image.known import Known
+from backup.image.stored import stored
 from backup.report import ignore
 from tests.memory_store import MemoryStore
 from tests.saved import plain, save
@@ -17,20 +18,20 @@ LAYERS = [layer("a", 700_000), layer("b", 5_000), layer("c", 900)]
 MADE = Made(["app:1"], LAYERS, {"Env": ["A=1"]}, architecture="arm64")
 
 
-def stored(data: bytes) -> Stored:
+def kept(data: bytes) -> Known:
     """The image of an archive that was stored as it is."""
     repository = plain(MemoryStore())
     found = repository.snapshot(save(repository, (data,)))
-    return Stored(repository, found, NAME)
+    return stored(repository, found, NAME)
 
 
-def taken(image: Stored, *wanted: bytes) -> dict[str, bytes]:
+def taken(image: Known, *wanted: bytes) -> dict[str, bytes]:
     needed = {f"sha256:{sha256(each)}" for each in wanted}
     return {of: b"".join(map(bytes, file.raw())) for of, file in image.take(needed, ignore)}
 
 
 def test_an_image_is_known_by_its_documents():
-    image = stored(oci([MADE]))
+    image = kept(oci([MADE]))
 
     assert image.facts.diff_ids == tuple(MADE.diff_ids)
     assert image.facts.settings == {"Env": ["A=1"]}
@@ -41,7 +42,7 @@ def test_an_image_is_known_by_its_documents():
 
 
 def test_only_what_is_needed_is_read():
-    got = taken(stored(oci([MADE])), LAYERS[2], LAYERS[0])
+    got = taken(kept(oci([MADE])), LAYERS[2], LAYERS[0])
 
     assert got == {f"sha256:{sha256(each)}": each for each in (LAYERS[0], LAYERS[2])}
 
@@ -51,7 +52,7 @@ def test_only_what_is_needed_is_read():
     [(gzipped, "+gzip", Form.GZIP), (zstandard.compress, "+zstd", Form.ZSTD)],
 )
 def test_compressed_layers_stay_so(pack, suffix, form):
-    image = stored(oci([MADE], pack=pack, suffix=suffix))
+    image = kept(oci([MADE], pack=pack, suffix=suffix))
 
     layers = [image.layer(diff_id) for diff_id in MADE.diff_ids]
     assert [each and each.form for each in layers] == [form] * 3
@@ -65,7 +66,7 @@ def test_compressed_layers_stay_so(pack, suffix, form):
 
 def test_a_layer_of_other_bytes_is_noticed_before_the_next():
     data = oci([MADE]).replace(LAYERS[0][1000:2000], bytes(1000))
-    image = stored(data)
+    image = kept(data)
     came = image.take(set(MADE.diff_ids), ignore)
     next(came)
 
@@ -75,4 +76,4 @@ def test_a_layer_of_other_bytes_is_noticed_before_the_next():
 
 def test_a_layer_that_is_not_there_is_named():
     with pytest.raises(DamagedImage, match=f"lacks 1 layer: sha256:{sha256(LAYERS[1])}"):
-        stored(oci([MADE], without=[sha256(LAYERS[1])]))
+        kept(oci([MADE], without=[sha256(LAYERS[1])]))
