@@ -18,7 +18,8 @@ from enum import Enum
 from pathlib import Path
 
 from transports.errors import ConnectionLost, OutOfSpace
-from transports.store import ObjectInfo, Store, WriteOnce
+from transports.store import ObjectInfo, Store
+from transports.store.around import Around
 from transports.store.file import FileStore
 from transports.store.protocol import Buffer
 
@@ -36,7 +37,7 @@ class Fault(Enum):
     KILL = "kill"
 
 
-class FaultyStore:
+class FaultyStore(Around):
     """Another store whose call number `fail_at`, counted from 1, fails; `calls` counts them all.
 
     `directory` is that of a FileStore: torn writes leave their half there, as a kill would. Where
@@ -51,7 +52,7 @@ class FaultyStore:
         directory: Path,
         counted: tuple[str, ...] = (),
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._fail_at = fail_at
         self._fault = fault
         self._directory = directory
@@ -63,21 +64,6 @@ class FaultyStore:
     def failed(self) -> bool:
         """Whether the call that should fail was made."""
         return len(self.calls) >= self._fail_at
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def parallel(self) -> int:
-        return self._store.parallel
-
-    @property
-    def write_once(self) -> WriteOnce:
-        return self._store.write_once
-
-    def close(self) -> None:
-        self._store.close()
 
     def create(self) -> None:
         due = self._due("create")

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from transports.errors import ConnectionLost
+from transports.store.around import Around
 from transports.store.calls import unless
-from transports.store.protocol import Buffer, ObjectInfo, Store, WriteOnce
+from transports.store.protocol import Buffer, ObjectInfo, Store
 
 Result = TypeVar("Result")
 
@@ -29,7 +30,7 @@ _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 
 
-class Retrying:
+class Retrying(Around):
     """A store around another; both may be used by several threads."""
 
     def __init__(
@@ -43,24 +44,12 @@ class Retrying:
     ) -> None:
         """Once `stop` is set, nothing is tried again, and calls of other threads than the main one
         are given up."""
-        self._store = store
+        super().__init__(store)
         self._on_retry = on_retry
         self._clock = clock
         self._stop = stop or threading.Event()
         self._jitter = jitter
         self._answered = False
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def parallel(self) -> int:
-        return self._store.parallel
-
-    @property
-    def write_once(self) -> WriteOnce:
-        return self._store.write_once
 
     def create(self) -> None:
         self._patiently(self._store.create)
@@ -82,9 +71,6 @@ class Retrying:
 
     def delete(self, name: str) -> None:
         self._patiently(lambda: self._store.delete(name))
-
-    def close(self) -> None:
-        self._store.close()
 
     def _patiently(self, act: Callable[[], Result]) -> Result:
         failures, since = 0, 0.0

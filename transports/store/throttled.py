@@ -9,10 +9,11 @@ a backup valid, or a list of what may be deleted, must not wait for minutes behi
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from transports.errors import ConnectionLost
-from transports.store.protocol import Buffer, ObjectInfo, Store, WriteOnce
+from transports.store.around import Around
+from transports.store.protocol import Buffer, Store
 from transports.store.timing import SMALL
 
 
@@ -49,28 +50,13 @@ class Allowance:
         return True
 
 
-class Throttled:
+class Throttled(Around):
     """A store around another; both may be used by several threads."""
 
     def __init__(self, store: Store, upload: Allowance, download: Allowance) -> None:
-        self._store = store
+        super().__init__(store)
         self._upload = upload
         self._download = download
-
-    @property
-    def url(self) -> str:
-        return self._store.url
-
-    @property
-    def parallel(self) -> int:
-        return self._store.parallel
-
-    @property
-    def write_once(self) -> WriteOnce:
-        return self._store.write_once
-
-    def create(self) -> None:
-        self._store.create()
 
     def put(self, name: str, data: Buffer) -> None:
         size = memoryview(data).nbytes
@@ -91,15 +77,3 @@ class Throttled:
         if len(data) >= SMALL:
             self._download.wait_until(end)
         return data
-
-    def list(self, kind: str) -> Iterator[ObjectInfo]:
-        return self._store.list(kind)
-
-    def stat(self, name: str) -> ObjectInfo:
-        return self._store.stat(name)
-
-    def delete(self, name: str) -> None:
-        self._store.delete(name)
-
-    def close(self) -> None:
-        self._store.close()
