@@ -6,9 +6,9 @@ one after the other.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Final, TypeVar
 
 from transports.store import Store
@@ -24,6 +24,24 @@ def small(store: Store) -> int:
     return 1 if store.parallel == 1 else _SMALL * store.parallel
 
 
+@contextmanager
+def threads(at_once: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose work is over at the end, unless a generator that uses them is given up.
+
+    That happens wherever Python collects garbage, also amid the start of a thread: until 3.12 this
+    holds a lock that is needed to wait for one, and so the wait would have no end.
+    """
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+    over = True
+    try:
+        yield pool
+    except GeneratorExit:
+        over = False
+        raise
+    finally:
+        pool.shutdown(wait=over, cancel_futures=True)
+
+
 def mapped(
     work: Callable[[_T], _R],
     items: Iterable[_T],
@@ -36,15 +54,15 @@ def mapped(
     fewer, where their sizes come to more than `most`.
 
     What one raises is raised in its place; those that were begun are over when this ends, and no
-    other is begun. `items` are taken as they are needed, in the caller's thread.
+    other is begun. Who closes it before does not wait for them. `items` are taken as they are
+    needed, in the caller's thread.
     """
     if at_once == 1:
         yield from map(work, items)
         return
-    pool = ThreadPoolExecutor(at_once, thread_name_prefix="voltar-ahead")
     waiting: deque[tuple[Future[_R], int]] = deque()
     held = 0
-    try:
+    with threads(at_once, "voltar-ahead") as pool:
         for item in items:
             adds = size(item)
             while waiting and (len(waiting) == at_once or held + adds > most):
@@ -55,8 +73,6 @@ def mapped(
             held += adds
         while waiting:
             yield waiting.popleft()[0].result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def for_each(work: Callable[[_T], object], items: Iterable[_T], at_once: int) -> None:

@@ -9,13 +9,12 @@ against its id.
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from backup.errors import IntegrityError
-from backup.repository.ahead import mapped, small
+from backup.repository.ahead import mapped, small, threads
 from backup.repository.crypto import Keys
 from backup.repository.index import IndexedPack
 from backup.repository.manifest import Extent, to_chunk
@@ -62,7 +61,7 @@ class Reader:
     def read(self, items: Iterable[Item]) -> Iterator[memoryview]:
         """Yield the bytes of all items. Raises IntegrityError, TransportError."""
         at_once = 1 + min(max(2, os.cpu_count() or 2), _MOST_BATCHES)
-        with ThreadPoolExecutor(small(self._store), thread_name_prefix="voltar-get") as pool:
+        with threads(small(self._store), "voltar-get") as pool:
             spread = pool.map if self._store.parallel > 1 else map
             load = partial(self._load, spread)
             for batch, chunks in mapped(load, self._batches(items), at_once):

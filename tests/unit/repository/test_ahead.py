@@ -116,6 +116,20 @@ def test_items_are_taken_as_they_are_needed(at_once):
     results.close()
 
 
+def test_who_gives_up_does_not_wait():
+    """Python may do it amid the start of a thread, for which the wait would have to wait."""
+    go_on = threading.Event()
+    results = mapped(lambda number: number == 0 or go_on.wait(20), range(3), 3)
+    next(results)
+
+    given_up = threading.Thread(target=results.close)
+    given_up.start()
+    given_up.join(10)
+
+    assert not given_up.is_alive()
+    go_on.set()
+
+
 def test_large_items_are_fewer_at_once():
     taken: list[int] = []
 
