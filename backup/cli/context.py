@@ -153,7 +153,7 @@ class Context:
         password = self.given_password()
         if encrypted and password is None:
             password = _prompt("password of the repository: ", hint=_PLACES)
-        if encrypted:
+        elif encrypted:
             _demand(password or "", hint=_PLACES)
         with_thread = ThreadPoolExecutor(1, thread_name_prefix="voltar-open")
         opened = with_thread.submit(_opened, store, password)
@@ -176,7 +176,7 @@ class Context:
         password = _given(password_file, "VOLTAR_FROM_PASSWORD", _FROM_CREDENTIAL)
         if encrypted and password is None:
             password = _prompt("password of the repository to copy from: ", hint=_FROM_PLACES)
-        if encrypted:
+        elif encrypted:
             _demand(password or "", hint=_FROM_PLACES)
         return _opened(store, password)
 

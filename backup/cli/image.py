@@ -183,7 +183,7 @@ def _options(platform: str | None, all_tags: bool, compress: Compress, portion: 
         platform=_platform(platform),
         all_tags=all_tags,
         wire=_FORMS.get(compress),
-        portion=parse_size(portion, "--portion", least="1M"),
+        portion=parse_size(portion, "--portion", least="1K"),
     )
 
 

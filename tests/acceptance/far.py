@@ -31,6 +31,7 @@ LARGE = 6 * MIB
 SENTENCE = re.compile(r"(error|warning: \S+ was not backed up): \S.{15,700}")
 """One line, of a length that somebody reads."""
 TYPED_WITHIN_S = 60
+NOTE = " " * 7
 ON_THE_WAY = re.compile(r"backed up: 0 of 1 source$|(backup|restore) \S+:")
 UNTOLD = re.compile(r"\bNone\b|\bErrno\b|<[a-z_.]+ |Exception|paramiko|\b[A-Z]\w+Error\b|b'")
 """What words for a programmer look like."""
@@ -131,7 +132,8 @@ class Far:
 
 
 def sentence(result: Result, code: int = 1) -> str:
-    """What a failed call said: one clear sentence for a person, and perhaps a hint.
+    """What a failed call said: one clear sentence for a person, and perhaps what became of things,
+    and a hint.
 
     A backup tells it of each source, and then how many were backed up.
     """
@@ -140,7 +142,8 @@ def sentence(result: Result, code: int = 1) -> str:
     told = [line for line in lines if line.startswith(("error: ", "warning: "))]
     hints = [line for line in lines if line.startswith("hint: ")]
     assert len(told) == 1, str(result)
-    assert lines == told + hints, f"said by nobody in particular: {result}"
+    notes = [line for line in lines if line.startswith(NOTE)]
+    assert lines == told + notes + hints, f"said by nobody in particular: {result}"
     assert SENTENCE.fullmatch(told[0]), str(result)
     assert not UNTOLD.search("\n".join(lines)), str(result)
     return "\n".join(lines)

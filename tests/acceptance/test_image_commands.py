@@ -375,7 +375,7 @@ def test_of_several_images_none_is_sent_when_one_is_not_there(
         (["--platform", "arm"], "'arm' is no platform"),
         (["--platform", "linux/arm64"], "is for linux/amd64, not for linux/arm64"),
         (["--portion", "many"], "--portion: expected a size"),
-        (["--portion", "0"], "--portion: expected at least 1M, got '0'"),
+        (["--portion", "0"], "--portion: expected at least 1K, got '0'"),
         (["--to", ""], "the URL of an engine is empty"),
     ],
     ids=["no platform", "other platform", "no size", "too small", "no engine"],
