@@ -172,7 +172,7 @@ def test_a_host_that_dies_while_it_is_written_to_has_no_half_packs(start_sshd, m
 
         assert result.code == 0, str(result)
         assert written[0] < SIZE
-        assert named == []
+        assert max(named, default=0) < SIZE / 4  # none that is half there; a small one may be whole
         assert max(sizes(place / "packs")) > SIZE
         assert voltar.summary("check", "--read-data")["damages"] == []
 

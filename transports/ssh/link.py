@@ -61,7 +61,7 @@ class ParamikoLink:
                 f"in its sshd_config (10 are enough): {error.args[1]}"
             ) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
-            if not self._transport.is_active():
+            if self._transport.has_ended():
                 raise ConnectionLost(f"the connection to {self.url} was lost") from error
             raise Refused(f"{self.url} does not {act}: {error}") from error
         return remote

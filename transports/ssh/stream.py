@@ -180,7 +180,7 @@ class PumpedRemote:
         if not self._channel.status_event.wait(timeout_s):
             return None
         status = self._channel.exit_status
-        if status < 0 and not self._transport.is_active():
+        if status < 0 and self._transport.has_ended():
             raise ConnectionLost(f"the connection to {self._transport.url} was lost")
         said = [self._tail.text]
         if not self._unmarked.found:

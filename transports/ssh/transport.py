@@ -19,6 +19,7 @@ from transports.ssh.wire import Wire
 
 _DATA: Final = 94  # SSH_MSG_CHANNEL_DATA
 WINDOW_SIZE: Final = 8 << 20
+_ENDS_WITHIN_S: Final = 0.2
 # What it logs is raised as well; without a handler Python would print it to the operator.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
@@ -94,6 +95,12 @@ class Transport(paramiko.Transport):
         """Tell that no more data come on a channel, unless it is closed."""
         with self._order:
             channel.shutdown_write()
+
+    def has_ended(self) -> bool:
+        """Whether the connection is over. Its channels see that first: so it gets a moment for it,
+        or a link that breaks would be taken for a command that the server ends."""
+        self.join(_ENDS_WITHIN_S)
+        return not self.is_active()
 
     def get_exception(self) -> Exception | None:
         """Return what ended the connection, as an error that paramiko's callers expect.
