@@ -130,7 +130,11 @@ def test_a_file_that_is_not_what_the_list_says(tmp_path: Path, there: bytes | No
         content(layer)
 
 
-@pytest.mark.parametrize("damaged", [b"\x1f\x8b", gzip.compress(b"{}\n"), b"plain"])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"\x1f\x8b", gzip.compress(b"{}\n"), b"plain"],
+    ids=["cut off", "no list", "not compressed"],
+)
 def test_a_damaged_list_is_told(tmp_path: Path, damaged: bytes) -> None:
     (tmp_path / "list").write_bytes(damaged)
 
