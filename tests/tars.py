@@ -1,4 +1,8 @@
-"""Tar headers made by hand, for what no tar program would write."""
+"""Tar archives of plain files, and headers made by hand, for what no tar program would write."""
+
+import io
+import tarfile
+from collections.abc import Mapping
 
 END = bytes(1024)
 GNU = b"ustar  \0"
@@ -9,6 +13,17 @@ _NAME, _MODE, _UID, _GID, _SIZE, _MTIME, _SUM, _TYPE, _LINK, _MAGIC, _MAJOR, _MI
     (0, 100), (100, 8), (108, 8), (116, 8), (124, 12), (136, 12), (148, 8), (156, 1), (157, 100),
     (257, 8), (329, 8), (337, 8), (345, 155),
 )  # fmt: skip
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """A whole archive, as Python writes it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
 
 
 def header(

@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.cli import Voltar
 from tests.acceptance.conftest import on
+from tests.tars import archive
 from tests.testbed import images
 from tests.testbed.certificates import certificate
 from tests.testbed.engine import Engine
@@ -316,13 +317,7 @@ def unpacked(saved: bytes, name: str) -> bytes:
     files = {f"{at}.tar": gzip.decompress(held[one]) for at, one in enumerate(listed["Layers"])}
     manifest = [{"Config": "c.json", "RepoTags": [name], "Layers": list(files)}]
     files |= {"c.json": held[listed["Config"]], "manifest.json": json.dumps(manifest).encode()}
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w") as tar:
-        for member, data in files.items():
-            info = tarfile.TarInfo(member)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return target.getvalue()
+    return archive(files)
 
 
 @pytest.mark.parametrize(

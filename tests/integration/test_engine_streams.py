@@ -11,6 +11,7 @@ import pytest
 from backup.engine import Access, Attached, Engine, Helper, helper
 from backup.errors import HelperFailed
 from tests.integration.engine_side import TAR, UNTAR, WAYS, by_way
+from tests.tars import archive
 from tests.testbed import engine as testbed
 from tests.testbed.scratch import Scratch
 
@@ -34,16 +35,6 @@ def at_work(voltar: Engine, scratch: Scratch) -> Iterator[Helper]:
 
 def data(size: int) -> bytes:
     return random.Random(size).randbytes(size)
-
-
-def archive(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def test_the_forced_data_plane_is_used_and_over_ssh_a_fifo(voltar: Engine, at_work: Helper) -> None:

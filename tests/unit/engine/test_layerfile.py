@@ -14,21 +14,12 @@ from hypothesis import strategies as st
 
 from backup.engine.layerfile import LayerFile
 from backup.errors import DamagedImage
+from tests.tars import archive
 
 NAMES = st.text("abcé", min_size=1, max_size=3)
 FILES = st.dictionaries(
     st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=2000), max_size=8
 ).filter(lambda files: not any(f"{one}/" in f"{two}" for one in files for two in files))
-
-
-def tarred(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as made:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            made.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def unpacked(place: Path, tar: bytes) -> LayerFile:
@@ -70,7 +61,7 @@ def content(layer: LayerFile) -> bytes:
 def test_a_layer_is_the_tar_that_it_was(
     files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    tar = tarred(files)
+    tar = archive(files)
 
     layer = unpacked(tmp_path_factory.mktemp("layer"), tar)
 
