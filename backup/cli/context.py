@@ -149,12 +149,9 @@ class Context:
         To derive a key from a password takes as long as to reach the engine, on another core.
         """
         store = self.store()
-        encrypted = read_descriptor(store).sealed
         password = self.given_password()
-        if encrypted and password is None:
-            password = _prompt("password of the repository: ", hint=_PLACES)
-        elif encrypted:
-            _demand(password or "", hint=_PLACES)
+        if read_descriptor(store).sealed:
+            password = _opening_password(password, "password of the repository: ", hint=_PLACES)
         with_thread = ThreadPoolExecutor(1, thread_name_prefix="voltar-open")
         opened = with_thread.submit(_opened, store, password)
         with_thread.shutdown(wait=False)
@@ -172,12 +169,10 @@ class Context:
                 hint="say --from /path/to/repository, or set VOLTAR_FROM_REPOSITORY",
             )
         store = self.store_at(location)
-        encrypted = read_descriptor(store).sealed
         password = _given(password_file, "VOLTAR_FROM_PASSWORD", _FROM_CREDENTIAL)
-        if encrypted and password is None:
-            password = _prompt("password of the repository to copy from: ", hint=_FROM_PLACES)
-        elif encrypted:
-            _demand(password or "", hint=_FROM_PLACES)
+        if read_descriptor(store).sealed:
+            question = "password of the repository to copy from: "
+            password = _opening_password(password, question, hint=_FROM_PLACES)
         return _opened(store, password)
 
     def new_password(self) -> str:
@@ -275,6 +270,10 @@ def _output(command: str, variable: str) -> str:
     if done.returncode:
         raise ConfigError(f"{said}: it ended with exit code {done.returncode}")
     return done.stdout.removesuffix("\n")
+
+
+def _opening_password(given: str | None, question: str, *, hint: str) -> str:
+    return _prompt(question, hint=hint) if given is None else _demand(given, hint=hint)
 
 
 def _demand(password: str, *, hint: str | None) -> str:

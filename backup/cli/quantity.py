@@ -23,13 +23,13 @@ def parse_percent(text: str, option: str) -> float | None:
     return float(found[1]) / 100
 
 
-def parse_size(text: str, option: str, *, least: str = "0") -> int:
+def parse_size(text: str, option: str, *, least: str | None = None) -> int:
     """Return a size in bytes: 500, 500K, 1.5G, 2GiB, in powers of 1024. Raises UsageError."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise UsageError(f"{option}: expected a size, got {text!r}", hint="write 500M or 2G")
     size = int(float(found["number"]) * 1024 ** _POWERS[found["unit"].upper()])
-    if least != "0" and size < parse_size(least, option):
+    if least is not None and size < parse_size(least, option):
         raise UsageError(f"{option}: expected at least {least}, got {text!r}")
     return size
 

@@ -18,7 +18,7 @@ from backup.repository import SHORT_ID
 from backup.restore import Verify
 from backup.restore import restore as restore_into
 from backup.survey import Selection, survey
-from backup.targets import IMAGE
+from backup.targets import CONTAINER, IMAGE
 
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
 
@@ -58,7 +58,7 @@ def restore(
     target is put back to what it was.
     """
     context: Context = ctx.obj
-    if to is None and not snapshot.startswith("container:") and not _may_be_image(snapshot):
+    if to is None and not snapshot.startswith(CONTAINER) and not _may_be_image(snapshot):
         raise _nowhere(snapshot)
     opened = context.opening()
     with context.engine() as engine:

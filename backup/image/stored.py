@@ -17,11 +17,11 @@ from backup.engine.reference import Reference
 from backup.errors import IntegrityError, InUse, NotOnEngine
 from backup.image.known import Known, unseen
 from backup.image.layout import Contents, Passed, images
+from backup.image.reading import DOCUMENT_AT_MOST
 from backup.image.saved import SavedImage
 from backup.repository import Extent, Member, More, Repository, Snapshot
 from backup.repository.manifest import to_bytes
 
-_DOCUMENT_AT_MOST: Final = 8 << 20
 _MAGIC: Final = 4
 
 
@@ -63,7 +63,7 @@ def _facts(snapshot: Snapshot, image: SavedImage, name: Reference) -> ImageFacts
 
 def _document(repository: Repository, size: int, extents: list[Extent]) -> bytes | None:
     """A document, told from a layer as `Reading` does: by what is in it."""
-    if size > _DOCUMENT_AT_MOST or _begins(repository, extents)[:1] not in (b"{", b"["):
+    if size > DOCUMENT_AT_MOST or _begins(repository, extents)[:1] not in (b"{", b"["):
         return None
     data = _read(repository, extents)
     try:

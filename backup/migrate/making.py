@@ -58,7 +58,7 @@ from backup.report import Event, Noted, Started
 Facts = dict[str, Any]
 _SHOWN: Final = 20
 _UNTAGGED: Final = Options(untagged=True)
-_LATE_S: Final = 3.0
+_BEGINS_WITHIN_S: Final = 3.0
 _UNPACKED_PER_S: Final = 32 << 20
 _POLL_S: Final = 0.5
 
@@ -116,7 +116,7 @@ def drop_image(work: Work, step: SendImage, facts: Mapping[str, Any]) -> None:
     """Take away the name and the image that were not there before, and what was under way."""
     target = work.engines.target
     if facts.get("unpacking"):
-        _await(target, _image(step), _LATE_S + step.size / _UNPACKED_PER_S)
+        _await(target, _image(step), _BEGINS_WITHIN_S + step.size / _UNPACKED_PER_S)
     if facts.get("absent"):
         Destination(target).forget(step.layers)
     found = same_image(target, _image(step))
