@@ -88,13 +88,19 @@ def move(pair: Pair, target: str, *words: str, code: int = 0) -> Result:
     return pair.voltar("--json", "migrate", target, *pair.to, *words, code=code)
 
 
+def moved(engine: Engine) -> str:
+    """Put the image that tests move on an engine; it is the same as no image of other tests."""
+    return images.build(engine, "voltar-test-moved", images.TOOLS, changes=["ENV MOVED=yes"])
+
+
 class Service:
     """A container that runs on the source, with a network and two volumes of its own."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         engine = pair.source.engine
-        self.image = images.build(engine, "voltar-test-moved", images.TOOLS)
+        self.image = moved(engine)
+        pair.target.engine.attempt("rmi", "--force", self.image)
         self.network = pair.source.name("network")
         engine.docker("network", "create", self.network)
         self.volume = pair.source.volume()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance import zoo
 from tests.acceptance.files import fill
-from tests.acceptance.migration import LABEL, PAIRS, Pair, everything, move, paired
+from tests.acceptance.migration import LABEL, PAIRS, Pair, everything, move, moved, paired
 from tests.testbed import images, walk
 from tests.testbed.command import run
 from tests.testbed.engine import Engine, Pool
@@ -168,8 +168,8 @@ KILL = ("--stop-signal", "KILL")
 
 def service(pair: Pair, *options: str, run: bool = True) -> str:
     """A container on the source whose image the target has."""
-    image = images.build(pair.source.engine, "voltar-test-moved", images.TOOLS)
-    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    image = moved(pair.source.engine)
+    moved(pair.target.engine)
     make = pair.source.running if run else pair.source.container
     name = make(image, "sleep", "1000", options=(*KILL, *options))
     pair.target.claim(containers=[name])
@@ -198,7 +198,7 @@ def test_what_must_be_settled_is_told_before_anything_is_touched(newer: Pair) ->
     volume = newer.source.volume()
     name = service(newer, "-v", f"{volume}:/data")
     newer.target.volume(name=volume)
-    image = images.build(newer.target.engine, "voltar-test-moved", images.TOOLS)
+    image = moved(newer.target.engine)
     newer.target.engine.docker("create", "--name", name, image, "true")
     newer.remember()
 
@@ -223,7 +223,7 @@ def test_what_an_engine_lacks_is_found_by_asking_it(
     run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", small.data_root])
     try:
         small.daemon.start()
-        image = images.build(small, "voltar-test-moved", images.TOOLS)
+        image = moved(small)
         port = ("-p", "127.0.0.1:7000:7000")
         small.docker("run", "-d", "--name", "has-the-port", *port, image, "sleep", "1000")
         name = service(newer, *port, "-v", f"{volume}:/data")
@@ -421,7 +421,7 @@ def test_bind_mounts_go_to_the_same_places(
     app, one = tmp_path / "srv/app", tmp_path / "srv/one"
     name = service(newer, "-v", f"{app}:/app", "-v", f"{one}:/one:ro", "-v", "/etc:/host-etc:ro")
     apart = start_engine("28.5-classic", shared=False)
-    images.build(apart, "voltar-test-moved", images.TOOLS)
+    moved(apart)
 
     command = ("--json", "migrate", f"container:{name}", "--to", apart.url)
     newer.voltar(*command)
@@ -446,7 +446,7 @@ def test_paths_that_were_made_are_taken_back(
     failing = ("--health-cmd", "false", "--health-interval", "1s")
     name = service(newer, *mounts, *failing)
     apart = start_engine("28.5-classic", shared=False)
-    image = images.build(apart, "voltar-test-moved", images.TOOLS)
+    image = moved(apart)
 
     command = ("migrate", f"container:{name}", "--to", apart.url, "--health-timeout", "0")
     newer.voltar(*command, code=1)

@@ -23,8 +23,8 @@ from backup.migrate.step import AnyStep, CopyData
 from backup.migrate.work import Engines, Work
 from backup.report import ignore
 from tests.acceptance.cli import Result, until
-from tests.acceptance.migration import KILL, PAIRS, Pair, Service, begun, move, paired
-from tests.testbed import images, walk
+from tests.acceptance.migration import KILL, PAIRS, Pair, Service, begun, move, moved, paired
+from tests.testbed import walk
 from tests.testbed.engine import Pool
 
 pytestmark = pytest.mark.private
@@ -74,7 +74,7 @@ def test_a_failure_at_any_moment_takes_all_of_it_back(
     pair: Pair, service: Service, tmp_path: Path
 ) -> None:
     """Fails when the first step is done but not written down, the second, … until it succeeds."""
-    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    moved(pair.target.engine)
     pair.remember()
     failures = 0
     with engines_of(pair) as engines:
@@ -103,7 +103,7 @@ def failing(engines: Engines, made: Plan, directory: Path, at: int) -> bool:
 def test_a_taking_back_that_fails_anywhere_is_ended_by_the_next(
     pair: Pair, service: Service, tmp_path: Path
 ) -> None:
-    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    moved(pair.target.engine)
     pair.remember()
     with engines_of(pair) as engines:
         made = made_plan(engines, service.target)
@@ -275,7 +275,7 @@ def test_a_target_that_does_not_become_healthy_is_taken_back(pair: Pair, service
 
 
 def test_a_port_that_is_taken_meanwhile_takes_all_of_it_back(pair: Pair, service: Service) -> None:
-    images.build(pair.target.engine, "voltar-test-moved", images.TOOLS)
+    moved(pair.target.engine)
     port = ("-p", "18097:80")
     name = pair.source.running(service.image, "sleep", "1000", options=(*KILL, *port))
     pair.remember()
@@ -340,7 +340,7 @@ def test_a_target_that_dies_leaves_the_source_running(
     pair: Pair, service: Service, start_engine: Callable[..., Any]
 ) -> None:
     mortal = start_engine("28.5-classic")
-    images.build(mortal, "voltar-test-moved", images.TOOLS)
+    moved(mortal)
     command = ("migrate", service.target, "--to", mortal.url)
     with pair.voltar.start("--json", *command) as running:
         until(lambda: any("CopyData" in begun(path) for path in pair.journals()))

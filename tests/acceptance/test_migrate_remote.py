@@ -113,7 +113,7 @@ def test_hosts_are_named_as_in_ssh_config_each_with_a_pin_of_its_own(
     pins = [f"--host-key={remote.hosts[side].fingerprint}" for side in ("source", "target")]
     words = ("migrate", service.target, "--to", "ssh://target")
 
-    refused = voltar(pins[0], *words, code=1)
+    refused = voltar(pins[0], *words, code=7)
 
     assert f"the host key of ssh://target is {remote.hosts['target'].fingerprint}" in refused.err
     assert service.is_as_before()
