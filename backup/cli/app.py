@@ -43,9 +43,11 @@ from backup.cli import (
     restore,
     retention,
     stats,
+    status,
     tag,
 )
 from backup.cli import init as init_command
+from backup.cli import run as run_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
@@ -66,7 +68,7 @@ voltar backs up Docker volumes, brings them back, and moves them to other hosts.
 `voltar doctor` says what works on this machine, `voltar COMMAND --help` shows examples."""
 
 _VALUED: Final = (
-    *("--host", "-r", "--repository", "--password-file", "--helper-image"),
+    *("--host", "-r", "--repository", "--password-file", "--helper-image", "--config"),
     *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
@@ -104,6 +106,8 @@ app.command("unforget")(forget.unforget)
 app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
+app.command("run")(run_command.run)
+app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)
@@ -175,6 +179,10 @@ def options(  # noqa: PLR0913  one parameter a global option
             help="An image with GNU tar and find to use for helpers [env: VOLTAR_HELPER_IMAGE].",
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The configuration of jobs [env: VOLTAR_CONFIG]."),
+    ] = None,
     limit_upload: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Send at most this much a second to the repository."),
@@ -207,6 +215,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         upload_limit=parse_rate(limit_upload, "--limit-upload"),
         download_limit=parse_rate(limit_download, "--limit-download"),
         voice=Voice(as_json=as_json, level=level),
+        config=config,
         ssh=SshWishes(ssh_binary, host_key or (), ssh_passphrase_file),
         stop=given or threading.Event(),
     )

@@ -91,7 +91,7 @@ def backup(  # noqa: PLR0913  one parameter an option
             engine,
             targets or (),
             everything=everything,
-            keep_out=_keep_out(engine, repository),
+            keep_out=keep_out(engine, repository),
             with_images=with_image,
         )
         outcomes = _run(context.voice, engine, repository, wanted, (run, wishes))
@@ -131,7 +131,7 @@ def _exclusion(
     return Exclusion(tuple(lines), caches, size)
 
 
-def _keep_out(engine: Engine, repository: Repository) -> list[str]:
+def keep_out(engine: Engine, repository: Repository) -> list[str]:
     """Return directories of the engine's host; a path of ours means something else elsewhere."""
     places = [engine.data_root]
     if engine.shares_paths and repository.store.url.startswith("file:"):
@@ -154,15 +154,16 @@ def _run(
     if wishes.parent and len(wanted.sources) > 1:
         raise UsageError(f"--parent is for one source, and {len(wanted.sources)} are to be saved")
     for outcome in outcomes:
-        _tell(voice, outcome)
+        tell(voice, outcome)
     with listening(voice) as listener:
         for outcome in back_up(engine, repository, wanted, wishes, run=run, on_event=listener):
             outcomes.append(outcome)
-            _tell(voice, outcome)
+            tell(voice, outcome)
     return outcomes
 
 
-def _tell(voice: Voice, outcome: Outcome) -> None:
+def tell(voice: Voice, outcome: Outcome) -> None:
+    """Tell what became of a source."""
     if voice.as_json:
         voice.event(_as_json(outcome))
         if isinstance(outcome, Failed):

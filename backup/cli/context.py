@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -61,6 +61,7 @@ class Context:
     download_limit: int | None = None
     voice: Voice = field(default_factory=Voice)
     ssh: SshWishes = field(default_factory=SshWishes)
+    config: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     _stores: dict[str, Store] = field(default_factory=dict)
 
@@ -68,11 +69,12 @@ class Context:
         """Connect to the engine. Raises EngineUnavailable."""
         return connect(self.host, helper_image=self.helper_image, ssh=self.ssh.options())
 
-    def engine_at(self, url: str | None) -> Engine:
+    def engine_at(self, url: str | None, helper_image: str | None = None) -> Engine:
         """Connect to another engine, or for None to the one of --host. Raises EngineUnavailable."""
         if url is not None and not url.strip():
             raise UsageError("the URL of an engine is empty")
-        return connect(url or self.host, helper_image=self.helper_image, ssh=self.ssh.options())
+        helper_image = helper_image or self.helper_image
+        return connect(url or self.host, helper_image=helper_image, ssh=self.ssh.options())
 
     def tidy(self, engine: Engine, run: str) -> Tidied:
         """Clear away what killed runs left on the engine, and tell about it."""
@@ -175,6 +177,14 @@ class Context:
             password = _opening_password(password, question, hint=_FROM_PLACES)
         return _opened(store, password)
 
+    def open_configured(self, location: str, password_from: Callable[[], str | None]) -> Repository:
+        """Open a repository of the configuration, whose password comes from where that says."""
+        store = self.store_at(location)
+        if not read_descriptor(store).sealed:
+            return _opened(store, None)
+        hint = "the configuration names a password-file, password-command or password-credential"
+        return _opened(store, _opening_password(password_from(), "password: ", hint=hint))
+
     def new_password(self) -> str:
         """Return the password for a new repository; asked for twice at a terminal."""
         password = self.given_password()
@@ -208,7 +218,7 @@ def _given(file: Path | None, variable: str, credential: str) -> str | None:
         return read_secret(file, "password")
     command = os.environ.get(f"{variable}_COMMAND")
     if command:
-        return _output(command, f"{variable}_COMMAND")
+        return output(_words(command, f"{variable}_COMMAND"), f"{variable}_COMMAND")
     password = os.environ.get(variable)
     if password is not None:
         return password
@@ -256,17 +266,24 @@ def captures_directory() -> Path:
     return state_directory() / "captures"
 
 
-def _output(command: str, variable: str) -> str:
-    said = f"{variable} gave no password"
+def _words(command: str, variable: str) -> list[str]:
     try:
-        words = shlex.split(command) or [""]
+        return shlex.split(command) or [""]
+    except ValueError as error:
+        raise ConfigError(
+            f"{variable} gave no password: its quotation marks do not match"
+        ) from error
+
+
+def output(words: Sequence[str], whose: str) -> str:
+    """Return the password that a command prints, without the last line end. Raises ConfigError."""
+    said = f"{whose} gave no password"
+    try:
         done = subprocess.run(words, stdout=subprocess.PIPE, check=False, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{said}: {words[0]!r}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{said}: what it printed is no UTF-8") from error
-    except ValueError as error:
-        raise ConfigError(f"{said}: its quotation marks do not match") from error
     if done.returncode:
         raise ConfigError(f"{said}: it ended with exit code {done.returncode}")
     return done.stdout.removesuffix("\n")

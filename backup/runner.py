@@ -1,0 +1,187 @@
+"""A configured job, run once: chosen, read, stored, thinned out, and written down.
+
+However it is started, by hand, by the daemon, by systemd or by cron, this is what runs.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backup import config
+from backup.config import Config
+from backup.engine import Engine, containers, volumes
+from backup.errors import BackupError, ConfigError, InUse
+from backup.exclusion import Exclusion
+from backup.history import History, Kind, Result, Run, SourceResult
+from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.policy import policy_of
+from backup.report import OnEvent
+from backup.repository import Repository, SnapshotId, catalog
+from backup.scope import Scope, judge, to_forget
+from backup.selection import select
+from backup.targets import plan
+from transports.errors import TransportError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """What whoever starts runs opens for them: it knows the secrets.
+
+    `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
+    of the engine's host that are no sources. `tidy` clears away what killed runs left.
+    """
+
+    config: Config
+    state: Path
+    engine: Callable[[str], AbstractContextManager[Engine]]
+    repository: Callable[[str], Repository]
+    keep_out: Callable[[Engine, Repository], list[str]]
+    tidy: Callable[[Engine, str], object]
+    on_event: OnEvent
+
+
+@dataclass(slots=True, kw_only=True)
+class JobReport:
+    """What a run of a job came to. `error` is what ended it before all sources were tried."""
+
+    run: str
+    job: str
+    started: datetime
+    ended: datetime | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    forgotten: list[SnapshotId] = field(default_factory=list)
+    error: BackupError | TransportError | None = None
+
+    @property
+    def result(self) -> Result:
+        saved = [each for each in self.outcomes if isinstance(each, Saved)]
+        if self.error is not None or not saved:
+            return Result.FAILED
+        whole = len(saved) == len(self.outcomes) and not any(each.warnings for each in saved)
+        return Result.OK if whole else Result.INCOMPLETE
+
+
+def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> JobReport:
+    """Run a job now. What fails is in the report; raises ConfigError, InUse where it runs already.
+
+    A run that is interrupted is written down as failed.
+    """
+    job = named_job(doors.config, name)
+    with alone(doors.state, name):
+        history = History(doors.state / "history.sqlite")
+        report = JobReport(run=new_run(), job=name, started=datetime.now(UTC))
+        history.begin(Run(id=report.run, kind=Kind.BACKUP, job=name, started=report.started))
+        message = "interrupted"
+        try:
+            try:
+                _work(doors, job, report, history, on_outcome)
+            except (BackupError, TransportError) as error:
+                report.error = error
+            message = "" if report.error is None else str(report.error)
+        finally:
+            report.ended = datetime.now(UTC)
+            result = Result.FAILED if message else report.result
+            history.end(report.run, report.ended, result, message)
+    return report
+
+
+def named_job(found: Config, name: str) -> config.Job:
+    """Return a job. Raises ConfigError."""
+    if name not in found.jobs:
+        known = ", ".join(sorted(found.jobs)) or "none"
+        raise ConfigError(f"no job {name!r} is configured", hint=f"jobs: {known}")
+    return found.jobs[name]
+
+
+def repository_of(found: Config, job: config.Job) -> str:
+    """Return the name of a job's repository: its own, or the only one. Raises ConfigError."""
+    if job.repository is not None:
+        return job.repository
+    if len(found.repositories) != 1:
+        raise ConfigError("the job does not say which of the repositories is meant")
+    return next(iter(found.repositories))
+
+
+@contextmanager
+def alone(state: Path, job: str) -> Iterator[None]:
+    """Hold a job's lock; the kernel lets go of it when the process ends. Raises InUse."""
+    directory = state / "locks"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(directory / f"{job}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InUse(f"job {job!r} is running already") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _work(
+    doors: Doors,
+    job: config.Job,
+    report: JobReport,
+    history: History,
+    on_outcome: Callable[[Outcome], None],
+) -> None:
+    with doors.engine(job.host) as engine:
+        doors.tidy(engine, report.run)
+        repository = doors.repository(repository_of(doors.config, job))
+        selection = select(report.job, job, containers(engine), volumes(engine))
+        wanted = plan(
+            engine,
+            selection.targets,
+            everything=False,
+            keep_out=doors.keep_out(engine, repository),
+            with_images=job.images,
+        )
+        report.skipped += [*selection.excluded, *wanted.skipped]
+        exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
+        wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)))
+        outcomes = [Failed(each, error) for each, error in wanted.failed]
+        for outcome in _each(
+            outcomes,
+            back_up(engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event),
+        ):
+            report.outcomes.append(outcome)
+            history.add(report.run, _recorded(outcome, engine.name))
+            on_outcome(outcome)
+        if report.result is Result.OK and job.keep is not None:
+            report.forgotten += _forget(repository, job.keep, report)
+
+
+def _each(first: list[Failed], rest: Iterator[Outcome]) -> Iterator[Outcome]:
+    yield from first
+    yield from rest
+
+
+def _recorded(outcome: Outcome, host: str) -> SourceResult:
+    if isinstance(outcome, Failed):
+        return SourceResult(source=outcome.source, host=host, message=str(outcome.error))
+    counts = outcome.snapshot.statistics
+    return SourceResult(
+        source=outcome.snapshot.source,
+        host=host,
+        snapshot=outcome.id,
+        time=outcome.snapshot.time,
+        entries=counts.entries,
+        size=counts.size,
+        stored=counts.stored,
+        seconds=counts.seconds,
+        warnings=outcome.warnings,
+    )
+
+
+def _forget(repository: Repository, keep: config.Keep, report: JobReport) -> list[SnapshotId]:
+    saved = [each.snapshot for each in report.outcomes if isinstance(each, Saved)]
+    scope = Scope(
+        sources=sorted({each.source for each in saved}), hosts=sorted({each.host for each in saved})
+    )
+    judged = judge(catalog.history(repository), scope, policy_of(keep), now=datetime.now(UTC))
+    return catalog.forget(repository, to_forget(judged))
