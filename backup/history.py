@@ -61,8 +61,8 @@ class Run:
 class SourceResult:
     """What became of a source in a run. Without a `snapshot` it failed, and `message` says why.
 
-    `size` and `stored` are bytes; `downtime_s` is how long its containers did not run. `level` is of
-    a drill: the highest that was passed.
+    `size` and `stored` are bytes; `downtime_s` is how long its containers did not run. `level` is
+    of a drill: the highest that was passed.
     """
 
     source: str
