@@ -7,7 +7,7 @@ the exit code tells. A snapshot is committed by the statement after its helper h
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -15,14 +15,17 @@ import msgspec
 
 from backup import __version__
 from backup.capture import Captured, Wish, capture
+from backup.config import HotCopy
+from backup.database import danger
+from backup.database.dump import keep as keep_dump
 from backup.engine import Access, Engine, Helper, VolumesFrom, helper
-from backup.errors import BackupError, IntegrityError
+from backup.errors import BackupError, IntegrityError, InUse
 from backup.exclusion import NOTHING, Exclusion
 from backup.image.keeping import keep
 from backup.report import Noted, OnEvent
 from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId, Statistics, Writer
 from backup.repository.timing import is_future
-from backup.targets import IMAGE, Group, Plan, Source, alone
+from backup.targets import IMAGE, Dump, Group, Plan, Source, alone
 from transports.errors import TransportError
 
 _READING_LASTS_S: Final = 900.0
@@ -59,13 +62,15 @@ class Wishes:
     """How a run captures its sources.
 
     Each is compared with its own newest snapshot of the same host, unless `parent` names one, or
-    `full` says that nothing is to be trusted. `tags` go into every snapshot.
+    `full` says that nothing is to be trusted. `tags` go into every snapshot. `hot_copy` says what
+    becomes of a database's files that are written to meanwhile.
     """
 
     full: bool = False
     parent: tuple[SnapshotId, Snapshot] | None = None
     exclusion: Exclusion = NOTHING
     tags: Sequence[str] = ()
+    hot_copy: HotCopy = HotCopy.WARN
 
 
 def back_up(
@@ -87,6 +92,8 @@ def back_up(
         on_event(Noted("repository", b"", f"{error}; `voltar check` says more"))
     with repository.writer() as writer:
         work = _Run(engine, repository, writer, wishes, newest, run, on_event)
+        for dump in plan.dumps:  # first: their servers must run, and what follows may stop them
+            yield work.back_up_dump(dump)
         for group in plan.groups:
             yield from work.back_up_group(group)
         for image in plan.images:
@@ -125,6 +132,7 @@ class _Run:
     newest: Mapping[str, tuple[SnapshotId, Snapshot]]
     run: str
     on_event: OnEvent
+    dumped: list[danger.Directory] = field(default_factory=list)
 
     def back_up_group(self, group: Group) -> Iterator[Outcome]:
         waiting = list(group.sources)
@@ -150,6 +158,10 @@ class _Run:
         """Save an image, but for what an earlier snapshot of it has."""
         name = f"{IMAGE}{reference}"
         return self._guarded(name, partial(self._save_image, name, reference))
+
+    def back_up_dump(self, dump: Dump) -> Outcome:
+        """Save what a container's database writes of itself."""
+        return self._guarded(dump.source, partial(self._save_dump, dump))
 
     def _guarded(self, name: str, save: Callable[[], Saved]) -> Outcome:
         try:
@@ -183,6 +195,31 @@ class _Run:
         )
         return Saved(self.repository.commit(snapshot, writer), snapshot, 0)
 
+    def _save_dump(self, dump: Dump) -> Saved:
+        started = time.monotonic()
+        self._look_anew(started)
+        writer = self.writer
+        before = writer.added, writer.stored
+        kept = keep_dump(self.engine, dump, (self.repository, writer), self.on_event)
+        writer.finish()
+        snapshot = Snapshot(
+            time=kept.time,
+            host=self.engine.name,
+            source=dump.source,
+            run=self.run,
+            definition=kept.definition,
+            tags=list(self.wishes.tags),
+            program=f"voltar {__version__}",
+            imported=True,
+            notes=kept.notes,
+            statistics=self._counted(kept.statistics, before, started),
+            manifest=kept.manifest,
+        )
+        saved = Saved(self.repository.commit(snapshot, writer), snapshot, kept.notes)
+        if kept.directory is not None:
+            self.dumped.append(kept.directory)
+        return saved
+
     def _look_anew(self, now: float) -> None:
         if now - self.writer.reading.taken > _READING_LASTS_S:
             self.writer.renew(self.repository.readings.renewed(self.writer.reading))
@@ -203,23 +240,39 @@ class _Run:
         writer = self.writer
         before = writer.added, writer.stored
         parent = self.wishes.parent or self.newest.get(source.name)
-        wish = Wish(parent[1] if parent else None, self.wishes.exclusion)
+        wish = self._wish(reader, source, parent)
         into = self.repository, writer
         captured = capture(
             reader, source.path, source.name, wish, into=into, on_event=self.on_event
         )
         writer.finish()
         statistics = self._counted(captured.statistics, before, started)
-        snapshot = self._record(source, captured, statistics, parent[0] if parent else None)
+        snapshot = self._record(source, (captured, wish), statistics, parent and parent[0])
         return Saved(self.repository.commit(snapshot, writer), snapshot, captured.warnings)
+
+    def _wish(
+        self, reader: Helper, source: Source, parent: tuple[SnapshotId, Snapshot] | None
+    ) -> Wish:
+        """Return how to capture a source, after a look for databases that write meanwhile."""
+        exclusion = self.wishes.exclusion
+        seen = danger.seen(self.engine, reader, source, self.dumped)
+        if seen.hot and self.wishes.hot_copy is HotCopy.REFUSE:
+            raise InUse(seen.hot[0].refusal)
+        known = {each.path: each.warning for each in seen.hot}
+        if self.wishes.hot_copy is HotCopy.ALLOW:
+            known = {}
+        if seen.replaced:
+            exclusion = replace(exclusion, patterns=(*exclusion.patterns, *seen.replaced))
+        return Wish(parent and parent[1], exclusion, known)
 
     def _record(
         self,
         source: Source,
-        captured: Captured,
+        captured_as: tuple[Captured, Wish],
         statistics: Statistics,
         parent: SnapshotId | None,
     ) -> Snapshot:
+        captured, wish = captured_as
         return Snapshot(
             time=captured.time,
             host=self.engine.name,
@@ -230,7 +283,7 @@ class _Run:
             definition=source.definition,
             parent=parent,
             tags=list(self.wishes.tags),
-            excludes=self.wishes.exclusion.described(),
+            excludes=wish.exclusion.described(),
             program=f"voltar {__version__}",
             notes=captured.notes,
             statistics=statistics,

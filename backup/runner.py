@@ -7,12 +7,13 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from backup import config
 from backup.config import Config
+from backup.database.choice import dumps
 from backup.engine import Engine, containers, volumes
 from backup.errors import BackupError, ConfigError, InUse
 from backup.exclusion import Exclusion
@@ -133,7 +134,8 @@ def _work(
     with doors.engine(job.host) as engine:
         doors.tidy(engine, report.run)
         repository = doors.repository(repository_of(doors.config, job))
-        selection = select(report.job, job, containers(engine), volumes(engine))
+        present = containers(engine)
+        selection = select(report.job, job, present, volumes(engine))
         wanted = plan(
             engine,
             selection.targets,
@@ -141,9 +143,10 @@ def _work(
             keep_out=doors.keep_out(engine, repository),
             with_images=job.images,
         )
+        wanted = replace(wanted, dumps=dumps(job.dump, selection.treatments, present))
         report.skipped += [*selection.excluded, *wanted.skipped]
         exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
-        wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)))
+        wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)), hot_copy=job.hot_copy)
         outcomes = [Failed(each, error) for each, error in wanted.failed]
         for outcome in _each(
             outcomes,

@@ -4,7 +4,7 @@ A pure function of the job and of what the engine shows.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from backup.config import Hook, Job, Quiesce
@@ -49,9 +49,13 @@ def select(
     targets += [f"{CONTAINER}{each.name}" for each in chosen]
     targets += [f"{VOLUME}{each.name}" for each in volumes if job.all or _matches(each.name, job)]
     treatment = Treatment(quiesce=job.quiesce or Quiesce.NONE, hooks=tuple(job.hooks))
+    named = {*job.containers, *(each.name for each in chosen)}
     return Selection(
         targets=tuple(dict.fromkeys(targets)),
-        treatments={each.name: treatment for each in containers},
+        treatments={
+            each.name: replace(treatment, dump=job.dump if each.name in named else None)
+            for each in containers
+        },
     )
 
 

@@ -22,6 +22,14 @@ class Quiesce(Enum):
     STOP = "stop"
 
 
+class HotCopy(Enum):
+    """What is done where a database's files would be copied while it writes to them."""
+
+    ALLOW = "allow"
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
 class When(Enum):
     """Whether a hook runs before the reading or after it."""
 
@@ -148,6 +156,7 @@ class Job(_Table, frozen=True, kw_only=True):
     grace: str | None = None
     hooks: list[Hook] = []
     dump: str | None = None
+    hot_copy: HotCopy = HotCopy.WARN
     drill: Drill | None = None
 
 
