@@ -19,7 +19,7 @@ from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.policy import policy_of
-from backup.report import OnEvent
+from backup.report import Noted, OnEvent
 from backup.repository import Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
 from backup.selection import select
@@ -133,18 +133,21 @@ def _work(
     with doors.engine(job.host) as engine:
         doors.tidy(engine, report.run)
         repository = doors.repository(repository_of(doors.config, job))
-        selection = select(report.job, job, containers(engine), volumes(engine))
+        selection = select(report.job, doors.config.jobs, containers(engine), volumes(engine))
+        for warning in selection.warnings:
+            doors.on_event(Noted(f"job {report.job}", b"", warning))
         wanted = plan(
             engine,
             selection.targets,
             everything=False,
             keep_out=doors.keep_out(engine, repository),
             with_images=job.images,
+            left_out=dict(selection.excluded),
         )
         report.skipped += [*selection.excluded, *wanted.skipped]
         exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
         wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)))
-        outcomes = [Failed(each, error) for each, error in wanted.failed]
+        outcomes = [Failed(each, error) for each, error in (*selection.failed, *wanted.failed)]
         for outcome in _each(
             outcomes,
             back_up(engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event),

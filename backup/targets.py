@@ -10,7 +10,7 @@ another, each gets a helper of its own: the inner one would be captured as a par
 cannot even be mounted where the container never ran and its place does not exist yet.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -97,6 +97,7 @@ class _Planner:
 
     engine: Engine
     keep_out: Sequence[str]
+    left_out: Collection[str] = ()
     groups: list[Group] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, BackupError]] = field(default_factory=list)
@@ -176,7 +177,7 @@ class _Planner:
 
     def _is_new(self, name: str, places: Iterable[str]) -> bool:
         """Tell whether a source in these directories of the host is to be saved, and is not yet."""
-        if name in self.seen:
+        if name in self.seen or name in self.left_out:
             return False
         self.seen.add(name)
         refused = next(filter(None, map(self._keep_out, places)), None)
@@ -205,13 +206,14 @@ def plan(
     everything: bool,
     keep_out: Sequence[str],
     with_images: bool = False,
+    left_out: Collection[str] = (),
 ) -> Plan:
     """Resolve what the operator named; `with_images`: containers with the images they are made of.
 
     `keep_out` are directories of the host that no source may contain: the engine's and the
-    repository's.
+    repository's. `left_out` are names of sources; who knows why tells of them.
     """
-    planner = _Planner(engine, keep_out)
+    planner = _Planner(engine, keep_out, left_out)
     for text in dict.fromkeys(targets):
         planner.add_target(text, with_images=with_images)
     if everything:

@@ -123,7 +123,9 @@ class Job(_Table, frozen=True, kw_only=True):
 
     A volume or container is chosen by any of `volumes`, `containers`, `projects` (of compose),
     `labels` ("key" or "key=value"), `patterns` (of names) or `all`, unless `exclude` names it
-    (volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern of names).
+    (volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern of names). What labels
+    enable without naming a job goes into the jobs that are `labelled`, or into the only one of its
+    host unless that says false.
     """
 
     host: str = LOCAL
@@ -134,6 +136,7 @@ class Job(_Table, frozen=True, kw_only=True):
     labels: list[str] = []
     patterns: list[str] = []
     all: bool = False
+    labelled: bool | None = None
     exclude: list[str] = []
     images: bool = False
     exclude_files: list[str] = []
