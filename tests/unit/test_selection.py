@@ -413,9 +413,8 @@ def test_a_job_by_labels_touches_no_container_that_has_none_of_another_project(
 ) -> None:
     found = select("job", {"job": Job(labelled=True)}, containers, volumes)
     captured = {name.partition(":")[2] for name in found.targets if name.startswith("container:")}
-    projects = {
-        each.labels.get(PROJECT) for each in (*containers, *volumes) if _is_target(each, found)
-    }
+    things: list[Container | Volume] = [*containers, *volumes]
+    projects = {each.labels.get(PROJECT) for each in things if _is_target(each, found)}
 
     for each in containers:
         if each.name in found.treatments and each.name not in captured:
