@@ -13,17 +13,16 @@ from pathlib import Path
 
 from backup import config
 from backup.config import Config
-from backup.engine import Engine, containers, volumes
+from backup.engine import Engine
 from backup.errors import BackupError, ConfigError, InUse
 from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
+from backup.intent import intend
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.policy import policy_of
 from backup.report import Noted, OnEvent
 from backup.repository import Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
-from backup.selection import select
-from backup.targets import plan
 from transports.errors import TransportError
 
 
@@ -133,24 +132,18 @@ def _work(
     with doors.engine(job.host) as engine:
         doors.tidy(engine, report.run)
         repository = doors.repository(repository_of(doors.config, job))
-        selection = select(report.job, doors.config.jobs, containers(engine), volumes(engine))
-        for warning in selection.warnings:
+        intent = intend(report.job, doors.config.jobs, engine, doors.keep_out(engine, repository))
+        for warning in intent.selection.warnings:
             doors.on_event(Noted(f"job {report.job}", b"", warning))
-        wanted = plan(
-            engine,
-            selection.targets,
-            everything=False,
-            keep_out=doors.keep_out(engine, repository),
-            with_images=job.images,
-            left_out=dict(selection.excluded),
-        )
-        report.skipped += [*selection.excluded, *wanted.skipped]
+        report.skipped += intent.left_out
         exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
         wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)))
-        outcomes = [Failed(each, error) for each, error in (*selection.failed, *wanted.failed)]
+        outcomes = [Failed(each, error) for each, error in intent.failed]
         for outcome in _each(
             outcomes,
-            back_up(engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event),
+            back_up(
+                engine, repository, intent.plan, wishes, run=report.run, on_event=doors.on_event
+            ),
         ):
             report.outcomes.append(outcome)
             history.add(report.run, _recorded(outcome, engine.name))

@@ -188,7 +188,7 @@ class _Selector:
             or max(by_volume, key=_STRENGTH.index, default=job.quiesce or Quiesce.NONE),
             grace_s=grace_s if said.grace_s is None else said.grace_s,
             hooks=said.hooks,
-            dump=said.dump or job.dump,
+            dump=said.dump or (job.dump if thing.target in self.taken else None),
         )
 
     def _is_akin(self, thing: Thing, source: str) -> bool:
