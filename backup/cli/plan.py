@@ -25,7 +25,7 @@ def plan(
         str | None, typer.Argument(metavar="JOB", help="Only this job of the configuration.")
     ] = None,
 ) -> None:
-    """Show what jobs would do if they ran now, and when they will; touch nothing.
+    """Show what jobs would do now, and when they run; touch nothing.
 
     Examples: voltar plan · voltar plan nightly · voltar plan nightly --json
 
