@@ -5,10 +5,11 @@ However it is started, by hand, by the daemon, by systemd or by cron, this is wh
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from backup import config
@@ -19,6 +20,10 @@ from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.policy import policy_of
+from backup.quiesce.journal import DIRECTORY
+from backup.quiesce.plan import Order
+from backup.quiesce.site import Setting
+from backup.quiesce.window import Windows, quiesced
 from backup.report import OnEvent
 from backup.repository import Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
@@ -32,7 +37,8 @@ class Doors:
     """What whoever starts runs opens for them: it knows the secrets.
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
-    of the engine's host that are no sources. `tidy` clears away what killed runs left.
+    of the engine's host that are no sources. `tidy` clears away what killed runs left. `environ` is
+    what hooks on this machine see.
     """
 
     config: Config
@@ -42,6 +48,18 @@ class Doors:
     keep_out: Callable[[Engine, Repository], list[str]]
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def quiet(self, host: str, run: str, job: str) -> Setting:
+        """What is needed to keep containers of a host quiet."""
+        return Setting(
+            run=run,
+            job=job,
+            directory=self.state / DIRECTORY,
+            connect=partial(self.engine, host),
+            environ=self.environ,
+            on_event=self.on_event,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,14 +74,20 @@ class JobReport:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     forgotten: list[SnapshotId] = field(default_factory=list)
     error: BackupError | TransportError | None = None
+    windows: Windows | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What happened to containers and hooks that is worse than asked."""
+        return self.windows.warnings if self.windows else []
 
     @property
     def result(self) -> Result:
         saved = [each for each in self.outcomes if isinstance(each, Saved)]
-        if self.error is not None or not saved:
+        if self.error is not None or ((self.outcomes or not self.warnings) and not saved):
             return Result.FAILED
         whole = len(saved) == len(self.outcomes) and not any(each.warnings for each in saved)
-        return Result.OK if whole else Result.INCOMPLETE
+        return Result.OK if whole and not self.warnings else Result.INCOMPLETE
 
 
 def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> JobReport:
@@ -143,15 +167,25 @@ def _work(
         )
         report.skipped += [*selection.excluded, *wanted.skipped]
         exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
-        wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)))
         outcomes = [Failed(each, error) for each, error in wanted.failed]
-        for outcome in _each(
-            outcomes,
-            back_up(engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event),
-        ):
-            report.outcomes.append(outcome)
-            history.add(report.run, _recorded(outcome, engine.name))
-            on_outcome(outcome)
+        order = Order(treatments=selection.treatments, hooks=tuple(job.hooks))
+        with quiesced(
+            engine, doors.quiet(job.host, report.run, report.job), wanted, order
+        ) as windows:
+            report.windows = windows
+            wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)), windows=windows)
+            for outcome in _each(
+                outcomes,
+                back_up(
+                    engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event
+                ),
+            ):
+                report.outcomes.append(outcome)
+                history.add(report.run, _recorded(outcome, engine.name))
+                on_outcome(outcome)
+        report.skipped += windows.left_out
+        if windows.failures:
+            raise windows.failures[0]
         if report.result is Result.OK and job.keep is not None:
             report.forgotten += _forget(repository, job.keep, report)
 
@@ -163,7 +197,11 @@ def _each(first: list[Failed], rest: Iterator[Outcome]) -> Iterator[Outcome]:
 
 def _recorded(outcome: Outcome, host: str) -> SourceResult:
     if isinstance(outcome, Failed):
-        return SourceResult(source=outcome.source, host=host, message=str(outcome.error))
+        downtime_s = _downtime_s(outcome)
+        message = str(outcome.error)
+        return SourceResult(
+            source=outcome.source, host=host, message=message, downtime_s=downtime_s
+        )
     counts = outcome.snapshot.statistics
     return SourceResult(
         source=outcome.snapshot.source,
@@ -175,7 +213,12 @@ def _recorded(outcome: Outcome, host: str) -> SourceResult:
         stored=counts.stored,
         seconds=counts.seconds,
         warnings=outcome.warnings,
+        downtime_s=_downtime_s(outcome),
     )
+
+
+def _downtime_s(outcome: Outcome) -> float:
+    return max((each.seconds for each in outcome.downtimes), default=0.0)
 
 
 def _forget(repository: Repository, keep: config.Keep, report: JobReport) -> list[SnapshotId]:

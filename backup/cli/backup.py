@@ -202,6 +202,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
             "source": outcome.source,
             "message": str(outcome.error),
             "hint": outcome.error.hint,
+            **_downtimes(outcome),
         }
     counts = outcome.snapshot.statistics
     return {
@@ -223,7 +224,16 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "seconds": counts.seconds,
         "notes": outcome.snapshot.notes,
         "warnings": outcome.warnings,
+        **_downtimes(outcome),
     }
+
+
+def _downtimes(outcome: Outcome) -> dict[str, Any]:
+    told = [
+        {"container": each.container, "how": each.how.value, "seconds": each.seconds}
+        for each in outcome.downtimes
+    ]
+    return {"downtimes": told} if told else {}
 
 
 def _summarise(voice: Voice, outcomes: list[Outcome], run: str) -> int:
