@@ -149,7 +149,7 @@ def held_text(recorded: Recorded) -> str:
     """Return why nothing of a source is forgotten, and what to do about it."""
     snapshot, shown = recorded.snapshot, recorded.id[:SHORT_ID]
     return (
-        f"{snapshot.source}: nothing of it is forgotten, since {shown} is not like those before it: "
+        f"{snapshot.source}: nothing of it is forgotten, as {shown} is not like those before it: "
         f"{'; '.join(snapshot.anomalies)}; if that is meant: `voltar tag {shown} --add accepted`"
     )
 

@@ -504,7 +504,7 @@ def test_a_policy_forgets_nothing_of_a_source_that_looks_like_a_loss(repository,
     code, _, err = told("forget", "--keep-last", "1")
 
     assert code == 3
-    assert f"since {bad[:10]} is not like those before it: files: 1000 before, 3 now" in err
+    assert f"as {bad[:10]} is not like those before it: files: 1000 before, 3 now" in err
     assert set(listed()) == {bad, *ids, other[0]}
 
 
