@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import msgspec
-
 from backup import __version__
 from backup.engine import Engine, VolumesFrom
 from backup.errors import BackupError, IntegrityError
@@ -19,9 +17,9 @@ from backup.image.keeping import keep
 from backup.quiesce.plan import Unit
 from backup.quiesce.window import Windows
 from backup.report import Noted, OnEvent
-from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId, Statistics
+from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
 from backup.repository.timing import is_future
-from backup.storing import Failed, Outcome, Saved, Storing, Wishes, reader_of
+from backup.storing import Failed, Outcome, Past, Saved, Storing, Wishes, counted, reader_of
 from backup.targets import IMAGE, Group, Plan, alone
 from backup.together import back_up_together
 
@@ -47,11 +45,11 @@ def back_up(
     A source's own failure is yielded. What concerns all of them is raised: TransportError (the
     store is gone), IntegrityError.
     """
-    newest = {} if wishes.full or wishes.parent else _newest(repository, engine.name, on_event)
+    past = _past(repository, engine.name, on_event)
     for error in repository.readings.current().damaged:
         on_event(Noted("repository", b"", f"{error}; `voltar check` says more"))
     with repository.writer() as writer:
-        storing = Storing(engine, repository, writer, wishes, newest, run, on_event)
+        storing = Storing(engine, repository, writer, wishes, past, run, on_event)
         work = _Run(storing)
         if wishes.windows is None:
             for group in plan.groups:
@@ -63,10 +61,8 @@ def back_up(
             yield work.back_up_image(image)
 
 
-def _newest(
-    repository: Repository, host: str, on_event: OnEvent
-) -> dict[str, tuple[SnapshotId, Snapshot]]:
-    """Return the newest snapshot of each source of a host.
+def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
+    """Return the snapshots of each source of a host, the oldest first.
 
     A record that is damaged is told of and passed over: it must not keep anything from being saved.
     """
@@ -74,14 +70,14 @@ def _newest(
     for error in damaged:
         on_event(Noted("repository", b"", str(error)))
     now = repository.clock()
-    newest = {}
+    past: dict[str, list[tuple[SnapshotId, Snapshot]]] = {}
     for snapshot_id, snapshot in found:
         if is_future(snapshot.time, now):
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
         elif snapshot.host == host and (snapshot.image or not snapshot.imported):
-            newest[snapshot.source] = snapshot_id, snapshot
-    return newest
+            past.setdefault(snapshot.source, []).append((snapshot_id, snapshot))
+    return past
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +124,10 @@ class _Run:
         return self.storing.guarded(name, partial(self._save_image, name, reference))
 
     def _save_image(self, name: str, reference: str) -> Saved:
-        storing, started = self.storing, time.monotonic()
-        storing.look_anew(started)
-        writer = storing.writer
-        before = writer.added, writer.stored
-        parent = storing.newest.get(name)
+        storing = self.storing
+        storing.look_anew(time.monotonic())
+        writer, before = storing.writer, storing.so_far()
+        parent = storing.newest(name)
         into = storing.repository, writer
         told = storing.on_event
         kept = keep(storing.engine, reference, parent and parent[1], into=into, on_event=told)
@@ -147,17 +142,7 @@ class _Run:
             tags=list(storing.wishes.tags),
             program=f"voltar {__version__}",
             imported=True,
-            statistics=self._counted(kept.statistics, before, started),
+            statistics=counted(kept.statistics, storing.since(before)),
             manifest=kept.manifest,
         )
         return Saved(storing.repository.commit(snapshot, writer), snapshot, 0)
-
-    def _counted(
-        self, statistics: Statistics, before: tuple[int, int], started: float
-    ) -> Statistics:
-        return msgspec.structs.replace(
-            statistics,
-            added=self.storing.writer.added - before[0],
-            stored=self.storing.writer.stored - before[1],
-            seconds=round(time.monotonic() - started, 3),
-        )

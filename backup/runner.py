@@ -7,25 +7,27 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from backup import config
+from backup.anomaly import held
 from backup.config import Config
 from backup.engine import Engine, containers, volumes
 from backup.errors import BackupError, ConfigError, InUse
 from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.paths import printable
 from backup.policy import policy_of
 from backup.quiesce.journal import DIRECTORY
 from backup.quiesce.plan import Order
 from backup.quiesce.site import Setting
 from backup.quiesce.window import Windows, quiesced
-from backup.report import OnEvent
-from backup.repository import Repository, SnapshotId, catalog
+from backup.report import Event, Noted, OnEvent
+from backup.repository import SHORT_ID, Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
 from backup.selection import select
 from backup.targets import plan
@@ -82,12 +84,19 @@ class JobReport:
         return self.windows.warnings if self.windows else []
 
     @property
+    def held(self) -> list[str]:
+        """The sources of which nothing is forgotten."""
+        saved = (each.snapshot for each in self.outcomes if isinstance(each, Saved))
+        return [each.source for each in saved if each.anomalies]
+
+    @property
     def result(self) -> Result:
         saved = [each for each in self.outcomes if isinstance(each, Saved)]
         if self.error is not None or ((self.outcomes or not self.warnings) and not saved):
             return Result.FAILED
-        whole = len(saved) == len(self.outcomes) and not any(each.warnings for each in saved)
-        return Result.OK if whole and not self.warnings else Result.INCOMPLETE
+        whole = not any(each.warnings or each.snapshot.anomalies for each in saved)
+        whole = whole and len(saved) == len(self.outcomes) and not self.warnings
+        return Result.OK if whole else Result.INCOMPLETE
 
 
 def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> JobReport:
@@ -97,13 +106,13 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
     """
     job = named_job(doors.config, name)
     with alone(doors.state, name):
-        history = History(doors.state / "history.sqlite")
+        history = History(history_path(doors.state), partial(_tell, doors.on_event))
         report = JobReport(run=new_run(), job=name, started=datetime.now(UTC))
         history.begin(Run(id=report.run, kind=Kind.BACKUP, job=name, started=report.started))
         message = "interrupted"
         try:
             try:
-                _work(doors, job, report, history, on_outcome)
+                _work(heard(doors, history, report.run), job, report, history, on_outcome)
             except (BackupError, TransportError) as error:
                 report.error = error
             message = "" if report.error is None else str(report.error)
@@ -112,6 +121,27 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
     return report
+
+
+def history_path(state: Path) -> Path:
+    """Return where the history is."""
+    return state / "history.sqlite"
+
+
+def heard(doors: Doors, history: History, run: str) -> Doors:
+    """Return doors through which what is told is kept with a run as well."""
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Noted):
+            about = filter(None, (event.subject, printable(event.path), event.text))
+            history.say(run, f"{'note' if event.harmless else 'warning'}: {': '.join(about)}")
+        doors.on_event(event)
+
+    return replace(doors, on_event=on_event)
+
+
+def _tell(on_event: OnEvent, text: str) -> None:
+    on_event(Noted("", b"", text))
 
 
 def named_job(found: Config, name: str) -> config.Job:
@@ -168,26 +198,30 @@ def _work(
         report.skipped += [*selection.excluded, *wanted.skipped]
         exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
         outcomes = [Failed(each, error) for each, error in wanted.failed]
+        setting = doors.quiet(job.host, report.run, report.job)
         order = Order(treatments=selection.treatments, hooks=tuple(job.hooks))
-        with quiesced(
-            engine, doors.quiet(job.host, report.run, report.job), wanted, order
-        ) as windows:
+        with quiesced(engine, setting, wanted, order) as windows:
             report.windows = windows
-            wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)), windows=windows)
-            for outcome in _each(
-                outcomes,
-                back_up(
-                    engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event
-                ),
-            ):
+            wishes = Wishes(
+                exclusion=exclusion,
+                tags=sorted(set(job.tags)),
+                watchful=job.brake,
+                windows=windows,
+            )
+            back_up_all = back_up(
+                engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event
+            )
+            for outcome in _each(outcomes, back_up_all):
                 report.outcomes.append(outcome)
+                history.say(report.run, _said(outcome))
                 history.add(report.run, _recorded(outcome, engine.name))
                 on_outcome(outcome)
         report.skipped += windows.left_out
         if windows.failures:
             raise windows.failures[0]
-        if report.result is Result.OK and job.keep is not None:
+        if job.keep is not None:
             report.forgotten += _forget(repository, job.keep, report)
+            history.say(report.run, f"forgotten: {len(report.forgotten)} snapshots")
 
 
 def _each(first: list[Failed], rest: Iterator[Outcome]) -> Iterator[Outcome]:
@@ -209,11 +243,24 @@ def _recorded(outcome: Outcome, host: str) -> SourceResult:
         snapshot=outcome.id,
         time=outcome.snapshot.time,
         entries=counts.entries,
+        files=counts.files,
         size=counts.size,
         stored=counts.stored,
         seconds=counts.seconds,
         warnings=outcome.warnings,
         downtime_s=_downtime_s(outcome),
+        held="; ".join(outcome.snapshot.anomalies),
+    )
+
+
+def _said(outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        hint = f" ({outcome.error.hint})" if outcome.error.hint else ""
+        return f"{outcome.source} was not backed up: {outcome.error}{hint}"
+    counts = outcome.snapshot.statistics
+    return (
+        f"{outcome.id[:SHORT_ID]} {outcome.snapshot.source}: {counts.entries} entries, "
+        f"{counts.size} bytes; stored {counts.stored} bytes in {counts.seconds:.1f} s"
     )
 
 
@@ -222,9 +269,16 @@ def _downtime_s(outcome: Outcome) -> float:
 
 
 def _forget(repository: Repository, keep: config.Keep, report: JobReport) -> list[SnapshotId]:
-    saved = [each.snapshot for each in report.outcomes if isinstance(each, Saved)]
+    """Forget of what went well in this run: what is missing in the newest may be in an old one."""
+    well = [
+        each.snapshot for each in report.outcomes if isinstance(each, Saved) and not each.warnings
+    ]
+    if not well:
+        return []
     scope = Scope(
-        sources=sorted({each.source for each in saved}), hosts=sorted({each.host for each in saved})
+        sources=sorted({each.source for each in well}), hosts=sorted({each.host for each in well})
     )
-    judged = judge(catalog.history(repository), scope, policy_of(keep), now=datetime.now(UTC))
+    history = catalog.history(repository)
+    now = datetime.now(UTC)
+    judged = judge(history, scope, policy_of(keep), now=now, held=held(history))
     return catalog.forget(repository, to_forget(judged))

@@ -13,12 +13,13 @@ from typing import Final, Self
 import msgspec
 
 from backup import __version__
+from backup.anomaly import anomalies
 from backup.capture import Captured, Wish, capture
 from backup.engine import Access, Engine, Helper, helper
 from backup.errors import BackupError, IntegrityError
 from backup.exclusion import NOTHING, Exclusion
 from backup.quiesce.window import Downtime, Windows
-from backup.report import OnEvent
+from backup.report import Noted, OnEvent
 from backup.repository import Repository, Snapshot, SnapshotId, Statistics, Writer
 from backup.targets import Group, Source
 from transports.errors import TransportError
@@ -54,6 +55,13 @@ class Failed:
 
 Outcome = Saved | Failed
 Parent = tuple[SnapshotId, Snapshot] | None
+Past = Mapping[str, Sequence[tuple[SnapshotId, Snapshot]]]
+
+
+def counted(old: Statistics, more: Mapping[str, int | float]) -> Statistics:
+    """Statistics, with so much more in them."""
+    new = {name: round(getattr(old, name) + count, 3) for name, count in more.items()}
+    return msgspec.structs.replace(old, **new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +69,15 @@ class Wishes:
     """How a run captures its sources.
 
     Each is compared with its own newest snapshot of the same host, unless `parent` names one, or
-    `full` says that nothing is to be trusted. `tags` go into every snapshot. `windows` are those in
-    which nobody writes to what is read.
+    `full` says that nothing is to be trusted. `tags` go into every snapshot. Where `watchful`, each
+    is looked at for anomalies. `windows` are those in which nobody writes to what is read.
     """
 
     full: bool = False
     parent: tuple[SnapshotId, Snapshot] | None = None
     exclusion: Exclusion = NOTHING
     tags: Sequence[str] = ()
+    watchful: bool = True
     windows: Windows | None = None
 
 
@@ -80,20 +89,23 @@ class Read:
     captured: Captured
     parent: SnapshotId | None
 
-    def counted(self, **counts: float) -> "Read":
+    def counted(self, **counts: int | float) -> "Read":
         """The same, with so much more in its statistics."""
-        old = self.captured.statistics
-        new = {name: round(getattr(old, name) + more, 3) for name, more in counts.items()}
-        statistics = msgspec.structs.replace(old, **new)
+        statistics = counted(self.captured.statistics, counts)
         return replace(self, captured=replace(self.captured, statistics=statistics))
 
     def after(self, hot: "Read") -> "Read":
         """The same, counted together with the hot reading before it."""
         last, first = self.captured.statistics, hot.captured.statistics
-        names = ("read", "added", "stored", "seconds", "deleted")
+        names = ("read", "added", "stored", "fresh", "compressed", "seconds", "deleted")
         counts = {name: getattr(first, name) for name in names}
         unchanged = max(0, first.unchanged - (last.entries - last.unchanged))
-        both = self.counted(**counts, unchanged=unchanged - last.unchanged)
+        unchanged_size = max(0, first.unchanged_size - (last.size - last.unchanged_size))
+        both = self.counted(
+            **counts,
+            unchanged=unchanged - last.unchanged,
+            unchanged_size=unchanged_size - last.unchanged_size,
+        )
         return replace(both, parent=hot.parent)
 
 
@@ -105,7 +117,7 @@ class Storing:
     repository: Repository
     writer: Writer
     wishes: Wishes
-    newest: Mapping[str, tuple[SnapshotId, Snapshot]]
+    past: Past
     run: str
     on_event: OnEvent
 
@@ -123,37 +135,53 @@ class Storing:
             return Failed(name, error)
 
     def parent(self, source: Source) -> Parent:
-        return self.wishes.parent or self.newest.get(source.name)
+        return self.wishes.parent or self.newest(source.name)
+
+    def newest(self, source: str) -> Parent:
+        known = () if self.wishes.full or self.wishes.parent else self.past.get(source, ())
+        return known[-1] if known else None
 
     def read(self, reader: Helper, source: Source, parent: Parent, on_event: OnEvent) -> Read:
         """Store a source; nothing refers to it yet."""
-        before = self._so_far()
+        before = self.so_far()
         wish = Wish(parent[1] if parent else None, self.wishes.exclusion)
         into = self.repository, self.writer
         captured = capture(reader, source.path, source.name, wish, into=into, on_event=on_event)
         read = Read(source, captured, parent and parent[0])
-        return read.counted(**self._since(before))
+        return read.counted(**self.since(before))
 
     def finished(self, read: Read) -> Read:
         """Have all that was read on the store. Counted for this source, whosesoever it was."""
-        before = self._so_far()
+        before = self.so_far()
         self.writer.finish()
-        return read.counted(**self._since(before))
+        return read.counted(**self.since(before))
 
-    def _so_far(self) -> dict[str, float]:
+    def so_far(self) -> dict[str, int | float]:
         """What the run has stored of all its sources, and the clock."""
-        counts = {"added": self.writer.added, "stored": self.writer.stored}
+        names = ("added", "stored", "fresh", "compressed")
+        counts = {name: getattr(self.writer, name) for name in names}
         return {**counts, "seconds": time.monotonic()}
 
-    def _since(self, before: Mapping[str, float]) -> dict[str, float]:
-        return {name: count - before[name] for name, count in self._so_far().items()}
+    def since(self, before: Mapping[str, int | float]) -> dict[str, int | float]:
+        return {name: count - before[name] for name, count in self.so_far().items()}
 
     def commit(self, read: Read) -> Saved:
         read = self.finished(read)
         statistics = read.captured.statistics
         snapshot = self.record(read.source, read.captured, statistics, read.parent)
+        snapshot = self._looked_at(snapshot)
         warnings = read.captured.warnings
         return Saved(self.repository.commit(snapshot, self.writer), snapshot, warnings)
+
+    def _looked_at(self, snapshot: Snapshot) -> Snapshot:
+        """Return the record with its anomalies, and tell of them."""
+        if not self.wishes.watchful:
+            return snapshot
+        past = [each for _, each in self.past.get(snapshot.source, ())]
+        found = anomalies(snapshot, past)
+        for each in found:
+            self.on_event(Noted(snapshot.source, b"", f"{each}; its old snapshots are kept"))
+        return msgspec.structs.replace(snapshot, anomalies=found)
 
     def look_anew(self, now: float) -> None:
         if now - self.writer.reading.taken > _READING_LASTS_S:

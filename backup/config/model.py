@@ -124,6 +124,9 @@ class Job(_Table, frozen=True, kw_only=True):
     A volume or container is chosen by any of `volumes`, `containers`, `projects` (of compose),
     `labels` ("key" or "key=value"), `patterns` (of names) or `all`, unless `exclude` names it
     (volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern of names).
+
+    As long as a source's newest snapshot looks like a loss or an attack, nothing of it is
+    forgotten; with `brake` false it is not looked at.
     """
 
     host: str = LOCAL
@@ -144,6 +147,7 @@ class Job(_Table, frozen=True, kw_only=True):
     time_zone: str | None = None
     jitter: str | None = None
     keep: Keep | None = None
+    brake: bool = True
     quiesce: Quiesce | None = None
     grace: str | None = None
     hooks: list[Hook] = []
