@@ -43,7 +43,8 @@ _KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
 class Source:
     """One thing to capture: its name, its place in the helper, and what to remember about it.
 
-    `origin` is what is mounted there: a volume's name, or a path of the engine's host.
+    `origin` is what is mounted there: a volume's name, or a path of the engine's host. `places` are
+    directories of that host where the data are, as far as it is known.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Source:
     volume: VolumeFacts | None = None
     mount: MountFacts | None = None
     definition: dict[str, Any] | None = None
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ class _Planner:
         name = f"volume:{found.name}"
         if not self._is_new(name, found.places):
             return
-        source = Source(name, found.name, _SOURCE, volume=volume_facts(found))
+        facts = volume_facts(found)
+        source = Source(name, found.name, _SOURCE, volume=facts, places=tuple(found.places))
         self.groups.append(alone(source))
 
     def add_container(self, found: Container) -> None:
@@ -162,7 +165,8 @@ class _Planner:
 
     def _source(self, found: Container, mount: Mount) -> Source | None:
         name = f"volume:{mount.source}" if mount.kind == "volume" else f"path:{mount.source}"
-        if not self._is_new(name, mount.volume.places if mount.volume else [mount.source]):
+        places = mount.volume.places if mount.volume else [mount.source]
+        if not self._is_new(name, places):
             return None
         return Source(
             name,
@@ -173,6 +177,7 @@ class _Planner:
                 container=found.name, destination=mount.destination, read_only=mount.read_only
             ),
             definition=found.definition,
+            places=tuple(places),
         )
 
     def _is_new(self, name: str, places: Iterable[str]) -> bool:

@@ -126,6 +126,9 @@ class Job(_Table, frozen=True, kw_only=True):
     (volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern of names). What labels
     enable without naming a job goes into the jobs that are `labelled`, or into the only one of its
     host unless that says false.
+
+    As long as a source's newest snapshot looks like a loss or an attack, nothing of it is
+    forgotten; with `brake` false it is not looked at.
     """
 
     host: str = LOCAL
@@ -147,6 +150,7 @@ class Job(_Table, frozen=True, kw_only=True):
     time_zone: str | None = None
     jitter: str | None = None
     keep: Keep | None = None
+    brake: bool = True
     quiesce: Quiesce | None = None
     grace: str | None = None
     hooks: list[Hook] = []
