@@ -27,6 +27,7 @@ from backup.cli import (
     check,
     container,
     copy,
+    coverage,
     diff,
     doctor,
     exit_code,
@@ -37,6 +38,7 @@ from backup.cli import (
     image,
     key,
     migrate,
+    plan,
     prune,
     recover,
     registry,
@@ -107,6 +109,8 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
+app.command("plan")(plan.plan)
+app.command("coverage")(coverage.coverage)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)

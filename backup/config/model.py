@@ -131,7 +131,12 @@ class Job(_Table, frozen=True, kw_only=True):
 
     A volume or container is chosen by any of `volumes`, `containers`, `projects` (of compose),
     `labels` ("key" or "key=value"), `patterns` (of names) or `all`, unless `exclude` names it
-    (volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern of names).
+    (volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern of names). What labels
+    enable without naming a job goes into the jobs that are `labelled`, or into the only one of its
+    host unless that says false.
+
+    As long as a source's newest snapshot looks like a loss or an attack, nothing of it is
+    forgotten; with `brake` false it is not looked at.
     """
 
     host: str = LOCAL
@@ -142,6 +147,7 @@ class Job(_Table, frozen=True, kw_only=True):
     labels: list[str] = []
     patterns: list[str] = []
     all: bool = False
+    labelled: bool | None = None
     exclude: list[str] = []
     images: bool = False
     exclude_files: list[str] = []
@@ -152,6 +158,7 @@ class Job(_Table, frozen=True, kw_only=True):
     time_zone: str | None = None
     jitter: str | None = None
     keep: Keep | None = None
+    brake: bool = True
     quiesce: Quiesce | None = None
     grace: str | None = None
     hooks: list[Hook] = []

@@ -19,24 +19,16 @@ class Treated(Protocol):
     def dump(self) -> str | None: ...
 
 
-def dumps(
-    of_job: str | None, treatments: Mapping[str, Treated], containers: Iterable[Container]
-) -> tuple[Dump, ...]:
+def dumps(treatments: Mapping[str, Treated], containers: Iterable[Container]) -> tuple[Dump, ...]:
     """Return what is dumped: of containers with a label, what that says; of the others that a job
     with `dump` chooses, those that are recognised as such a server, or all if none is.
 
-    Raises ConfigError where the job has a dump and chooses no container for it.
     """
     chosen = [(each, treatments[each.name].dump) for each in containers if each.name in treatments]
     wanted = [(each, kind) for each, kind in chosen if kind is not None]
     labelled = [item for item in wanted if _LABEL in item[0].labels]
     others = [item for item in wanted if _LABEL not in item[0].labels]
     known = [item for item in others if _is_like(recognised(item[0].definition), item[1])]
-    if of_job is not None and not wanted:
-        raise ConfigError(
-            f"the job says dump = {of_job!r}, and chooses no container",
-            hint="name the server's container in `containers`",
-        )
     found = sorted([*labelled, *(known or others)], key=lambda item: item[0].name)
     return tuple(Dump(each.name, kind) for each, kind in found)
 
@@ -45,3 +37,11 @@ def _is_like(found: Kind | None, wanted: str) -> bool:
     if found in _ALIKE:
         return wanted in {kind.value for kind in _ALIKE}
     return found is not None and found.value == wanted
+
+
+def undumped(kind: str | None) -> ConfigError:
+    """The error of a job that is to dump and chooses no container for it."""
+    return ConfigError(
+        f"the job says dump = {kind!r}, and chooses no container that could be dumped",
+        hint="name the server's container in `containers`",
+    )
