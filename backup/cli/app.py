@@ -36,6 +36,7 @@ from backup.cli import (
     host,
     image,
     key,
+    log,
     migrate,
     prune,
     recover,
@@ -108,6 +109,7 @@ app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
 app.command("status")(status.status)
+app.command("log")(log.log)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)
