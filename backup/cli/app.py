@@ -37,6 +37,7 @@ from backup.cli import (
     host,
     image,
     key,
+    log,
     migrate,
     plan,
     prune,
@@ -112,6 +113,7 @@ app.command("run")(run_command.run)
 app.command("plan")(plan.plan)
 app.command("coverage")(coverage.coverage)
 app.command("status")(status.status)
+app.command("log")(log.log)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)
