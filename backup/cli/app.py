@@ -27,6 +27,7 @@ from backup.cli import (
     check,
     container,
     copy,
+    daemon,
     diff,
     doctor,
     exit_code,
@@ -107,6 +108,7 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
+app.command("daemon")(daemon.daemon)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
@@ -261,6 +263,11 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return front, rest
+
+
+def without_flags(front: Sequence[str]) -> list[str]:
+    """Return hoisted global options but for those that say how to talk."""
+    return [word for word in front if word not in _FLAGS]
 
 
 def run(arguments: Sequence[str], stop: threading.Event | None = None) -> int:
