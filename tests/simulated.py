@@ -6,7 +6,7 @@ this is all that it knows of a real one, too (`backup.scheduler.Doors`).
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -36,10 +36,14 @@ class SimulatedRun:
         return self.code if self.world.now >= self.end else None
 
     def terminate(self) -> None:
-        self.end, self.code = min(self.end, self.world.now), 130
+        self._end_by(130)
 
     def kill(self) -> None:
-        self.end, self.code = min(self.end, self.world.now), -9
+        self._end_by(-9)
+
+    def _end_by(self, code: int) -> None:
+        if self.poll() is None:
+            self.end, self.code = self.world.now, code
 
     @property
     def is_whole(self) -> bool:
@@ -48,12 +52,16 @@ class SimulatedRun:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """The machine. `faults` is how likely it is that something goes wrong where it can."""
+    """The machine. `faults` is how likely it is that something goes wrong where it can; `codes` and
+    `takes` are what the next runs come to and how many seconds they take.
+    """
 
     now: datetime
     dice: random.Random
     faults: float = 0.0
     longest_s: float = 1800.0
+    codes: list[int] = field(default_factory=list)
+    takes: list[float] = field(default_factory=list)
     runs: list[SimulatedRun] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     disk: bytes = b""
@@ -65,8 +73,16 @@ class World:
     """Runs that had ended before the last save, and were not in it."""
     _unnoted: list[SimulatedRun] = field(default_factory=list)
 
-    def doors(self) -> Doors:
-        return Doors(now=lambda: self.now, start=self.start, save=self.save, tell=self.told.append)
+    def doors(self, failing: Sequence[OSError] = ()) -> Doors:
+        """What the scheduler sees; the first starts fail."""
+        left = list(failing)
+
+        def start(task: Task) -> SimulatedRun:
+            if left:
+                raise left.pop(0)
+            return self.start(task)
+
+        return Doors(now=lambda: self.now, start=start, save=self.save, tell=self.told.append)
 
     def known(self) -> State:
         """What a daemon that starts finds on the disk."""
@@ -76,7 +92,8 @@ class World:
         self._maybe_kill()
         if self._luck(2):
             raise BlockingIOError(11, "Resource temporarily unavailable")
-        takes, code = self.dice.uniform(1, self.longest_s), 0
+        takes = self.takes.pop(0) if self.takes else self.dice.uniform(1, self.longest_s)
+        code = self.codes.pop(0) if self.codes else 0
         if any(run.task.key == task.key and run.end > self.now for run in self.runs[-50:]):
             takes, code = 0.5, BUSY
         elif self._luck(10):

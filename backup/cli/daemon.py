@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ from backup.history import History, Kind
 if TYPE_CHECKING:
     from backup.scheduler import Process, State, Supervisor, Task, Told
 
+_STDOUT: Final = 1
+_STDERR: Final = 2
 _STATE: Final = "schedule.json"
 _SUPERVISION: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 _KINDS: Final = {
@@ -64,7 +67,10 @@ class _Machine:
         self._voice = context.voice
         self._path = config_path(context).absolute()
         self._state = state
-        self._command = [*_command(), "--config", str(self._path), "--quiet"]
+        talk = (
+            "--json" if self._voice.as_json else "--verbose" if self._voice.level > 1 else "--quiet"
+        )
+        self._command = [*_command(), "--config", str(self._path), talk]
         self._dated = "JOURNAL_STREAM" not in os.environ  # a journal knows the time
 
     def read(self) -> tuple[dict[str, "Task"], int]:
@@ -79,9 +85,13 @@ class _Machine:
         from backup import scheduler  # noqa: PLC0415
 
         verb = task.work.value
-        about = [task.subject] if verb in ("run", "drill") else ["--repository", task.subject]
+        about = ["--", task.subject]
+        if verb in ("check", "prune"):
+            about = [f"--repository={task.subject}"]
         environ = {name: each for name, each in os.environ.items() if name not in _SUPERVISION}
-        return scheduler.Process([*self._command, verb, *about], environ)
+        # without --json, stdout is for answers, and nobody has asked
+        stdout = _STDOUT if self._voice.as_json else _STDERR
+        return scheduler.Process([*self._command, verb, *about], environ, stdout)
 
     def known(self, tasks: dict[str, "Task"]) -> "State":
         """Return what the last daemon knew; where that is damaged, what the history tells."""
@@ -106,7 +116,11 @@ class _Machine:
         return next((each.started for each in runs if each.kind is kind and each.ended), None)
 
     def tell(self, told: "Told") -> None:
-        """Print a line."""
+        """Print a line; runs do not depend on who reads it, and on room for it."""
+        with suppress(OSError):
+            self._print(told)
+
+    def _print(self, told: "Told") -> None:
         if self._voice.as_json:
             self._voice.event(
                 {

@@ -10,21 +10,20 @@ from functools import partial
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
-_STDERR: Final = 2
 
 
 class Process:
     """A command that runs, in a process group of its own: Ctrl-C is for the daemon to pass on.
 
-    Where the daemon dies, by whatever signal, the command gets a SIGTERM. What it prints goes where
-    the daemon's errors go.
+    Where the daemon dies, by whatever signal, the command gets a SIGTERM. `stdout` is a descriptor;
+    its errors go where the daemon's go.
     """
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], stdout: int) -> None:
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=_STDERR,
+            stdout=stdout,
             env=environ,
             start_new_session=True,
             preexec_fn=partial(_prepare, _libc(), os.getpid()),  # noqa: PLW1509  no threads here
