@@ -28,6 +28,7 @@ from backup.cli import (
     container,
     copy,
     coverage,
+    daemon,
     diff,
     doctor,
     exit_code,
@@ -112,6 +113,7 @@ app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
 app.command("plan")(plan.plan)
 app.command("coverage")(coverage.coverage)
+app.command("daemon")(daemon.daemon)
 app.command("status")(status.status)
 app.command("log")(log.log)
 app.command("doctor")(doctor.doctor)
@@ -267,6 +269,11 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return front, rest
+
+
+def without_flags(front: Sequence[str]) -> list[str]:
+    """Return hoisted global options but for those that say how to talk."""
+    return [word for word in front if word not in _FLAGS]
 
 
 def run(arguments: Sequence[str], stop: threading.Event | None = None) -> int:
