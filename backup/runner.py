@@ -19,6 +19,7 @@ from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.policy import policy_of
+from backup.quantity import parse_size
 from backup.report import OnEvent
 from backup.repository import Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
@@ -142,7 +143,12 @@ def _work(
             with_images=job.images,
         )
         report.skipped += [*selection.excluded, *wanted.skipped]
-        exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
+        largest = job.exclude_larger_than
+        exclusion = Exclusion(
+            tuple(job.exclude_files),
+            job.exclude_caches,
+            None if largest is None else parse_size(largest, "exclude-larger-than"),
+        )
         wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)))
         outcomes = [Failed(each, error) for each, error in wanted.failed]
         for outcome in _each(

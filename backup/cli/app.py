@@ -51,9 +51,9 @@ from backup.cli import run as run_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
-from backup.cli.quantity import parse_rate
 from backup.cli.ssh_wishes import SSH_BINARY, SshWishes
 from backup.errors import BackupError, UsageError
+from backup.quantity import parse_rate
 from transports.errors import TransportError
 
 _WELCOME: Final = """\

@@ -7,7 +7,8 @@ Where it is looked for is the command line's affair; secrets are named here and 
 Raises ConfigError, which names the file, the key, and what was expected.
 """
 
-from backup.config.load import load
+from backup.config.load import Examined, examine, examine_text, load
+from backup.config.mistake import Mistake
 from backup.config.model import (
     LOCAL,
     Config,
@@ -22,6 +23,7 @@ from backup.config.model import (
     OnError,
     Quiesce,
     Repository,
+    Table,
     When,
 )
 
@@ -29,16 +31,21 @@ __all__ = [
     "LOCAL",
     "Config",
     "Drill",
+    "Examined",
     "Hook",
     "Host",
     "Job",
     "Keep",
     "Metrics",
+    "Mistake",
     "Notify",
     "Occasion",
     "OnError",
     "Quiesce",
     "Repository",
+    "Table",
     "When",
+    "examine",
+    "examine_text",
     "load",
 ]
