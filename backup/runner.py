@@ -104,7 +104,10 @@ def repository_of(found: Config, job: config.Job) -> str:
     if job.repository is not None:
         return job.repository
     if len(found.repositories) != 1:
-        raise ConfigError("the job does not say which of the repositories is meant")
+        raise ConfigError(
+            "the configuration names no repository for the job",
+            hint="add [repositories.main] with its location, or set VOLTAR_REPOSITORY",
+        )
     return next(iter(found.repositories))
 
 

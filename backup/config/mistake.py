@@ -1,5 +1,6 @@
 """What is wrong with a configuration: where, and what was expected."""
 
+import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,14 @@ class Mistake:
     line: int | None = None
 
     @property
+    def spelled(self) -> str:
+        """The key as people write it."""
+        return spelled(self.key)
+
+    @property
     def told(self) -> str:
         """What is wrong with which key."""
-        return f"{spelled(self.key)}: {self.text}" if self.key else self.text
+        return f"{self.spelled}: {self.text}" if self.key else self.text
 
 
 def spelled(key: Key) -> str:
@@ -35,7 +41,7 @@ def spelled(key: Key) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part if _BARE.fullmatch(part) else _quoted(part)}"
+            text += f".{part if _BARE.fullmatch(part) else quoted(part)}"
     return text.removeprefix(".")
 
 
@@ -59,5 +65,6 @@ def in_order(mistakes: Sequence[Mistake]) -> list[Mistake]:
     return sorted(mistakes, key=lambda each: each.line or 0)
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def quoted(text: str) -> str:
+    """Return a text as TOML writes it."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

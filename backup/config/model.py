@@ -102,7 +102,7 @@ class Repository(Table, frozen=True, kw_only=True):
     password_file: Annotated[Path | None, _doc("A file that has the password.")] = None
     password_command: Annotated[Command | None, _doc("A command that prints the password.")] = None
     password_credential: Annotated[
-        Object | None, _doc("The name of a credential of systemd that is the password.")
+        Name | None, _doc("The name of a credential of systemd that is the password.")
     ] = None
     limit_upload: Annotated[Rate | None, _doc("Send at most this much a second.")] = None
     limit_download: Annotated[Rate | None, _doc("Fetch at most this much a second.")] = None

@@ -55,6 +55,13 @@ def bare(kind: inspect.Type) -> tuple[inspect.Type, Text | None]:
             return kind, text
 
 
+def choices(kind: inspect.EnumType | inspect.LiteralType) -> list[str]:
+    """Return the texts among which there is a choice."""
+    if isinstance(kind, inspect.EnumType):
+        return [str(each.value) for each in kind.cls]
+    return list(map(str, kind.values))
+
+
 def _judged(value: Any, kind: inspect.Type, key: Key) -> Iterator[Mistake]:
     kind, text = bare(kind)
     if isinstance(kind, inspect.StrType):
@@ -104,10 +111,7 @@ def _list(value: Any, kind: inspect.ListType, key: Key) -> Iterator[Mistake]:
 def _choice(
     value: Any, kind: inspect.EnumType | inspect.LiteralType, key: Key
 ) -> Iterator[Mistake]:
-    if isinstance(kind, inspect.EnumType):
-        known = [str(each.value) for each in kind.cls]
-    else:
-        known = list(map(str, kind.values))
+    known = choices(kind)
     if not isinstance(value, str):
         yield Mistake(key, f"expected {listed(known)}, got {_shown(value)}")
     elif value not in known:

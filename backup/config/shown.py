@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from backup.config.mistake import Key, spelled
+from backup.config.mistake import Key, quoted, spelled
 from backup.config.model import Config
 
 HIDDEN: Final = "(hidden)"
@@ -62,11 +62,6 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     return quoted(value) if isinstance(value, str) else json.dumps(value)
-
-
-def quoted(text: str) -> str:
-    """Return a text as TOML writes it."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _hidden(value: Any) -> Any:

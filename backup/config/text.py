@@ -24,7 +24,7 @@ class Text(Enum):
     TELLING = "URL for apprise"
     LISTEN = "host:port"
     NAME = "name"
-    OBJECT = "name on the engine"
+    OBJECT = "name in Docker"
     LABEL = "label"
     EXEMPTION = "exemption"
     FILES = "pattern of files"

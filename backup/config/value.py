@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -19,7 +20,6 @@ from transports.ssh.address import parse_address
 from transports.store.place import parse_place
 
 _ENGINES: Final = ("unix", "tcp", "http", "https", "ssh")
-_STORES: Final = ("file", "sftp", "s3", "gs", "az", "rclone")
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):(.*)|([A-Za-z][A-Za-z0-9+.-]+):(//.*)", re.DOTALL)
 """In capitals only what can be nothing else, as a store's location is understood."""
 _OBJECT: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
@@ -109,21 +109,42 @@ def _location(value: str) -> None:
         raise ConfigError(
             f"no repository can be at {scheme}:", hint=f"use a directory, or {listed(_STORES)}:"
         )
-    if scheme == "sftp":
-        parse_address(f"ssh:{'//' if rest.startswith('//') else ''}{_netloc(rest)}")
-        if not re.match("//[^/]+/.", rest):
-            raise ConfigError(
-                "expected sftp://host/directory", hint="/~/directory is one below the home there"
-            )
-    elif scheme in ("s3", "gs", "az"):
-        if "@" in _netloc(rest):
-            raise ConfigError(
-                "the URL has a user or a password in it",
-                hint="put secrets into the environment, or a file that only you can read",
-            )
-        parse_place(scheme, rest)
-    elif scheme == "rclone" and not re.fullmatch(r"[^:,/]+:.*", rest):
+    _STORES[scheme](rest)
+
+
+def _file(rest: str) -> None:
+    if rest.startswith("//") and _netloc(rest) not in ("", "localhost"):
+        raise ConfigError("file: is this machine, and names no other", hint="write file:/directory")
+
+
+def _sftp(rest: str) -> None:
+    parse_address(f"ssh:{'//' if rest.startswith('//') else ''}{_netloc(rest)}")
+    if not re.match("//[^/]+/.", rest):
+        raise ConfigError(
+            "expected sftp://host/directory", hint="/~/directory is one below the home there"
+        )
+
+
+def _bucket(scheme: str, rest: str) -> None:
+    if "@" in _netloc(rest):
+        raise ConfigError(
+            "the URL has a user or a password in it",
+            hint="put secrets into the environment, or a file that only you can read",
+        )
+    parse_place(scheme, rest)
+
+
+def _rclone(rest: str) -> None:
+    if not re.fullmatch(r"[^:,/]+:.*", rest):
         raise ConfigError("expected rclone:REMOTE:path")
+
+
+_STORES: Final[dict[str, Callable[[str], None]]] = {
+    "file": _file,
+    "sftp": _sftp,
+    **{scheme: partial(_bucket, scheme) for scheme in ("s3", "gs", "az")},
+    "rclone": _rclone,
+}
 
 
 def _netloc(rest: str) -> str:
@@ -164,11 +185,12 @@ def _telling(value: str) -> None:
 
 
 def _listen(value: str) -> None:
-    host, _, port = value.rpartition(":")
+    host, colon, port = value.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     bracketed = host != bare
     if (
-        not re.fullmatch("[0-9]{1,5}", port)
+        not colon
+        or not re.fullmatch("[0-9]{1,5}", port)
         or not 0 < int(port) < 65536
         or bracketed != (":" in bare)
     ):

@@ -28,32 +28,38 @@ _AT: Final = re.compile(r"(?P<what>.*) \(at line (?P<line>\d+), column (?P<colum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """What a file came to: a configuration, or what is wrong with it. `doubts` are no mistakes."""
+    """What a file came to: a configuration, or what is wrong with it.
+
+    `doubts` are no mistakes, and `exposed` is who else can read or write what they should not.
+    """
 
     file: Path
     config: Config | None
     mistakes: Sequence[Mistake] = ()
     doubts: Sequence[Mistake] = ()
+    exposed: Sequence[Mistake] = ()
     lines: Mapping[Key, int] = field(default_factory=dict, repr=False)
+
+    def demand(self) -> Config:
+        """Return the configuration. Raises ConfigError, with a note for each mistake of several."""
+        if self.config is not None:
+            return self.config
+        first, *others = self.mistakes
+        if not others:
+            raise ConfigError(self.told(first), hint=first.hint)
+        error = ConfigError(f"{self.file} has {len(self.mistakes)} mistakes")
+        for each in self.mistakes:
+            error.add_note(self.advice(each))
+        raise error
+
+    def advice(self, mistake: Mistake) -> str:
+        """Return a mistake with its place, and what to do about it."""
+        return self.told(mistake) + (f" ({mistake.hint})" if mistake.hint else "")
 
     def told(self, mistake: Mistake) -> str:
         """Return a mistake with its place, in the form that editors can jump to."""
         at = f"{self.file}:{mistake.line}" if mistake.line else str(self.file)
         return f"{at}: {mistake.told}"
-
-
-def load(path: Path) -> Config:
-    """Read a configuration. Raises ConfigError, with a note for each mistake of several."""
-    found = examine(path)
-    if found.config is not None:
-        return found.config
-    first, *others = found.mistakes
-    if not others:
-        raise ConfigError(found.told(first), hint=first.hint)
-    error = ConfigError(f"{path} has {len(found.mistakes)} mistakes")
-    for each in found.mistakes:
-        error.add_note(f"{found.told(each)}{f' ({each.hint})' if each.hint else ''}")
-    raise error
 
 
 def examine(path: Path) -> Examined:
@@ -66,8 +72,7 @@ def examine(path: Path) -> Examined:
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
     found = examine_text(data, path)
-    exposed = [replace(each, line=_line(each.key, found.lines)) for each in _exposed(found, status)]
-    return replace(found, doubts=in_order([*found.doubts, *exposed]))
+    return replace(found, exposed=_placed(list(_exposed(found, status)), found.lines))
 
 
 def examine_text(data: bytes, path: Path) -> Examined:
