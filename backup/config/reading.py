@@ -78,7 +78,7 @@ def examine(path: Path) -> Examined:
 def examine_text(data: bytes, path: Path) -> Examined:
     """Return what is to be said about the content of a file."""
     try:
-        text = data.decode("utf-8").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
         document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1

@@ -88,8 +88,14 @@ def _zone(value: str) -> None:
     if not known:
         raise ConfigError(
             f"expected a time zone, got {value!r}",
-            hint=nearest(value, available_timezones()) or "write Europe/Berlin or UTC",
+            hint=_like_zone(value, available_timezones()),
         )
+
+
+def _like_zone(value: str, known: set[str]) -> str:
+    if not known:
+        return "this machine knows no time zones at all: install tzdata"
+    return nearest(value, known) or "write Europe/Berlin or UTC"
 
 
 def _textfile(value: str) -> None:
@@ -202,10 +208,10 @@ def _listen(value: str) -> None:
 
 def _name(value: str) -> None:
     if not _NAME.fullmatch(value):
-        raise ConfigError(
-            f"expected a name of letters, digits, - and _, got {value!r}",
-            hint="it becomes a part of names of files and units",
-        )
+        hint = "it becomes a part of names of files and units"
+        if ":" in value or "/" in value:
+            hint = "a host has a name by [hosts.NAME], a repository by [repositories.NAME]"
+        raise ConfigError(f"expected a name of letters, digits, - and _, got {value!r}", hint=hint)
 
 
 def _object(value: str) -> None:

@@ -59,6 +59,8 @@ BROKEN = [
     # names
     ("[jobs.'a b']\nall = true", ['1: jobs."a b": expected a name of letters, digits, - and _']),
     ("[jobs.'../x']\nall = true", ['1: jobs."../x": expected a name']),
+    ("[jobs.a]\nall = true\nrepository = '/srv'", ["(a host has a name by [hosts.NAME], a rep"]),
+    ("[jobs.a]\nall = true\nkeep.last = 99999999999999999999", ["expected 1000000 or less"]),
     ("[jobs.-a]\nall = true", ["1: jobs.-a: expected a name"]),
     ("[jobs.a]\nvolumes = ['web-*']", ["expected a name, got 'web-*' (patterns = […] is for"]),
     ("[jobs.a]\nvolumes = ['volume:x']", ["expected a name, got 'volume:x' (leave out volume:"]),
@@ -300,6 +302,7 @@ def test_a_job_that_only_labels_can_fill_is_doubted(tmp_path):
 def test_an_empty_file_is_a_configuration(said):
     assert said("") == []
     assert said("# nothing\r\n") == []
+    assert said(b"\xef\xbb\xbfparallel = 2\n") == []
 
 
 def test_brackets_without_end_are_no_bug(said):
