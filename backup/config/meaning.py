@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from backup.config.mistake import Key, Mistake, listed, nearest
-from backup.config.model import LOCAL, Host, Job, Keep, Metrics, Notify, Quiesce, Repository
+from backup.config.model import LOCAL, Config, Host, Job, Keep, Metrics, Notify, Quiesce, Repository
 
 _SELECTORS: Final = ("volumes", "containers", "projects", "labels", "patterns")
 _LISTS: Final = (*_SELECTORS, "exclude", "tags", "exclude_files")
@@ -44,8 +44,19 @@ def job_mistakes(name: str, job: Job, names: Names) -> Iterator[Mistake]:
     yield from _drill(key, job)
 
 
-def job_doubts(name: str, job: Job) -> Iterator[Mistake]:
+def doubts(config: Config) -> Iterator[Mistake]:
     """Yield what may be right, and probably is not."""
+    for name, job in config.jobs.items():
+        yield from _job_doubts(name, job)
+    if config.jobs and not config.repositories:
+        yield Mistake(
+            (),
+            "it has no repository, so whatever runs a job must have VOLTAR_REPOSITORY set",
+            'add [repositories.main] with location = "…"',
+        )
+
+
+def _job_doubts(name: str, job: Job) -> Iterator[Mistake]:
     if not job.all and not any(getattr(job, each) for each in _SELECTORS):
         yield Mistake(
             ("jobs", name),

@@ -97,9 +97,7 @@ def examine_text(data: bytes, path: Path) -> Examined:
     config: Config | None = None
     if not wrong:
         config = msgspec.convert(document, Config)
-        doubts = [
-            each for name, job in config.jobs.items() for each in meaning.job_doubts(name, job)
-        ]
+        doubts = list(meaning.doubts(config))
         config, wrong = settled(config, path.absolute().parent)
     return Examined(
         file=path,

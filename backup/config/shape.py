@@ -13,7 +13,7 @@ from msgspec import inspect
 
 from backup.config.mistake import Key, Mistake, listed, nearest, spelled
 from backup.config.model import Config
-from backup.config.text import SECRET, Text
+from backup.config.text import Text
 from backup.config.value import complaint
 
 _KINDS: Final[dict[type, str]] = {
@@ -137,8 +137,7 @@ def _flag(value: Any, _kind_of: inspect.BoolType, key: Key) -> Iterator[Mistake]
 def _text(value: Any, key: Key, text: Text | None) -> Iterator[Mistake]:
     if not isinstance(value, str):
         hint = 'put quotation marks around it: "…"' if type(value) in (int, float) else None
-        got = _kind(value) if text in SECRET else _shown(value)
-        yield Mistake(key, f"expected a text, got {got}", hint)
+        yield Mistake(key, f"expected a text, got {_shown(value)}", hint)
         return
     wrong = complaint(text, value) if text else None
     if wrong:

@@ -33,9 +33,6 @@ class Text(Enum):
     WORD = "text"
 
 
-SECRET: Final = {Text.TELLING, Text.PING, Text.LOCATION, Text.ENGINE}
-"""What may hold a secret, and so is not shown in a message."""
-
 _SPAN: Final = r"^(?=[0-9])([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,6}min)?([0-9]{1,7}s)?$"
 _AGE: Final = r"^(?=[0-9])([0-9]{1,6}y)?([0-9]{1,6}m)?([0-9]{1,6}w)?([0-9]{1,6}d)?([0-9]{1,6}h)?$"
 _SIZE: Final = r"^\s*[0-9]+(\.[0-9]+)?\s*[KMGTkmgt]?([iI]?[bB])?\s*$"

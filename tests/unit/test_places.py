@@ -15,6 +15,7 @@ from backup.cli.places import (
     repository_place,
 )
 from backup.errors import ConfigError, NotARepository
+from transports.store.throttled import Throttled
 
 ONE = "[repositories.main]\nlocation = '/srv/main'\nlimit-upload = '2M'\n"
 TWO = f"{ONE}[repositories.nas]\nlocation = 'sftp://nas/x'\n"
@@ -63,6 +64,13 @@ def test_the_only_repository_of_the_configuration_needs_no_name(configured):
 
     assert place.location == "/srv/main"
     assert place.limits == (2 << 20, None)
+
+
+def test_a_repository_has_the_speed_that_is_configured(configured):
+    file = configured(ONE.replace("/srv/main", "store"))
+
+    assert isinstance(Context(config=file).store(), Throttled)
+    assert not isinstance(Context(repository="/x", config=file).store(), Throttled)
 
 
 def test_of_several_one_must_be_named(configured):

@@ -292,11 +292,26 @@ def test_a_file_of_ones_own_gives_no_warning(tmp_path):
 
 def test_a_job_that_only_labels_can_fill_is_doubted(tmp_path):
     file = tmp_path / "voltar.toml"
-    file.write_text("[jobs.a]\nimages = true\n")
+    file.write_text(f"[jobs.a]\nimages = true\n{REPOSITORY}")
 
     [doubt] = examine(file).doubts
 
     assert (doubt.line, "it chooses nothing by itself" in doubt.text) == (1, True)
+
+
+def test_a_configuration_without_repository_is_doubted(tmp_path):
+    file = tmp_path / "voltar.toml"
+    file.write_text(JOB)
+
+    [doubt] = examine(file).doubts
+
+    assert "VOLTAR_REPOSITORY" in doubt.text
+
+
+def test_a_time_zone_may_be_for_the_drill_alone(said):
+    drill = "drill = { schedule = 'every sunday' }"
+
+    assert said(f"{JOB}time-zone = 'UTC'\n{drill}") == []
 
 
 def test_an_empty_file_is_a_configuration(said):
