@@ -12,7 +12,6 @@ from backup.cli import FAILED, INCOMPLETE, exit_code
 from backup.cli.console import Listener, Voice, counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
-from backup.cli.quantity import parse_size
 from backup.cli.snapshots import excluded_text
 from backup.config import Quiesce
 from backup.engine import Engine
@@ -20,6 +19,7 @@ from backup.errors import ConfigError, UsageError
 from backup.exclusion import Exclusion, compiled
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.lookup import Found, find_snapshot
+from backup.quantity import parse_size
 from backup.quiesce.plan import Order
 from backup.quiesce.window import Windows, quiesced
 from backup.repository import SHORT_ID, Repository

@@ -4,17 +4,17 @@ import os
 import sqlite3
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 import typer
 
 from backup import config
-from backup.cli.configured import config_path
+from backup.cli.clock import machine_zone
 from backup.cli.console import counted, local_text
 from backup.cli.context import Context, state_directory
+from backup.cli.places import config_path
 from backup.history import History, Kind
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class _Machine:
 
     def __init__(self, context: Context, state: Path) -> None:
         self._voice = context.voice
-        self._path = config_path(context).absolute()
+        self._path = config_path(context.config).absolute()
         self._state = state
         talk = (
             "--json" if self._voice.as_json else "--verbose" if self._voice.level > 1 else "--quiet"
@@ -138,17 +138,6 @@ class _Machine:
             self._voice.warn(f"{date}{told.text}")
         else:
             self._voice.say(f"{date}{told.text}")
-
-
-def machine_zone() -> tzinfo:
-    """Return the time zone of this machine, or of TZ."""
-    try:
-        if os.environ.get("TZ"):
-            return ZoneInfo(os.environ["TZ"].removeprefix(":"))
-        with Path("/etc/localtime").open("rb") as file:
-            return ZoneInfo.from_file(file)
-    except (OSError, ValueError, KeyError):  # that nobody knows is a KeyError
-        return UTC
 
 
 def _command() -> list[str]:
