@@ -44,6 +44,7 @@ from backup.cli import (
     retention,
     stats,
     status,
+    systemd,
     tag,
 )
 from backup.cli import init as init_command
@@ -72,7 +73,7 @@ _VALUED: Final = (
     *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
-_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover")
+_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover", "systemd")
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -118,10 +119,11 @@ app.add_typer(check.repair, name="repair")
 app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(systemd.app, name="systemd")
 app.command("recover")(recover.recover)
 _GROUPS: Final = (
     *(image.app, container.app, retention.app, check.repair, host.app),
-    *(key.app, migrate.app),
+    *(key.app, migrate.app, systemd.app),
 )
 for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)
