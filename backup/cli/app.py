@@ -27,6 +27,7 @@ from backup.cli import (
     check,
     container,
     copy,
+    cron,
     diff,
     doctor,
     exit_code,
@@ -73,7 +74,7 @@ _VALUED: Final = (
     *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
-_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover", "systemd")
+_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover", "systemd", "cron")
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -109,6 +110,7 @@ app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
 app.command("status")(status.status)
+app.command("cron")(cron.cron)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)

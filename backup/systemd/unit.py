@@ -14,6 +14,7 @@ from backup.errors import ConfigError
 from backup.sentence import parse_sentence
 from backup.span import parse_span
 from backup.systemd.calendar import on_calendar
+from backup.timetable import Task, Work, tasks
 from transports.store import directory_of
 
 DAEMON: Final = "voltar.service"
@@ -21,7 +22,7 @@ CREDENTIALS: Final = "/etc/credstore"
 _DROP_IN: Final = "50-voltar.conf"
 _COMMAND: Final = "/usr/bin/voltar"
 """What stands in the services for the command."""
-_DOES: Final = {"job": "run job", "drill": "drill job", "check": "check", "prune": "prune"}
+_KINDS: Final = {Work.RUN: "job", Work.DRILL: "drill", Work.CHECK: "check", Work.PRUNE: "prune"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,36 +45,19 @@ class Wanted:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    """What an instance of a service does, and when. `repositories` are what it writes to."""
-
-    kind: str
-    subject: str
-    repositories: tuple[str, ...]
-    schedule: str | None = None
-    zone: str | None = None
-    jitter: str | None = None
-
-    @property
-    def unit(self) -> str:
-        return f"voltar-{self.kind}@{self.subject}"
-
-
 def wanted(config: Config, place: Place) -> Wanted:
     """Return services, and timers for all that has a schedule. Raises ConfigError for a schedule
     that systemd cannot keep."""
-    tasks = list(_tasks(config))
-    found = {
-        f"voltar-{kind}@.service": _service(f"voltar-{kind}@", place) for kind in _kinds(tasks)
-    }
+    found: dict[str, str] = {}
     timers = []
-    for task in tasks:
-        drop_in = _drop_in(config, task.repositories, place)
-        found[f"{task.unit}.service.d/{_DROP_IN}"] = drop_in
+    for task in tasks(config):
+        template = f"voltar-{_KINDS[task.work]}@"
+        unit = f"{template}{task.subject}"
+        found[f"{template}.service"] = _service(template, place)
+        found[f"{unit}.service.d/{_DROP_IN}"] = _drop_in(config, task.repositories, place)
         if task.schedule is not None:
-            timers.append(f"{task.unit}.timer")
-            found[timers[-1]] = _timer(task, place)
+            timers.append(f"{unit}.timer")
+            found[timers[-1]] = _timer(task, task.schedule, place)
     return Wanted(
         files={name: sealed(text) for name, text in found.items()},
         enabled=tuple(timers),
@@ -110,52 +94,21 @@ def is_sealed(text: str) -> bool:
     return text == sealed(body)
 
 
-def _tasks(config: Config) -> Iterator[_Task]:
-    for name, job in config.jobs.items():
-        common = _Task(
-            kind="job",
-            subject=name,
-            repositories=(job.repository,) if job.repository else tuple(config.repositories),
-            schedule=job.schedule,
-            zone=job.time_zone,
-            jitter=job.jitter,
-        )
-        yield common
-        if job.drill is not None:
-            yield _Task(
-                kind="drill",
-                subject=name,
-                repositories=common.repositories,
-                schedule=job.drill.schedule,
-                zone=job.time_zone,
-                jitter=job.jitter,
-            )
-    for name, repository in config.repositories.items():
-        for kind, schedule in (("check", repository.check), ("prune", repository.prune)):
-            if schedule is not None:
-                yield _Task(kind=kind, subject=name, repositories=(name,), schedule=schedule)
-
-
-def _kinds(tasks: Iterable[_Task]) -> list[str]:
-    return sorted({task.kind for task in tasks})
-
-
 def _service(name: str, place: Place) -> str:
     text = (files("backup.systemd") / f"services/{name}.service").read_text(encoding="utf-8")
     return text.replace(_COMMAND, _quoted(str(place.command)).replace("$", "$$"))
 
 
-def _timer(task: _Task, place: Place) -> str:
-    whose = f"{_DOES[task.kind]} {task.subject}"
-    sentence = parse_sentence(task.schedule or "")
+def _timer(task: Task, schedule: str, place: Place) -> str:
+    whose = f"{task.work.value} {task.subject}"
     clock = place.clock if task.zone is None else ZoneInfo(task.zone)
     try:
-        lines = on_calendar(sentence, clock, zone=task.zone, since=place.now)
+        lines = on_calendar(parse_sentence(schedule), clock, zone=task.zone, since=place.now)
     except ConfigError as error:
         raise ConfigError(f"{whose}: {error}", hint=error.hint) from error
     delay = f"RandomizedDelaySec={parse_span(task.jitter, 'jitter'):.0f}\n" if task.jitter else ""
     return (
-        f"[Unit]\nDescription=voltar: {whose}, {task.schedule}\n\n[Timer]\n"
+        f"[Unit]\nDescription=voltar: {whose}, {schedule}\n\n[Timer]\n"
         + "".join(f"OnCalendar={line}\n" for line in lines)
         + f"AccuracySec=1s\n{delay}Persistent=true\n\n[Install]\nWantedBy=timers.target\n"
     )
