@@ -38,6 +38,7 @@ from backup.cli import (
     image,
     key,
     migrate,
+    notify,
     prune,
     recover,
     registry,
@@ -74,7 +75,16 @@ _VALUED: Final = (
     *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
-_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover", "systemd", "cron")
+_WITHOUT_REPOSITORY: Final = (
+    "image",
+    "container",
+    "migrate",
+    "host",
+    "recover",
+    "systemd",
+    "cron",
+    "notify",
+)
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -121,11 +131,12 @@ app.add_typer(check.repair, name="repair")
 app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(notify.app, name="notify")
 app.add_typer(systemd.app, name="systemd")
 app.command("recover")(recover.recover)
 _GROUPS: Final = (
     *(image.app, container.app, retention.app, check.repair, host.app),
-    *(key.app, migrate.app, systemd.app),
+    *(key.app, migrate.app, notify.app, systemd.app),
 )
 for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Final
 
 from backup import config
+from backup.cli import FAILED, INCOMPLETE, INTERRUPTED, exit_code
 from backup.cli.backup import keep_out
+from backup.cli.bell import bell
 from backup.cli.context import Context, output, state_directory
 from backup.cli.secret import named_path, read_secret
 from backup.config import LOCAL, Config
 from backup.engine import Engine
 from backup.errors import ConfigError
+from backup.history import Result
 from backup.report import OnEvent
 from backup.repository import Repository
 from backup.runner import Doors
 
+_CODES: Final = {Result.OK: 0, Result.INCOMPLETE: INCOMPLETE, Result.FAILED: FAILED}
 _SYSTEM: Final = Path("/etc/voltar/voltar.toml")
 
 
@@ -95,4 +99,13 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         keep_out=keep_out,
         tidy=context.tidy,
         on_event=on_event,
+        bell=bell(context, found),
+        code=code_of,
     )
+
+
+def code_of(result: Result, failure: BaseException | None) -> int:
+    """Return the exit code of a run that came to a result, or was ended by a failure."""
+    if failure is None:
+        return _CODES[result]
+    return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED

@@ -1,7 +1,7 @@
 """voltar cron"""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -10,7 +10,9 @@ from backup.cli import INCOMPLETE
 from backup.cli.configured import config_path
 from backup.cli.context import Context
 from backup.cli.systemd import command_path, machine_clock
-from backup.crontab import Caller, Crontab, crontab
+
+if TYPE_CHECKING:
+    from backup.crontab import Crontab
 
 _HEAD: Final = """\
 # Written by `voltar cron`. What was missed while this machine was off is not made good: `voltar
@@ -36,6 +38,8 @@ def cron(
 
     What cron cannot do is told; where it has no line at all, the exit code is 3.
     """
+    from backup.crontab import Caller, crontab  # noqa: PLC0415  for this command alone
+
     context: Context = ctx.obj
     path = config_path(context).absolute()
     caller = Caller(user=user, command=command_path(), config=path)
@@ -45,7 +49,7 @@ def cron(
         raise typer.Exit(INCOMPLETE)
 
 
-def _tell(context: Context, found: Crontab) -> None:
+def _tell(context: Context, found: "Crontab") -> None:
     if context.voice.as_json:
         context.voice.document(
             {"lines": found.lines, "unsaid": found.unsaid, "remarks": found.remarks}

@@ -4,19 +4,21 @@ import shutil
 import sys
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from zoneinfo import ZoneInfo
 
 import typer
 
 from backup import config
 from backup.cli.configured import config_path
+from backup.cli.console import Voice
 from backup.cli.context import Context
 from backup.errors import UsageError
-from backup.systemd import Place, Plan, Wanted, compare, manager, read, wanted, wanted_daemon, write
+
+if TYPE_CHECKING:
+    from backup.systemd import Plan, Wanted
 
 DIRECTORY: Final = Path("/etc/systemd/system")
-_NOTHING: Final = Wanted(files={}, enabled=())
 
 app = typer.Typer(help="Units of systemd for the jobs of the configuration.", no_args_is_help=True)
 
@@ -58,7 +60,7 @@ def install(ctx: typer.Context, *, daemon: Daemon = False, directory: Directory 
     context: Context = ctx.obj
     found = _wanted(context, daemon=daemon)
     _tell_remarks(context, found)
-    _carry_out(context, compare(found, read(directory or DIRECTORY)), directory)
+    _carry_out(context, found, directory)
 
 
 @app.command("remove")
@@ -67,7 +69,9 @@ def remove(ctx: typer.Context, *, directory: Directory = None) -> None:
 
     Example: voltar systemd remove
     """
-    _carry_out(ctx.obj, compare(_NOTHING, read(directory or DIRECTORY)), directory)
+    from backup.systemd import Wanted  # noqa: PLC0415  units are for this command alone
+
+    _carry_out(ctx.obj, Wanted(files={}, enabled=()), directory)
 
 
 def command_path() -> Path:
@@ -90,7 +94,9 @@ def machine_clock() -> tzinfo:
         return UTC
 
 
-def _wanted(context: Context, *, daemon: bool) -> Wanted:
+def _wanted(context: Context, *, daemon: bool) -> "Wanted":
+    from backup.systemd import Place, wanted, wanted_daemon  # noqa: PLC0415
+
     path = config_path(context)
     place = Place(
         command=command_path(),
@@ -101,29 +107,26 @@ def _wanted(context: Context, *, daemon: bool) -> Wanted:
     return (wanted_daemon if daemon else wanted)(config.load(path), place)
 
 
-def _carry_out(context: Context, plan: Plan, directory: Path | None) -> None:
+def _carry_out(context: Context, found: "Wanted", directory: Path | None) -> None:
+    from backup.systemd import compare, manager, read, write  # noqa: PLC0415
+
+    voice, place = context.voice, directory or DIRECTORY
+    plan = compare(found, read(place))
     tells = directory is None and manager.is_at_work()
     if tells:
         manager.tell(manager.before(plan))
-    write(plan, directory or DIRECTORY)
+    write(plan, place)
     if tells:
         manager.tell(manager.after(plan))
-    if context.voice.as_json:
-        context.voice.document(
-            {
-                "written": list(plan.write),
-                "unchanged": plan.same,
-                "removed": plan.remove,
-                "foreign": plan.foreign,
-                "enabled": plan.enabled if tells else [],
-            }
-        )
+    if voice.as_json:
+        voice.document(plan.summary | {"enabled": plan.enabled if tells else []})
         return
-    _tell(context, plan, tells=tells)
+    _tell(voice, plan)
+    for command in [] if tells else [*manager.before(plan), *manager.after(plan)]:
+        voice.say(f"to be run: {' '.join(command)}")
 
 
-def _tell(context: Context, plan: Plan, *, tells: bool) -> None:
-    voice = context.voice
+def _tell(voice: Voice, plan: "Plan") -> None:
     for verb, names in (("wrote", plan.write), ("removed", plan.remove)):
         for name in names:
             voice.report(f"{verb} {name}")
@@ -131,11 +134,8 @@ def _tell(context: Context, plan: Plan, *, tells: bool) -> None:
         voice.warn(f"{name} was not written by voltar, or changed since: it is left as it is")
     if plan.is_empty:
         voice.report("nothing to do: all units are as they should be")
-    if not tells:
-        for command in [*manager.before(plan), *manager.after(plan)]:
-            voice.say(f"to be run: {' '.join(command)}")
 
 
-def _tell_remarks(context: Context, found: Wanted) -> None:
+def _tell_remarks(context: Context, found: "Wanted") -> None:
     for remark in found.remarks:
         context.voice.say(remark)

@@ -123,7 +123,8 @@ class Job(_Table, frozen=True, kw_only=True):
 
     A volume or container is chosen by any of `volumes`, `containers`, `projects` (of compose),
     `labels` ("key" or "key=value"), `patterns` (of names) or `all`, unless `exclude` names it
-    (volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern of names).
+    (volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern of names). `ping` is a check
+    of its own, as that of `notify` is one for all.
     """
 
     host: str = LOCAL
@@ -148,6 +149,7 @@ class Job(_Table, frozen=True, kw_only=True):
     grace: str | None = None
     hooks: list[Hook] = []
     dump: str | None = None
+    ping: str | None = None
     drill: Drill | None = None
 
 

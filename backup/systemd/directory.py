@@ -30,6 +30,16 @@ class Plan:
     def is_empty(self) -> bool:
         return not self.write and not self.remove
 
+    @property
+    def summary(self) -> dict[str, list[str]]:
+        """What becomes of which file."""
+        return {
+            "written": list(self.write),
+            "unchanged": list(self.same),
+            "removed": list(self.remove),
+            "foreign": list(self.foreign),
+        }
+
 
 def compare(wanted: Wanted, present: Mapping[str, str]) -> Plan:
     """Decide. Raises Protected where a file that is wanted is there, and is not ours."""
