@@ -29,6 +29,7 @@ from backup.cli import (
     copy,
     diff,
     doctor,
+    drill,
     exit_code,
     find,
     forget,
@@ -107,6 +108,7 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
+app.command("drill")(drill.drill)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)

@@ -21,6 +21,7 @@ from typing import Final
 from backup.cli.console import Voice
 from backup.cli.secret import asked_secret, named_path, read_secret
 from backup.cli.ssh_wishes import SshWishes
+from backup.drill import scene
 from backup.engine import Engine, connect, sweep
 from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
 from backup.evidence import journal
@@ -43,9 +44,10 @@ _NEW_PLACES: Final = "use --new-password-file, VOLTAR_NEW_PASSWORD_FILE or VOLTA
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """The restores, by volume, and the captures, by container, that were killed."""
+    """The restores, by volume, the captures, by container, and the drills that were killed."""
 
     restores: tuple[str, ...] = ()
+    drills: tuple[str, ...] = ()
     captures: tuple[str, ...] = ()
 
 
@@ -93,7 +95,18 @@ class Context:
         captures: list[str] = []
         with suppress(ConfigError):  # who has no place for journals has captured nothing
             captures = self._take_back_captures(captures_directory(), engine)
-        return Tidied(tuple(dead.volume for dead in restores), tuple(captures))
+        return Tidied(
+            restores=tuple(dead.volume for dead in restores),
+            drills=self._sweep_drills(engine),
+            captures=tuple(captures),
+        )
+
+    def _sweep_drills(self, engine: Engine) -> tuple[str, ...]:
+        dead = scene.sweep(engine)
+        for one in dead:
+            became = f"is there still: {'; '.join(one.left)}" if one.left else "is removed"
+            self.voice.warn(f"the drill {one.run} was killed; what it made {became}")
+        return tuple(one.run for one in dead)
 
     def _take_back_captures(self, directory: Path, engine: Engine) -> list[str]:
         killed = []

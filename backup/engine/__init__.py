@@ -54,7 +54,7 @@ from backup.engine.lifecycle import (
     stop,
     unpause,
 )
-from backup.engine.lifetime import RUN_LABEL, Access
+from backup.engine.lifetime import DRILL_LABEL, RUN_LABEL, Access
 from backup.engine.measure import Found, free_space, look, make_directory, sizes
 from backup.engine.mounts import Attached, Mounts, VolumesFrom
 from backup.engine.networks import (
@@ -76,6 +76,16 @@ from backup.engine.orphans import (
 )
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
+from backup.engine.trial import (
+    DRILL_IMAGE,
+    Executed,
+    Remains,
+    clear,
+    drill_name,
+    execute,
+    living,
+    remains,
+)
 from backup.engine.volumes import (
     User,
     Volume,
@@ -89,12 +99,15 @@ from backup.engine.volumes import (
 
 __all__ = [
     "BRIDGE_NAME",
+    "DRILL_IMAGE",
+    "DRILL_LABEL",
     "PREDEFINED",
     "RUN_LABEL",
     "Access",
     "Attached",
     "Container",
     "Engine",
+    "Executed",
     "Finished",
     "Found",
     "Held",
@@ -107,6 +120,7 @@ __all__ = [
     "Network",
     "Orphan",
     "Port",
+    "Remains",
     "Settings",
     "State",
     "Stream",
@@ -116,6 +130,7 @@ __all__ = [
     "VolumesFrom",
     "canonical",
     "changed_paths",
+    "clear",
     "connect",
     "container",
     "container_names",
@@ -123,7 +138,9 @@ __all__ = [
     "create_container",
     "create_network",
     "create_volume",
+    "drill_name",
     "ended_at",
+    "execute",
     "find_image",
     "fixed_ports",
     "free_space",
@@ -134,6 +151,7 @@ __all__ = [
     "images",
     "labelled",
     "layer_sizes",
+    "living",
     "load",
     "logs",
     "look",
@@ -142,6 +160,7 @@ __all__ = [
     "orphans",
     "path_users",
     "pause",
+    "remains",
     "remove",
     "remove_all",
     "remove_container",
