@@ -1,7 +1,7 @@
 """voltar drill"""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -85,9 +85,10 @@ def drill(  # noqa: PLR0913  one parameter an option
     with listening(context.voice) as listener:
         reports, errors = _drilled(context, _tasks(context, what, asked, listener))
     files.write(reports)
-    if errors:
-        raise errors[0]
-    if code := _code(reports):
+    damaged = any(each.damaged for each in reports)
+    for error in errors:
+        context.voice.error(error, exit_code(error))
+    if code := INTEGRITY if damaged else _code(reports, errors):
         raise typer.Exit(code)
 
 
@@ -167,10 +168,9 @@ def _drilled(
             reports.append(_drill(context, task))
         except (BackupError, TransportError) as error:
             errors.append(error)
-            if len(errors) > 1 or reports:
-                context.voice.warn(f"{task.order.name}: {error}")
         else:
             tell_drill(context.voice, reports[-1])
+            errors += filter(None, [reports[-1].error])
     return reports, errors
 
 
@@ -189,11 +189,8 @@ def _drill(context: Context, task: _Task) -> DrillReport:
         return run_drill(means, task.order)
 
 
-def _code(reports: list[DrillReport]) -> int:
-    """The exit code: damage first, then what failed as a whole, then in part."""
-    if any(each.damaged for each in reports):
-        return INTEGRITY
-    errors = [each.error for each in reports if each.error is not None]
+def _code(reports: Sequence[DrillReport], errors: Sequence[Exception]) -> int:
+    """The exit code where nothing is damaged: what failed as a whole counts more than a part."""
     if errors:
         return exit_code(errors[0])
     return max((_CODES[each.result] for each in reports), default=0, key=_GRAVITY.index)

@@ -11,6 +11,7 @@ from backup.drill.formats import as_document, as_json, as_junit, as_prometheus
 from backup.drill.level import Outcome, failed, passed
 from backup.drill.report import DrillReport, UnitReport
 from backup.errors import BackupError, UsageError
+from backup.history import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ def tell_drill(voice: Voice, report: DrillReport) -> None:
         f"{name} {seconds_text(each)}" for name, each in report.seconds.items() if each
     )
     level = report.level.value if report.level else "nothing"
-    voice.report(
+    tell = voice.report if report.result is Result.OK else voice.answer
+    tell(
         f"drill {report.job or 'of all'}: {report.result.value}, proven up to: {level}; "
         f"data {seconds_text(report.point_s)} old, back in {seconds_text(total)} ({stages})"
     )

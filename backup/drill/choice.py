@@ -3,7 +3,7 @@
 Pure functions of what a repository holds.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -85,23 +85,40 @@ def of_host(found: Sequence[Found], host: str) -> list[Found]:
     return [each for each in found if len(hosts) == 1 or each[1].host == host]
 
 
-def units(found: Sequence[Found], at: datetime | None, now: datetime) -> tuple[Unit, ...]:
+def units(
+    found: Sequence[Found], pool: Sequence[Found], at: datetime | None, now: datetime
+) -> tuple[Unit, ...]:
     """Group the newest snapshots, or those up to a time, of each source.
 
-    What a container mounted comes with it, of one run as far as there is: the run of the newest.
+    What a container mounted comes with it out of the `pool`, whoever backed it up: of the same run
+    if there is one.
     """
-    newest = {each[1].source: each for each in _in_time(found, at, now)}
-    by_run = {(each[1].run, each[1].source): each for each in found}
+    newest = _newest(found, at, now)
+    elsewhere = _newest(pool, at, now)
+    by_run = {(each[1].run, each[1].source): each for each in pool}
     defined: dict[str, Found] = {}
     for each in sorted(newest.values(), key=lambda each: each[1].time):
         if each[1].mount and each[1].definition:
             defined[each[1].mount.container] = each
     containers = [
-        _of_container(name, each[1], newest, by_run) for name, each in sorted(defined.items())
+        _of_container(name, each[1], elsewhere, by_run) for name, each in sorted(defined.items())
     ]
     taken = {each[1].source for unit in containers for each in unit.found}
-    alone = [Unit(subject=s, found=(each,)) for s, each in sorted(newest.items()) if s not in taken]
-    return (*containers, *alone)
+    return (*containers, *(unit for unit in _alone(newest) if unit.subject not in taken))
+
+
+def alone(found: Sequence[Found], at: datetime | None, now: datetime) -> tuple[Unit, ...]:
+    """Return the newest of each source, up to a time, by itself."""
+    return tuple(_alone(_newest(found, at, now)))
+
+
+def _alone(newest: Mapping[str, Found]) -> Iterator[Unit]:
+    for source, each in sorted(newest.items()):
+        yield Unit(subject=source, found=(each,))
+
+
+def _newest(found: Sequence[Found], at: datetime | None, now: datetime) -> dict[str, Found]:
+    return {each[1].source: each for each in _in_time(found, at, now)}
 
 
 def _in_time(found: Sequence[Found], at: datetime | None, now: datetime) -> list[Found]:

@@ -53,7 +53,7 @@ class Drilled:
     def _prove(self, surveyed: Sequence[tuple[Proven, Survey]]) -> None:
         wanted = self.wishes.level
         if wanted.rank >= Level.CONTENT.rank:
-            size = sum(seen.size for _, seen in surveyed)
+            size = sum(seen.size for _, seen in surveyed if seen.snapshot.image is None)
             why = lacking_room(size, free_space(self.stage.engine, self.stage.run))
             for proven, seen in surveyed:
                 if why is None:

@@ -31,13 +31,14 @@ from transports.errors import TransportError
 
 Failure = BackupError | TransportError
 _DAMAGE: Final = (IntegrityError, VerificationFailed, UnsafeArchive, DamagedImage)
-_IMAGE: Final = "an image is restored by the container that needs it, if the engine lacks it"
+_LEVELS: Final = (Level.CATALOG, Level.STORE, Level.CONTENT)
 
 
 @dataclass(slots=True, kw_only=True)
 class Proven:
     """What became of one source. `volume` has it, once it is restored; `file` is the name of what
-    it is where it is one file. `seconds` are by stage."""
+    it is where it is one file. `seconds` are by stage. An image is no tree of files: the `last` of
+    its levels is the store."""
 
     source: str
     snapshot: str
@@ -48,6 +49,7 @@ class Proven:
     seconds: dict[str, float] = field(default_factory=dict)
     volume: str | None = None
     file: str = ""
+    last: Level = Level.CONTENT
 
     def fail(self, level: Level, error: Failure, since: float) -> None:
         """Write down that a level failed, and why."""
@@ -62,9 +64,10 @@ class Proven:
     def skip(self, why: str) -> None:
         """Write down that the levels up to content that were not looked at were skipped."""
         seen = {step.level for step in self.steps}
-        for level in (Level.CATALOG, Level.STORE, Level.CONTENT):
+        for level in _LEVELS[: self.last.rank + 1]:
             if level not in seen:
                 self.steps.append(Step(level=level, outcome=Outcome.SKIPPED, message=why))
+        self.steps.sort(key=lambda step: step.level.rank)
 
     def _add(
         self, level: Level, outcome: Outcome, message: str, since: float, *, damaged: bool = False
@@ -79,6 +82,7 @@ def look(repository: Repository, found: Found) -> tuple[Proven, Survey | None]:
     """Prove the catalog: the manifest is read through, and all its chunks are looked up."""
     snapshot_id, snapshot = found
     proven = Proven(source=snapshot.source, snapshot=snapshot_id, time=snapshot.time)
+    proven.last = Level.STORE if snapshot.image else Level.CONTENT
     began = time.monotonic()
     try:
         surveyed = survey(repository, snapshot, Selection())
@@ -118,7 +122,6 @@ def restored(stage: Scene, proven: Proven, found: Survey, on_event: OnEvent) -> 
     """
     if found.snapshot.image is not None:
         read(proven, found)
-        proven.skip(_IMAGE)
         return
     facts = stage.scratch()
     clock = _Clock(on_event)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from backup.config import Drill, Job
 from backup.drill.boot import Shelf, Wishes
-from backup.drill.choice import Unit, of_host, of_job, of_source, units
+from backup.drill.choice import Unit, alone, of_host, of_job, of_source, units
 from backup.drill.level import Level, failed, passed
 from backup.drill.perform import Drilled
 from backup.drill.report import DrillReport, UnitReport
@@ -109,13 +109,19 @@ def _perform(
 
 
 def _chosen(host: str, every: list[Found], order: Order, history: History) -> tuple[Unit, ...]:
+    now = datetime.now(UTC)
     found = list(every)
     if order.job is not None:
         runs = {each.id for each in history.runs(job=order.name, limit=10_000)}
         found = of_job(order.job, runs, every)
     elif order.name:
         found = of_source(order.name, every)
-    chosen = units(of_host(found, host), order.at, datetime.now(UTC)) if found else ()
+    found = of_host(found, host) if found else found
+    if order.job is None and order.name and not order.name.startswith(CONTAINER):
+        chosen = alone(found, order.at, now)
+    else:
+        pool = [each for each in every if each[1].host in {one[1].host for one in found}]
+        chosen = units(found, pool, order.at, now)
     if not chosen:
         when = f" up to {order.at.isoformat(timespec='minutes')}" if order.at else ""
         raise NoSuchSnapshot(
