@@ -33,6 +33,7 @@ from backup.cli import (
     daemon,
     diff,
     doctor,
+    drill,
     exit_code,
     find,
     forget,
@@ -127,6 +128,7 @@ app.command("run")(run_command.run)
 app.command("plan")(plan.plan)
 app.command("coverage")(coverage.coverage)
 app.command("daemon")(daemon.daemon)
+app.command("drill")(drill.drill)
 app.command("status")(status.status)
 app.command("log")(log.log)
 app.command("cron")(cron.cron)
