@@ -68,7 +68,7 @@ def drill(  # noqa: PLR0913  one parameter an option
         Path | None, typer.Option(metavar="FILE", help="Write it for Prometheus' node exporter.")
     ] = None,
 ) -> None:
-    """Restore snapshots for proof: compare every byte, start the container, ask it, and clear up.
+    """Restore snapshots for proof, start the container, and clear up.
 
     Examples: voltar drill nightly · voltar drill container:db --junit drill.xml
     · voltar drill volume:pgdata --at 2026-11-25 --level content · voltar drill --all
