@@ -2,13 +2,15 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
+from backup.cli import places
 from backup.cli.backup import keep_out
 from backup.cli.context import Context, state_directory
-from backup.cli.places import Place, config_path
+from backup.cli.places import Place
 from backup.config import LOCAL, Config, examine
 from backup.config import Repository as Configured
 from backup.engine import Engine
@@ -19,6 +21,11 @@ from backup.runner import Doors
 
 _NAMED_OUTSIDE: Final = "default"
 """The name of the repository of -r or VOLTAR_REPOSITORY, where the configuration has none."""
+
+
+def config_path(context: Context) -> Path:
+    """Return where the configuration is. Raises ConfigError where there is none."""
+    return places.config_path(context.config)
 
 
 @dataclass(slots=True)
@@ -45,7 +52,7 @@ class _Opener:
 
 def doors(context: Context, on_event: OnEvent) -> Doors:
     """Read the configuration, and return what it leads to. Raises ConfigError."""
-    found = examine(config_path(context.config))
+    found = examine(config_path(context))
     for doubt in (
         [] if context.voice.as_json else found.exposed
     ):  # it would be no part of a document

@@ -49,6 +49,14 @@ class Quiesce(Enum):
     STOP = "stop"
 
 
+class HotCopy(Enum):
+    """What is done where a database's files would be copied while it writes to them."""
+
+    ALLOW = "allow"
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
 class When(Enum):
     """Whether a hook runs before the reading or after it."""
 
@@ -181,6 +189,12 @@ class Job(Table, frozen=True, kw_only=True):
     labels: Annotated[list[Label], _doc("What has such a label: key, or key=value.")] = []
     patterns: Annotated[list[Word], _doc("Names with *, ? and [a-z]: web-*.")] = []
     all: Annotated[bool, _doc("All containers and volumes.")] = False
+    labelled: Annotated[
+        bool | None,
+        _doc(
+            "Take what labels enable without naming a job; without it, the only job of a host does."
+        ),
+    ] = None
     exclude: Annotated[
         list[Exemption],
         _doc("Not these: volume:NAME, container:NAME, project:NAME, path:/dir, or a pattern."),
@@ -200,6 +214,9 @@ class Job(Table, frozen=True, kw_only=True):
     ] = None
     jitter: Annotated[Span | None, _doc("Start up to so much later, by chance.")] = None
     keep: Annotated[Keep | None, _doc("What is kept; without it, everything.")] = None
+    brake: Annotated[
+        bool, _doc("Forget nothing, and tell, where a run looks like a loss or an attack.")
+    ] = True
     quiesce: Annotated[
         Quiesce | None, _doc("What is done to the containers while their volumes are read.")
     ] = None
@@ -210,6 +227,12 @@ class Job(Table, frozen=True, kw_only=True):
     dump: Annotated[
         Literal["postgres", "mariadb", "mysql"] | None,
         _doc("Store what the database's own program dumps, of those containers that serve it."),
+    ] = None
+    hot_copy: Annotated[
+        HotCopy, _doc("What to do where a database's files would be copied while it writes.")
+    ] = HotCopy.WARN
+    ping: Annotated[
+        Ping | None, _doc("A check of its own, as that of `notify` is one for all jobs.")
     ] = None
     drill: Annotated[Drill | None, _doc("How restoring it is proven.")] = None
 
