@@ -28,6 +28,7 @@ from backup.cli import (
     config,
     container,
     copy,
+    coverage,
     diff,
     doctor,
     exit_code,
@@ -38,6 +39,7 @@ from backup.cli import (
     image,
     key,
     migrate,
+    plan,
     prune,
     recover,
     registry,
@@ -108,6 +110,8 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
+app.command("plan")(plan.plan)
+app.command("coverage")(coverage.coverage)
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)

@@ -202,6 +202,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
             "source": outcome.source,
             "message": str(outcome.error),
             "hint": outcome.error.hint,
+            **_downtimes(outcome),
         }
     counts = outcome.snapshot.statistics
     return {
@@ -223,13 +224,23 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "seconds": counts.seconds,
         "notes": outcome.snapshot.notes,
         "warnings": outcome.warnings,
+        "anomalies": outcome.snapshot.anomalies,
+        **_downtimes(outcome),
     }
+
+
+def _downtimes(outcome: Outcome) -> dict[str, Any]:
+    told = [
+        {"container": each.container, "how": each.how.value, "seconds": each.seconds}
+        for each in outcome.downtimes
+    ]
+    return {"downtimes": told} if told else {}
 
 
 def _summarise(voice: Voice, outcomes: list[Outcome], run: str) -> int:
     saved = [outcome for outcome in outcomes if isinstance(outcome, Saved)]
     failed = len(outcomes) - len(saved)
-    warned = sum(1 for outcome in saved if outcome.warnings)
+    warned = sum(1 for outcome in saved if outcome.warnings or outcome.snapshot.anomalies)
     code = FAILED if not saved else INCOMPLETE if failed or warned else 0
     if voice.as_json:
         voice.event(

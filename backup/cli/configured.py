@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from backup.cli import places
 from backup.cli.backup import keep_out
-from backup.cli.context import Context, state_directory
+from backup.cli.context import Context, hook_environment, state_directory
 from backup.cli.places import Place
 from backup.config import LOCAL, Config, examine
 from backup.config import Repository as Configured
@@ -67,6 +67,7 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         keep_out=keep_out,
         tidy=context.tidy,
         on_event=on_event,
+        environ=hook_environment(),
     )
 
 

@@ -14,16 +14,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from backup.cli.console import Voice
+from backup.cli.console import Listener, Voice
 from backup.cli.places import Place, engine_place, password_of, repository_place
 from backup.cli.secret import asked_secret, named_path, output, read_secret, words
 from backup.cli.ssh_wishes import SshWishes
 from backup.engine import Engine, connect, sweep
 from backup.errors import ConfigError, UsageError, WrongKey
 from backup.evidence import journal
+from backup.quiesce.journal import DIRECTORY
+from backup.quiesce.recovery import make_good
+from backup.quiesce.site import Setting
+from backup.report import OnEvent
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
 from transports.errors import ConnectionLost
@@ -43,10 +48,12 @@ _NEW_PLACES: Final = "use --new-password-file, VOLTAR_NEW_PASSWORD_FILE or VOLTA
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """The restores, by volume, and the captures, by container, that were killed."""
+    """What was killed: restores, by volume, captures, by container, and runs whose containers run
+    again."""
 
     restores: tuple[str, ...] = ()
     captures: tuple[str, ...] = ()
+    resumed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -93,9 +100,36 @@ class Context:
                 "if the engine never lets go of it, restart the engine"
             )
         captures: list[str] = []
+        resumed: list[str] = []
         with suppress(ConfigError):  # who has no place for journals has captured nothing
             captures = self._take_back_captures(captures_directory(), engine)
-        return Tidied(tuple(dead.volume for dead in restores), tuple(captures))
+            resumed = self._resume(engine, run)
+        return Tidied(tuple(dead.volume for dead in restores), tuple(captures), tuple(resumed))
+
+    def quiet(self, engine: Engine, run: str, job: str, on_event: OnEvent) -> Setting:
+        """What is needed to keep containers of an engine quiet."""
+        return Setting(
+            run=run,
+            job=job,
+            directory=state_directory() / DIRECTORY,
+            connect=partial(self.engine_at, engine.url),
+            environ=hook_environment(),
+            on_event=on_event,
+        )
+
+    def _resume(self, engine: Engine, run: str) -> list[str]:
+        """Let run again what killed runs have stopped or paused."""
+        told = make_good(engine, self.quiet(engine, run, "", Listener(self.voice)))
+        for each in told:
+            if each.header is not None:
+                names = ", ".join(each.containers)
+                again = f"; what it had made quiet runs again: {names}" if names else ""
+                again = "" if each.left else again
+                whose = f"job {each.header.job}" if each.header.job else "a backup"
+                self.voice.warn(f"{whose} was killed (run {each.header.run}){again}")
+            for failure in each.left:
+                self.voice.warn(str(failure))
+        return [each.header.run for each in told if each.header is not None]
 
     def _take_back_captures(self, directory: Path, engine: Engine) -> list[str]:
         killed = []
@@ -277,6 +311,12 @@ def state_directory() -> Path:
         raise ConfigError(
             "there is no place for journals", hint="VOLTAR_STATE_DIRECTORY names one"
         ) from None
+
+
+def hook_environment() -> dict[str, str]:
+    """Return what hooks on this machine see: all but our own secrets."""
+    ours = ("VOLTAR_", "CREDENTIALS_DIRECTORY")
+    return {name: text for name, text in os.environ.items() if not name.startswith(ours)}
 
 
 def captures_directory() -> Path:

@@ -15,6 +15,7 @@ from backup.engine.containers import (
     container,
     container_names,
     containers,
+    labelled_containers,
 )
 from backup.engine.creation import (
     Port,
@@ -74,6 +75,7 @@ from backup.engine.orphans import (
     remove_all,
     sweep,
 )
+from backup.engine.process import Command, Ended, end_command, run_in
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
 from backup.engine.volumes import (
@@ -93,7 +95,9 @@ __all__ = [
     "RUN_LABEL",
     "Access",
     "Attached",
+    "Command",
     "Container",
+    "Ended",
     "Engine",
     "Finished",
     "Found",
@@ -123,6 +127,7 @@ __all__ = [
     "create_container",
     "create_network",
     "create_volume",
+    "end_command",
     "ended_at",
     "find_image",
     "fixed_ports",
@@ -133,6 +138,7 @@ __all__ = [
     "image_store",
     "images",
     "labelled",
+    "labelled_containers",
     "layer_sizes",
     "load",
     "logs",
@@ -150,6 +156,7 @@ __all__ = [
     "remove_volume",
     "rename",
     "request",
+    "run_in",
     "saved",
     "set_restart_policy",
     "sizes",
