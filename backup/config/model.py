@@ -215,7 +215,7 @@ class Job(Table, frozen=True, kw_only=True):
     jitter: Annotated[Span | None, _doc("Start up to so much later, by chance.")] = None
     keep: Annotated[Keep | None, _doc("What is kept; without it, everything.")] = None
     brake: Annotated[
-        bool, _doc("Forget nothing, and tell, where a run looks like a loss or an attack.")
+        bool, _doc("Forget nothing of a source that looks as after a loss or an attack.")
     ] = True
     quiesce: Annotated[
         Quiesce | None, _doc("What is done to the containers while their volumes are read.")

@@ -80,6 +80,7 @@ def examine_text(data: bytes, path: Path) -> Examined:
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
         document = tomllib.loads(text)
+        lines = key_lines(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return Examined(
@@ -90,7 +91,6 @@ def examine_text(data: bytes, path: Path) -> Examined:
     except RecursionError:
         said = Mistake((), "there are too many brackets in brackets")
         return Examined(file=path, config=None, mistakes=[said])
-    lines = key_lines(text)
     wrong = list(shape.mistakes(document))
     wrong += _senseless(document, wrong)
     doubts: list[Mistake] = []

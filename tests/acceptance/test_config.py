@@ -56,6 +56,14 @@ def test_init_tells_where_it_cannot_write(voltar: Voltar) -> None:
     assert "cannot write the configuration" in said
 
 
+def test_init_without_an_engine_leaves_nothing(voltar: Voltar) -> None:
+    file = voltar.home / "new/voltar.toml"
+
+    voltar.changed(url="unix:///nowhere.sock")("--config", file, "config", "init", code=1)
+
+    assert not file.parent.exists()
+
+
 def test_check_tells_all_mistakes_to_people_and_to_scripts(voltar: Voltar) -> None:
     jobs = outside(voltar)
     file = voltar.home / "voltar.toml"
@@ -96,6 +104,22 @@ def test_a_repository_of_the_configuration_is_known_by_its_name(
     assert (voltar.home / "other/voltar.json").exists()
     assert len(jobs.ask("-r", "other", "snapshots")) == 1
     assert "say -r main or -r other" in jobs("snapshots", code=6).err
+
+
+def test_an_unencrypted_repository_in_the_place_of_an_encrypted_one_gets_nothing(
+    voltar: Voltar, filled: Callable[..., str]
+) -> None:
+    (voltar.home / "secret").write_text(PASSWORD)
+    (voltar.home / "voltar.toml").write_text(
+        '[repositories.main]\nlocation = "planted"\npassword-file = "secret"\n'
+        f'[jobs.nightly]\nvolumes = ["{filled()}"]\n'
+    )
+    jobs = outside(voltar)
+    jobs("-r", voltar.home / "planted", "init", "--no-encryption")
+
+    jobs("run", "nightly", code=6)
+
+    assert not list((voltar.home / "planted/snapshots").glob("*"))
 
 
 def test_a_job_without_a_configured_repository_uses_that_of_the_environment(
