@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from backup.cli import USAGE
-from backup.cli.configured import config_path
 from backup.cli.console import counted
 from backup.cli.context import Context
+from backup.cli.places import config_path
 from backup.config import Config, examine, load
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check(ctx: typer.Context) -> None:
     The exit code is 2 where something is wrong. Warnings do not change it.
     """
     context: Context = ctx.obj
-    path = config_path(context)
+    path = config_path(context.config)
     found = examine(path)
     if context.voice.as_json:
         context.voice.document(_document(found))
@@ -54,7 +54,7 @@ def show(ctx: typer.Context) -> None:
     from backup.config.shown import effective, written  # noqa: PLC0415  for this command only
 
     context: Context = ctx.obj
-    path = config_path(context)
+    path = config_path(context.config)
     found = effective(load(path))
     if context.voice.as_json:
         context.voice.document(found)

@@ -2,30 +2,27 @@
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
-from backup.cli import places
+from backup.cli import FAILED, INCOMPLETE, INTERRUPTED, exit_code
 from backup.cli.backup import keep_out
+from backup.cli.bell import bell
 from backup.cli.context import Context, hook_environment, state_directory
-from backup.cli.places import Place
+from backup.cli.places import Place, config_path
 from backup.config import LOCAL, Config, examine
 from backup.config import Repository as Configured
 from backup.engine import Engine
 from backup.errors import UsageError
+from backup.history import Result
 from backup.report import OnEvent
 from backup.repository import Repository
 from backup.runner import Doors
 
+_CODES: Final = {Result.OK: 0, Result.INCOMPLETE: INCOMPLETE, Result.FAILED: FAILED}
 _NAMED_OUTSIDE: Final = "default"
 """The name of the repository of -r or VOLTAR_REPOSITORY, where the configuration has none."""
-
-
-def config_path(context: Context) -> Path:
-    """Return where the configuration is. Raises ConfigError where there is none."""
-    return places.config_path(context.config)
 
 
 @dataclass(slots=True)
@@ -52,11 +49,10 @@ class _Opener:
 
 def doors(context: Context, on_event: OnEvent) -> Doors:
     """Read the configuration, and return what it leads to. Raises ConfigError."""
-    found = examine(config_path(context))
-    for doubt in (
-        [] if context.voice.as_json else found.exposed
-    ):  # it would be no part of a document
-        context.voice.warn(found.advice(doubt))
+    found = examine(config_path(context.config))
+    if not context.voice.as_json:  # there it would be no part of a document
+        for doubt in found.exposed:
+            context.voice.warn(found.advice(doubt))
     config = _with_repository(context, found.demand())
     opener = _Opener(context, config)
     return Doors(
@@ -68,6 +64,8 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         tidy=context.tidy,
         on_event=on_event,
         environ=hook_environment(),
+        bell=bell(context, config),
+        code=code_of,
     )
 
 
@@ -84,3 +82,10 @@ def _with_repository(context: Context, config: Config) -> Config:
     if not location:
         return config
     return replace(config, repositories={_NAMED_OUTSIDE: Configured(location=location)})
+
+
+def code_of(result: Result, failure: BaseException | None) -> int:
+    """Return the exit code of a run that came to a result, or was ended by a failure."""
+    if failure is None:
+        return _CODES[result]
+    return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED

@@ -192,7 +192,7 @@ class Job(Table, frozen=True, kw_only=True):
     labelled: Annotated[
         bool | None,
         _doc(
-            "Take what labels enable without naming a job; without it, the only job of a host does."
+            "What labels enable without naming a job; else only if it is the only job of its host."
         ),
     ] = None
     exclude: Annotated[
@@ -215,7 +215,7 @@ class Job(Table, frozen=True, kw_only=True):
     jitter: Annotated[Span | None, _doc("Start up to so much later, by chance.")] = None
     keep: Annotated[Keep | None, _doc("What is kept; without it, everything.")] = None
     brake: Annotated[
-        bool, _doc("Forget nothing of a source that looks as after a loss or an attack.")
+        bool, _doc("Forget nothing of a source whose newest snapshot looks like a loss or attack.")
     ] = True
     quiesce: Annotated[
         Quiesce | None, _doc("What is done to the containers while their volumes are read.")
@@ -229,11 +229,9 @@ class Job(Table, frozen=True, kw_only=True):
         _doc("Store what the database's own program dumps, of those containers that serve it."),
     ] = None
     hot_copy: Annotated[
-        HotCopy, _doc("What to do where a database's files would be copied while it writes.")
+        HotCopy, _doc("What is done where a database writes to the files that are read.")
     ] = HotCopy.WARN
-    ping: Annotated[
-        Ping | None, _doc("A check of its own, as that of `notify` is one for all jobs.")
-    ] = None
+    ping: Annotated[Ping | None, _doc("A check of its own, as that of `notify` is for all.")] = None
     drill: Annotated[Drill | None, _doc("How restoring it is proven.")] = None
 
 
