@@ -11,6 +11,7 @@ from backup.errors import BackupError
 from backup.freshness import next_run
 from backup.intent import Intent, intend
 from backup.policy import policy_of
+from backup.quiesce.plan import Order, Unit, units
 from backup.repository import Recorded, Repository, Snapshot, SnapshotId
 from backup.runner import Doors, named_job, repository_of
 from backup.scope import Scope, Verdict, judge
@@ -39,6 +40,14 @@ class Preview:
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
     next_runs: list[datetime] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """What is read in one window, and who is quiet meanwhile, in order."""
+        if self.intent is None:
+            return ()
+        order = Order(treatments=self.intent.selection.treatments, hooks=tuple(self.job.hooks))
+        return units(self.intent.plan.groups, self.intent.present.containers, order)
 
     @property
     def sources(self) -> list[str]:
@@ -79,6 +88,7 @@ def _look(doors: Doors, found: Preview, engine: Engine, repository: Repository |
     found.intent = intend(found.name, doors.config.jobs, engine, keep_out)
     found.problems += [f"{target}: {error}" for target, error in found.intent.failed]
     found.problems += found.intent.selection.warnings
+    found.problems += [str(each.refused) for each in found.units if each.refused]
 
 
 def _judge(found: Preview, repository: Repository, now: datetime) -> None:
