@@ -1,9 +1,10 @@
 """What a job is going to do on an engine as it is now: what a run does, and what `plan` shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backup.config import Job
+from backup.database.choice import dumps, undumped
 from backup.engine import Container, Engine, Volume, containers, volumes
 from backup.errors import BackupError, ConfigError
 from backup.selection import Selection, select
@@ -57,9 +58,11 @@ def intend(
         with_images=jobs[name].images,
         left_out=dict(selection.excluded),
     )
+    wanted = replace(wanted, dumps=dumps(selection.treatments, there.containers))
     failed = [*selection.failed, *wanted.failed]
-    dumps = any(each.dump for each in selection.treatments.values())
-    if not (failed or wanted.sources or wanted.images or dumps):
+    if (kind := jobs[name].dump) is not None and not wanted.dumps:
+        failed.append(("dump", undumped(kind)))
+    if not (failed or wanted.sources or wanted.images or wanted.dumps):
         why = "nothing that it chooses holds data, or all of it is left out"
         failed.append((f"job {name}", ConfigError(why)))
     return Intent(present=there, selection=selection, plan=wanted, failed=tuple(failed))

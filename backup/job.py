@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from backup import __version__
+from backup.database.dump import keep as keep_dump
 from backup.engine import Engine, VolumesFrom
 from backup.errors import BackupError, IntegrityError
 from backup.image.keeping import keep
@@ -20,7 +21,7 @@ from backup.report import Noted, OnEvent
 from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
 from backup.repository.timing import is_future
 from backup.storing import Failed, Outcome, Past, Saved, Storing, Wishes, counted, reader_of
-from backup.targets import IMAGE, Group, Plan, alone
+from backup.targets import IMAGE, Dump, Group, Plan, alone
 from backup.together import back_up_together
 
 __all__ = ["Failed", "Outcome", "Saved", "Wishes", "back_up", "new_run"]
@@ -51,6 +52,8 @@ def back_up(
     with repository.writer() as writer:
         storing = Storing(engine, repository, writer, wishes, past, run, on_event)
         work = _Run(storing)
+        for dump in plan.dumps:  # first: their servers must run, and what follows may stop them
+            yield storing.guarded(dump.source, partial(work.save_dump, dump))
         if wishes.windows is None:
             for group in plan.groups:
                 yield from work.back_up_group(group)
@@ -146,3 +149,28 @@ class _Run:
             manifest=kept.manifest,
         )
         return Saved(storing.repository.commit(snapshot, writer), snapshot, 0)
+
+    def save_dump(self, dump: Dump) -> Saved:
+        """Save what a container's database writes of itself."""
+        storing = self.storing
+        storing.look_anew(time.monotonic())
+        writer, before = storing.writer, storing.so_far()
+        kept = keep_dump(storing.engine, dump, (storing.repository, writer), storing.on_event)
+        writer.finish()
+        snapshot = Snapshot(
+            time=kept.time,
+            host=storing.engine.name,
+            source=dump.source,
+            run=storing.run,
+            definition=kept.definition,
+            tags=list(storing.wishes.tags),
+            program=f"voltar {__version__}",
+            imported=True,
+            notes=kept.notes,
+            statistics=counted(kept.statistics, storing.since(before)),
+            manifest=kept.manifest,
+        )
+        saved = Saved(storing.repository.commit(snapshot, writer), snapshot, kept.notes)
+        if kept.directory is not None:
+            storing.dumped.append(kept.directory)
+        return saved

@@ -36,7 +36,7 @@ _BOOLEANS: Final = {
     **dict.fromkeys(("true", "yes", "on", "1", ""), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
-_DUMPS: Final = ("postgres", "mariadb")
+_DUMPS: Final = ("postgres", "mariadb", "mysql")
 _WHEN: Final = {"pre": When.BEFORE, "post": When.AFTER}
 _OURS: Final = ("migration", "drill", "run", "helper")
 """What voltar itself puts on what it makes."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Final
 
+from backup.anomaly import held
 from backup.config import Job
 from backup.engine import Engine
 from backup.errors import BackupError
@@ -100,7 +101,7 @@ def _judge(found: Preview, repository: Repository, now: datetime) -> None:
         return
     scope = Scope(sources=found.sources, hosts=[found.host])
     expected = [*ours, *_expected(found, now)]
-    judged = judge(expected, scope, policy_of(found.job.keep), now=now)
+    judged = judge(expected, scope, policy_of(found.job.keep), now=now, held=held(ours))
     found.verdicts = {group.source: verdicts for group, verdicts in judged.items()}
 
 

@@ -23,6 +23,7 @@ from backup.intent import intend
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.paths import printable
 from backup.policy import policy_of
+from backup.quantity import parse_size
 from backup.quiesce.journal import DIRECTORY
 from backup.quiesce.plan import Order
 from backup.quiesce.site import Setting
@@ -156,7 +157,10 @@ def repository_of(found: Config, job: config.Job) -> str:
     if job.repository is not None:
         return job.repository
     if len(found.repositories) != 1:
-        raise ConfigError("the job does not say which of the repositories is meant")
+        raise ConfigError(
+            "the configuration names no repository for the job",
+            hint="add [repositories.main] with its location, or set VOLTAR_REPOSITORY",
+        )
     return next(iter(found.repositories))
 
 
@@ -190,7 +194,12 @@ def _work(
         for warning in intent.selection.warnings:
             doors.on_event(Noted(f"job {report.job}", b"", warning))
         report.skipped += intent.left_out
-        exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
+        largest = job.exclude_larger_than
+        exclusion = Exclusion(
+            tuple(job.exclude_files),
+            job.exclude_caches,
+            None if largest is None else parse_size(largest, "exclude-larger-than"),
+        )
         outcomes = [Failed(each, error) for each, error in intent.failed]
         setting = doors.quiet(job.host, report.run, report.job)
         order = Order(treatments=intent.selection.treatments, hooks=tuple(job.hooks))
@@ -201,6 +210,7 @@ def _work(
                 tags=sorted(set(job.tags)),
                 watchful=job.brake,
                 windows=windows,
+                hot_copy=job.hot_copy,
             )
             back_up_all = back_up(
                 engine, repository, intent.plan, wishes, run=report.run, on_event=doors.on_event

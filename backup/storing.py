@@ -7,7 +7,7 @@ writes to them, and committed when all run again.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 import msgspec
@@ -15,11 +15,14 @@ import msgspec
 from backup import __version__
 from backup.anomaly import anomalies
 from backup.capture import Captured, Wish, capture
+from backup.config import HotCopy
+from backup.database import danger
+from backup.database.danger import Directory
 from backup.engine import Access, Engine, Helper, helper
-from backup.errors import BackupError, IntegrityError
+from backup.errors import BackupError, IntegrityError, InUse
 from backup.exclusion import NOTHING, Exclusion
 from backup.quiesce.window import Downtime, Windows
-from backup.report import Noted, OnEvent
+from backup.report import Noted, OnEvent, ignore
 from backup.repository import Repository, Snapshot, SnapshotId, Statistics, Writer
 from backup.targets import Group, Source
 from transports.errors import TransportError
@@ -71,6 +74,7 @@ class Wishes:
     Each is compared with its own newest snapshot of the same host, unless `parent` names one, or
     `full` says that nothing is to be trusted. `tags` go into every snapshot. Where `watchful`, each
     is looked at for anomalies. `windows` are those in which nobody writes to what is read.
+    `hot_copy` says what becomes of a database's files that are written to nevertheless.
     """
 
     full: bool = False
@@ -79,15 +83,18 @@ class Wishes:
     tags: Sequence[str] = ()
     watchful: bool = True
     windows: Windows | None = None
+    hot_copy: HotCopy = HotCopy.WARN
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A source that is stored and not committed yet; `parent` is what it was compared with."""
+    """A source that is stored and not committed yet; `parent` is what it was compared with, and
+    `exclusion` what was left out."""
 
     source: Source
     captured: Captured
     parent: SnapshotId | None
+    exclusion: Exclusion
 
     def counted(self, **counts: int | float) -> "Read":
         """The same, with so much more in its statistics."""
@@ -111,7 +118,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Storing:
-    """What all sources of a run share."""
+    """What all sources of a run share. `dumped` are the data of servers whose dumps it stored."""
 
     engine: Engine
     repository: Repository
@@ -120,6 +127,7 @@ class Storing:
     past: Past
     run: str
     on_event: OnEvent
+    dumped: list[Directory] = field(default_factory=list)
 
     def back_up(self, reader: Helper, source: Source) -> Saved:
         """Save a source at once."""
@@ -142,13 +150,37 @@ class Storing:
         return known[-1] if known else None
 
     def read(self, reader: Helper, source: Source, parent: Parent, on_event: OnEvent) -> Read:
-        """Store a source; nothing refers to it yet."""
+        """Store a source; nothing refers to it yet. Raises InUse for a hot copy that is refused."""
+        wish = self._wish(reader, source, parent)
+        return self._read(reader, source, wish, parent, on_event)
+
+    def read_ahead(self, reader: Helper, source: Source) -> Read:
+        """Store what is to be read again, whoever writes to it now."""
+        parent = self.parent(source)
+        wish = Wish(parent and parent[1], self.wishes.exclusion)
+        return self._read(reader, source, wish, parent, ignore)
+
+    def _read(
+        self, reader: Helper, source: Source, wish: Wish, parent: Parent, on_event: OnEvent
+    ) -> Read:
         before = self.so_far()
-        wish = Wish(parent[1] if parent else None, self.wishes.exclusion)
         into = self.repository, self.writer
         captured = capture(reader, source.path, source.name, wish, into=into, on_event=on_event)
-        read = Read(source, captured, parent and parent[0])
+        read = Read(source, captured, parent and parent[0], wish.exclusion)
         return read.counted(**self.since(before))
+
+    def _wish(self, reader: Helper, source: Source, parent: Parent) -> Wish:
+        """How to capture a source, after a look for databases that write meanwhile."""
+        exclusion = self.wishes.exclusion
+        seen = danger.seen(self.engine, reader, source, self.dumped)
+        if seen.hot and self.wishes.hot_copy is HotCopy.REFUSE:
+            raise InUse(seen.hot[0].refusal)
+        known = {each.path: each.warning for each in seen.hot}
+        if self.wishes.hot_copy is HotCopy.ALLOW:
+            known = {}
+        if seen.replaced:
+            exclusion = replace(exclusion, patterns=(*exclusion.patterns, *seen.replaced))
+        return Wish(parent and parent[1], exclusion, known)
 
     def finished(self, read: Read) -> Read:
         """Have all that was read on the store. Counted for this source, whosesoever it was."""
@@ -167,9 +199,7 @@ class Storing:
 
     def commit(self, read: Read) -> Saved:
         read = self.finished(read)
-        statistics = read.captured.statistics
-        snapshot = self.record(read.source, read.captured, statistics, read.parent)
-        snapshot = self._looked_at(snapshot)
+        snapshot = self._looked_at(self.record(read))
         warnings = read.captured.warnings
         return Saved(self.repository.commit(snapshot, self.writer), snapshot, warnings)
 
@@ -187,13 +217,8 @@ class Storing:
         if now - self.writer.reading.taken > _READING_LASTS_S:
             self.writer.renew(self.repository.readings.renewed(self.writer.reading))
 
-    def record(
-        self,
-        source: Source,
-        captured: Captured,
-        statistics: Statistics,
-        parent: SnapshotId | None,
-    ) -> Snapshot:
+    def record(self, read: Read) -> Snapshot:
+        source, captured = read.source, read.captured
         return Snapshot(
             time=captured.time,
             host=self.engine.name,
@@ -202,12 +227,12 @@ class Storing:
             volume=source.volume,
             mount=source.mount,
             definition=source.definition,
-            parent=parent,
+            parent=read.parent,
             tags=list(self.wishes.tags),
-            excludes=self.wishes.exclusion.described(),
+            excludes=read.exclusion.described(),
             program=f"voltar {__version__}",
             notes=captured.notes,
-            statistics=statistics,
+            statistics=captured.statistics,
             manifest=captured.manifest,
         )
 

@@ -35,6 +35,7 @@ from backup.repository import MountFacts, VolumeFacts
 
 CONTAINER: Final = "container:"
 IMAGE: Final = "image:"
+DUMP: Final = "dump:"
 _SOURCE: Final = "/voltar-source"
 _KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
 
@@ -76,6 +77,18 @@ def alone(source: Source) -> Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Dump:
+    """What a container's database writes of itself; `kind` is what the configuration calls it."""
+
+    container: str
+    kind: str
+
+    @property
+    def source(self) -> str:
+        return f"{DUMP}{self.container}/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What will be captured, and what will not and why, as (name, reason).
 
@@ -87,6 +100,7 @@ class Plan:
     failed: tuple[tuple[str, BackupError], ...] = ()
     images: tuple[str, ...] = ()
     """Names of images, as the docker client shows them."""
+    dumps: tuple[Dump, ...] = ()
 
     @property
     def sources(self) -> tuple[Source, ...]:

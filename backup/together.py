@@ -14,7 +14,6 @@ from backup.engine import Helper, VolumesFrom
 from backup.errors import BackupError, IntegrityError
 from backup.quiesce.plan import Unit
 from backup.quiesce.window import Downtime, Window, Windows
-from backup.report import ignore
 from backup.repository import SnapshotId
 from backup.storing import Failed, Outcome, Read, Storing, reader_of
 from backup.targets import Source, alone
@@ -69,7 +68,7 @@ def _read_hot(storing: Storing, reader: Helper, source: Source) -> Read | None:
     if storing.wishes.full:
         return None
     try:
-        return storing.finished(storing.read(reader, source, storing.parent(source), ignore))
+        return storing.finished(storing.read_ahead(reader, source))
     except IntegrityError:
         raise
     except BackupError:
@@ -82,7 +81,7 @@ def _read_again(
     """Read what has changed since the hot reading."""
     parent = storing.parent(source)
     if hot is not None:
-        parent = SnapshotId(""), storing.record(source, hot.captured, hot.captured.statistics, None)
+        parent = SnapshotId(""), storing.record(hot)
     try:
         read = storing.read(reader, source, parent, storing.on_event)
     except IntegrityError:

@@ -47,6 +47,7 @@ def _summarise(context: Context, report: JobReport) -> None:
                 "job": report.job,
                 "result": report.result.value,
                 "forgotten": list(report.forgotten),
+                "warnings": report.warnings,
                 "held": report.held,
             }
         )
