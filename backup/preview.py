@@ -57,7 +57,8 @@ class Preview:
             return []
         wanted = self.intent.plan
         images = [f"{IMAGE}{each}" for each in wanted.images]
-        return [*(each.name for each in wanted.sources), *images]
+        dumps = [each.source for each in wanted.dumps]
+        return [*(each.name for each in wanted.sources), *dumps, *images]
 
 
 def preview(doors: Doors, name: str, now: datetime, clock: tzinfo) -> Preview:

@@ -70,16 +70,12 @@ def _captures(found: Preview) -> Iterator[str]:
 def _acts(found: Preview) -> Iterator[str]:
     """What happens to containers, in the order in which it does."""
     yield from _executes(before(found.job.hooks))
-    treatments = found.intent.selection.treatments if found.intent else {}
-    for name, treatment in sorted(treatments.items()):
-        if treatment.dump is not None:
-            yield f"dumps {treatment.dump} in {name}"
     for unit in found.units:
         sources = ", ".join(printable(each.name.encode()) for each in unit.sources)
         yield from _executes(before(unit.hooks))
         for each in unit.quieted:
-            grace = f", after {each.grace_s} s by force" if each.how is Quiesce.STOP else ""
-            yield f"{_VERBS[each.how]} {each.name} while {sources} is read{grace}"
+            grace = f" within {each.grace_s} s" if each.how is Quiesce.STOP else ""
+            yield f"{_VERBS[each.how]} {each.name}{grace}, to read {sources}"
         yield from _executes(after(unit.hooks))
     yield from _executes(after(found.job.hooks))
 
@@ -117,10 +113,9 @@ def _retention(found: Preview) -> Iterator[str]:
     if found.job.keep is None:
         yield "keeps all snapshots: it has no policy"
     for source, verdicts in found.verdicts.items():
-        keeping, dropping = len(kept(verdicts)), dropped(verdicts)
+        keeping, dropping = counted(len(kept(verdicts)), "older snapshot"), dropped(verdicts)
         ids = f": {', '.join(each.id[:SHORT_ID] for each in dropping)}" if dropping else ""
-        of = f"of {printable(source.encode())}"
-        yield f"keeps {counted(keeping, 'snapshot')} {of}, forgets {len(dropping)}{ids}"
+        yield f"keeps {keeping} of {printable(source.encode())}, forgets {len(dropping)}{ids}"
 
 
 def _as_json(found: Preview) -> dict[str, Any]:

@@ -208,10 +208,10 @@ def test_plan_shows_what_a_run_does_and_touches_nothing(voltar: Voltar, projects
 
     for line in (
         f"captures volume:{data}: ",
-        f"stops {db} while volume:{data} is read, after 3 s by force",
+        f"stops {db} within 3 s, to read volume:{data}",
         f"executes before the reading, in {db}: /bin/sh -c 'echo flush now'",
         "executes after the reading, on this machine: true",
-        f"keeps 0 snapshots of volume:{data}, forgets 1: {first}",
+        f"keeps 0 older snapshots of volume:{data}, forgets 1: {first}",
     ):
         assert line in shown
     assert found["next"][0].endswith("T03:00:00+00:00")
