@@ -5,6 +5,7 @@ However it is started, by hand, by the daemon, by systemd or by cron, this is wh
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.intent import intend
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.notify import Bell, Ended
 from backup.paths import printable
 from backup.policy import policy_of
 from backup.quantity import parse_size
@@ -39,8 +41,9 @@ class Doors:
     """What whoever starts runs opens for them: it knows the secrets.
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
-    of the engine's host that are no sources. `tidy` clears away what killed runs left. `environ` is
-    what hooks on this machine see.
+    of the engine's host that are no sources. `tidy` clears away what killed runs left. `bell` tells
+    whoever wants to know; `code` is the exit code that a result leads to, or what ended the run.
+    `environ` is what hooks on this machine see.
     """
 
     config: Config
@@ -50,6 +53,8 @@ class Doors:
     keep_out: Callable[[Engine, Repository], list[str]]
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
+    bell: Bell
+    code: Callable[[Result, BaseException | None], int]
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def quiet(self, host: str, run: str, job: str) -> Setting:
@@ -111,6 +116,7 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
         history.begin(Run(id=report.run, kind=Kind.BACKUP, job=name, started=report.started))
         message = "interrupted"
         try:
+            doors.bell.started(name)
             try:
                 _work(heard(doors, history, report.run), job, report, history, on_outcome)
             except (BackupError, TransportError) as error:
@@ -120,6 +126,8 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             report.ended = datetime.now(UTC)
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
+            code = doors.code(result, report.error or sys.exception())
+            doors.bell.ended(_ended(report, result, message, code))
     return report
 
 
@@ -142,6 +150,30 @@ def heard(doors: Doors, history: History, run: str) -> Doors:
 
 def _tell(on_event: OnEvent, text: str) -> None:
     on_event(Noted("", b"", text))
+
+
+def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
+    """What others are told. A file that changed while it was read is no failure: its source is
+    there, and to be told of it each night would teach everybody to look away."""
+    failed = [each for each in report.outcomes if isinstance(each, Failed)]
+    saved = [each for each in report.outcomes if isinstance(each, Saved)]
+    return Ended(
+        subject=f"job {report.job}",
+        job=report.job,
+        run=report.run,
+        wrong=result is Result.FAILED or bool(failed),
+        code=code,
+        lines=(
+            f"job {report.job}: {result.value}{message and f': {message}'}",
+            f"{len(saved)} of {len(report.outcomes)} sources saved",
+            *(f"{each.source}: {each.error}" for each in failed),
+            *(
+                f"{each.snapshot.source}: warnings, {each.warnings}"
+                for each in saved
+                if each.warnings
+            ),
+        ),
+    )
 
 
 def named_job(found: Config, name: str) -> config.Job:

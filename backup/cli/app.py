@@ -29,9 +29,11 @@ from backup.cli import (
     container,
     copy,
     coverage,
+    cron,
     daemon,
     diff,
     doctor,
+    drill,
     exit_code,
     find,
     forget,
@@ -41,6 +43,7 @@ from backup.cli import (
     key,
     log,
     migrate,
+    notify,
     plan,
     prune,
     recover,
@@ -49,6 +52,7 @@ from backup.cli import (
     retention,
     stats,
     status,
+    systemd,
     tag,
 )
 from backup.cli import init as init_command
@@ -77,7 +81,16 @@ _VALUED: Final = (
     *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
-_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover")
+_WITHOUT_REPOSITORY: Final = (
+    "image",
+    "container",
+    "migrate",
+    "host",
+    "recover",
+    "systemd",
+    "cron",
+    "notify",
+)
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -115,8 +128,10 @@ app.command("run")(run_command.run)
 app.command("plan")(plan.plan)
 app.command("coverage")(coverage.coverage)
 app.command("daemon")(daemon.daemon)
+app.command("drill")(drill.drill)
 app.command("status")(status.status)
 app.command("log")(log.log)
+app.command("cron")(cron.cron)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)
@@ -128,10 +143,12 @@ app.add_typer(config.app, name="config")
 app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(notify.app, name="notify")
+app.add_typer(systemd.app, name="systemd")
 app.command("recover")(recover.recover)
 _GROUPS: Final = (
     *(image.app, container.app, retention.app, check.repair, config.app),
-    *(host.app, key.app, migrate.app),
+    *(host.app, key.app, migrate.app, notify.app, systemd.app),
 )
 for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)

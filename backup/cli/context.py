@@ -22,6 +22,7 @@ from backup.cli.console import Listener, Voice
 from backup.cli.places import Place, engine_place, password_of, repository_place
 from backup.cli.secret import asked_secret, named_path, output, read_secret, words
 from backup.cli.ssh_wishes import SshWishes
+from backup.drill import scene
 from backup.engine import Engine, connect, sweep
 from backup.errors import ConfigError, UsageError, WrongKey
 from backup.evidence import journal
@@ -48,10 +49,11 @@ _NEW_PLACES: Final = "use --new-password-file, VOLTAR_NEW_PASSWORD_FILE or VOLTA
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """What was killed: restores, by volume, captures, by container, and runs whose containers run
-    again."""
+    """What was killed: restores, by volume, captures, by container, drills, and runs whose
+    containers run again."""
 
     restores: tuple[str, ...] = ()
+    drills: tuple[str, ...] = ()
     captures: tuple[str, ...] = ()
     resumed: tuple[str, ...] = ()
 
@@ -104,7 +106,12 @@ class Context:
         with suppress(ConfigError):  # who has no place for journals has captured nothing
             captures = self._take_back_captures(captures_directory(), engine)
             resumed = self._resume(engine, run)
-        return Tidied(tuple(dead.volume for dead in restores), tuple(captures), tuple(resumed))
+        return Tidied(
+            restores=tuple(dead.volume for dead in restores),
+            drills=self._sweep_drills(engine),
+            captures=tuple(captures),
+            resumed=tuple(resumed),
+        )
 
     def quiet(self, engine: Engine, run: str, job: str, on_event: OnEvent) -> Setting:
         """What is needed to keep containers of an engine quiet."""
@@ -130,6 +137,13 @@ class Context:
             for failure in each.left:
                 self.voice.warn(str(failure))
         return [each.header.run for each in told if each.header is not None]
+
+    def _sweep_drills(self, engine: Engine) -> tuple[str, ...]:
+        dead = scene.sweep(engine)
+        for one in dead:
+            became = f"is there still: {'; '.join(one.left)}" if one.left else "is removed"
+            self.voice.warn(f"the drill {one.run} was killed; what it made {became}")
+        return tuple(one.run for one in dead)
 
     def _take_back_captures(self, directory: Path, engine: Engine) -> list[str]:
         killed = []

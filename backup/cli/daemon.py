@@ -33,7 +33,7 @@ _KINDS: Final = {
 
 
 def daemon(ctx: typer.Context) -> None:
-    """Run jobs, drills, checks and prunes when the configuration says.
+    """Run jobs, drills, checks and prunes when they are due.
 
     Examples: voltar daemon · voltar --config ./voltar.toml daemon · voltar daemon --json
 

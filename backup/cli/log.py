@@ -30,7 +30,7 @@ def log(
         bool, typer.Option("--list", "-l", help=f"List runs, the newest {_MOST}.")
     ] = False,
 ) -> None:
-    """Show what a run came to and what was said in it: the newest, or the one that is named.
+    """Show what a run came to, and what was said in it.
 
     Examples: voltar log · voltar log --list · voltar log --job nightly · voltar log 3fa9c1d2
 

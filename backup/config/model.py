@@ -231,6 +231,7 @@ class Job(Table, frozen=True, kw_only=True):
     hot_copy: Annotated[
         HotCopy, _doc("What is done where a database writes to the files that are read.")
     ] = HotCopy.WARN
+    ping: Annotated[Ping | None, _doc("A check of its own, as that of `notify` is for all.")] = None
     drill: Annotated[Drill | None, _doc("How restoring it is proven.")] = None
 
 
