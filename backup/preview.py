@@ -1,6 +1,6 @@
 """What a job would do if it ran now. Nothing is changed, on the engine or in the repository."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Final
@@ -41,6 +41,18 @@ class Preview:
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
     next_runs: list[datetime] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def kept(self, source: str) -> list[Verdict]:
+        """Those of a source that would be kept, and why, without the one that is not there yet."""
+        return [
+            each
+            for each in self.verdicts[source]
+            if each.kept and not each.recorded.id.startswith(_NEW)
+        ]
+
+    def dropped(self, source: str) -> list[Recorded]:
+        """The snapshots of a source that would be forgotten."""
+        return [each.recorded for each in self.verdicts[source] if not each.kept]
 
     @property
     def units(self) -> tuple[Unit, ...]:
@@ -113,16 +125,6 @@ def _expected(found: Preview, now: datetime) -> Iterable[Recorded]:
             time=now, host=found.host, source=source, run="", tags=sorted(set(found.job.tags))
         )
         yield Recorded(id=SnapshotId(f"{_NEW}{number}"), snapshot=snapshot)
-
-
-def dropped(verdicts: Sequence[Verdict]) -> list[Recorded]:
-    """Return the snapshots that would be forgotten."""
-    return [each.recorded for each in verdicts if not each.kept]
-
-
-def kept(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return those that would be kept, and why, without the one that is not there yet."""
-    return [each for each in verdicts if each.kept and not each.recorded.id.startswith(_NEW)]
 
 
 def _next_runs(job: Job, now: datetime, clock: tzinfo) -> list[datetime]:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,10 +15,12 @@ from backup.cli.context import Context
 from backup.config import Hook, Quiesce
 from backup.errors import ConfigError
 from backup.paths import printable
-from backup.preview import Preview, dropped, kept, preview
 from backup.quiesce.plan import Unit, after, before
 from backup.repository import SHORT_ID
 from backup.selection import Treatment
+
+if TYPE_CHECKING:
+    from backup.preview import Preview
 
 
 def plan(
@@ -35,6 +37,8 @@ def plan(
     would run and where, and which snapshots would be forgotten after a run that went well. Ends
     with 3 where a run would have something to complain of.
     """
+    from backup.preview import preview  # noqa: PLC0415  only what asks for it loads it
+
     context: Context = ctx.obj
     now, clock = datetime.now(UTC), machine_zone()
     with listening(context.voice) as listener:
@@ -52,7 +56,7 @@ def plan(
         raise typer.Exit(INCOMPLETE)
 
 
-def _print(voice: Voice, found: Preview) -> None:
+def _print(voice: Voice, found: "Preview") -> None:
     voice.answer(f"job {found.name}{f' on {found.host}' if found.host else ''}")
     for line in (_when(found), *_captures(found), *_acts(found), *_retention(found)):
         voice.answer(f"  {line}")
@@ -60,14 +64,14 @@ def _print(voice: Voice, found: Preview) -> None:
         voice.warn(f"job {found.name}: {problem}")
 
 
-def _captures(found: Preview) -> Iterator[str]:
+def _captures(found: "Preview") -> Iterator[str]:
     for source in found.sources:
         yield f"captures {printable(source.encode())}{_last(found, source)}"
     for name, why in found.intent.left_out if found.intent else ():
         yield f"leaves out {printable(name.encode())}: {why}"
 
 
-def _acts(found: Preview) -> Iterator[str]:
+def _acts(found: "Preview") -> Iterator[str]:
     """What happens to containers, in the order in which it does."""
     yield from _executes(before(found.job.hooks))
     for unit in found.units:
@@ -84,14 +88,14 @@ def _executes(hooks: Iterable[Hook]) -> Iterator[str]:
     return (f"executes {_hook_text(hook)}" for hook in hooks)
 
 
-def _when(found: Preview) -> str:
+def _when(found: "Preview") -> str:
     if not found.next_runs:
         return "runs when somebody runs it: it has no schedule"
     first, *later = map(local_text, found.next_runs)
     return f"runs next {first}; then {', '.join(later)}"
 
 
-def _last(found: Preview, source: str) -> str:
+def _last(found: "Preview", source: str) -> str:
     newest = found.newest.get(source)
     if newest is None:
         return ": for the first time"
@@ -109,16 +113,19 @@ def _hook_text(hook: Hook) -> str:
     return f"{hook.when.value} the reading, {where}{who}: {command}"
 
 
-def _retention(found: Preview) -> Iterator[str]:
+def _retention(found: "Preview") -> Iterator[str]:
     if found.job.keep is None:
         yield "keeps all snapshots: it has no policy"
-    for source, verdicts in found.verdicts.items():
-        keeping, dropping = counted(len(kept(verdicts)), "older snapshot"), dropped(verdicts)
+    for source in found.verdicts:
+        keeping, dropping = (
+            counted(len(found.kept(source)), "older snapshot"),
+            found.dropped(source),
+        )
         ids = f": {', '.join(each.id[:SHORT_ID] for each in dropping)}" if dropping else ""
         yield f"keeps {keeping} of {printable(source.encode())}, forgets {len(dropping)}{ids}"
 
 
-def _as_json(found: Preview) -> dict[str, Any]:
+def _as_json(found: "Preview") -> dict[str, Any]:
     intent = found.intent
     treatments = intent.selection.treatments if intent else {}
     return {
@@ -135,17 +142,18 @@ def _as_json(found: Preview) -> dict[str, Any]:
         "retention": {
             source: {
                 "keeps": [
-                    {"id": each.recorded.id, "why": list(each.reasons)} for each in kept(verdicts)
+                    {"id": each.recorded.id, "why": list(each.reasons)}
+                    for each in found.kept(source)
                 ],
-                "forgets": [each.id for each in dropped(verdicts)],
+                "forgets": [each.id for each in found.dropped(source)],
             }
-            for source, verdicts in found.verdicts.items()
+            for source in found.verdicts
         },
         "problems": found.problems,
     }
 
 
-def _source_json(found: Preview, source: str) -> dict[str, Any]:
+def _source_json(found: "Preview", source: str) -> dict[str, Any]:
     newest = found.newest.get(source)
     return {
         "source": source,
