@@ -226,12 +226,7 @@ def _work(
         for warning in intent.selection.warnings:
             doors.on_event(Noted(f"job {report.job}", b"", warning))
         report.skipped += intent.left_out
-        largest = job.exclude_larger_than
-        exclusion = Exclusion(
-            tuple(job.exclude_files),
-            job.exclude_caches,
-            None if largest is None else parse_size(largest, "exclude-larger-than"),
-        )
+        exclusion = _exclusion(job)
         outcomes = [Failed(each, error) for each, error in intent.failed]
         setting = doors.quiet(job.host, report.run, report.job)
         order = Order(treatments=intent.selection.treatments, hooks=tuple(job.hooks))
@@ -258,6 +253,12 @@ def _work(
         if job.keep is not None:
             report.forgotten += _forget(repository, job.keep, report)
             history.say(report.run, f"forgotten: {len(report.forgotten)} snapshots")
+
+
+def _exclusion(job: config.Job) -> Exclusion:
+    largest = job.exclude_larger_than
+    size = None if largest is None else parse_size(largest, "exclude-larger-than")
+    return Exclusion(tuple(job.exclude_files), job.exclude_caches, size)
 
 
 def _each(first: list[Failed], rest: Iterator[Outcome]) -> Iterator[Outcome]:

@@ -50,10 +50,9 @@ class _Opener:
 def doors(context: Context, on_event: OnEvent) -> Doors:
     """Read the configuration, and return what it leads to. Raises ConfigError."""
     found = examine(config_path(context.config))
-    for doubt in (
-        [] if context.voice.as_json else found.exposed
-    ):  # it would be no part of a document
-        context.voice.warn(found.advice(doubt))
+    if not context.voice.as_json:  # there it would be no part of a document
+        for doubt in found.exposed:
+            context.voice.warn(found.advice(doubt))
     config = _with_repository(context, found.demand())
     opener = _Opener(context, config)
     return Doors(
