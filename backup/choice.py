@@ -21,6 +21,7 @@ CONTAINER: Final = "container:"
 VOLUME: Final = "volume:"
 PATH: Final = "path:"
 _PROJECT: Final = "project:"
+_SHORT_ID: Final = 12
 
 
 class Way(Enum):
@@ -166,10 +167,12 @@ class _Chooser:
             yield Way.LABEL
 
     def _called(self, kind: str, name: str) -> list[Thing]:
-        """What has a name; of containers, an id or its beginning is one where no name is."""
+        """What has a name, or of containers an id, which may be as short as docker shows it: the
+        id of another one may begin with "db" when db is gone."""
         same = [each for each in self.things if each.kind == kind]
+        by_id = kind == CONTAINER and len(name) >= _SHORT_ID
         return [each for each in same if each.name == name] or [
-            each for each in same if kind == CONTAINER and each.id.startswith(name)
+            each for each in same if by_id and each.id.startswith(name)
         ]
 
     def _asked(self, thing: Thing) -> Sequence[str]:

@@ -13,9 +13,8 @@ because of a project, so all who use it are touched; but then labels of another 
 volume's own do not count. Who is excluded is never touched.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from backup.choice import (
     CONTAINER,
@@ -89,18 +88,17 @@ def _source_name(mount: Mount) -> str:
     return f"{VOLUME if mount.kind == 'volume' else PATH}{mount.source}"
 
 
-def _leads_into(mount: Mount, source: str, places: Iterable[str]) -> bool:
-    """Whether what is in a source can be reached by a mount: it is the same, or one of the
-    directories of the host lies in the other. A directory that volumes lie in is for who looks
-    after the engine."""
-    if _source_name(mount) == source:
+def _leads_into(theirs: Sequence[str], source: str, ours: Iterable[str]) -> bool:
+    """Whether what is in a source, in our directories, can be reached by a mount of theirs: one
+    lies in the other. A directory that volumes lie in is for who looks after the engine."""
+    if any(one.startswith(other) for other in ours for one in theirs):
         return True
-    of_volume = mount.volume.places if mount.volume else []
-    ours = [PurePosixPath(each) for each in places]
-    theirs = [PurePosixPath(each) for each in (of_volume or [mount.source])]
-    if any(one.is_relative_to(other) for one in theirs for other in ours):
-        return True
-    return source.startswith(PATH) and any(a.is_relative_to(b) for a in ours for b in theirs)
+    return source.startswith(PATH) and any(a.startswith(b) for a in ours for b in theirs)
+
+
+def _closed(paths: Iterable[str]) -> list[str]:
+    """Directories with a slash at the end, so that what is below one begins with it."""
+    return [f"{each.rstrip('/')}/" for each in paths]
 
 
 class _Selector:
@@ -119,7 +117,7 @@ class _Selector:
             thing.target: thing for thing in (thing_of(each, job) for each in self._all(volumes))
         }
         self.sources = {target: source_names(each) for target, each in self.containers.items()}
-        self.places = {f"{VOLUME}{each.name}": each.places for each in volumes}
+        self.places = {f"{VOLUME}{each.name}": _closed(each.places) for each in volumes}
         holders: dict[str, list[Thing]] = {}
         for target, names in self.sources.items():
             for each in names:
@@ -169,12 +167,20 @@ class _Selector:
 
     def _used(self, found: Container) -> dict[str, bool]:
         """What of that a container uses, and whether it may write to it."""
+        mounts = [
+            (
+                _source_name(each),
+                _closed(each.volume.places if each.volume else [each.source]),
+                each.read_only,
+            )
+            for each in found.mounts
+        ]
         used: dict[str, bool] = {}
         for source in self.limits:
-            places = self.places.get(source, [source.removeprefix(PATH)])
-            mounts = [each for each in found.mounts if _leads_into(each, source, places)]
-            if mounts:
-                used[source] = not all(each.read_only for each in mounts)
+            ours = self.places.get(source) or _closed([source.removeprefix(PATH)])
+            for name, theirs, read_only in mounts:
+                if name == source or _leads_into(theirs, source, ours):
+                    used[source] = used.get(source, False) or not read_only
         return used
 
     def _why_left_out(self, source: str) -> str | None:

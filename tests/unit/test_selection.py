@@ -82,14 +82,25 @@ def test_a_job_chooses(job: Job, targets: tuple[str, ...]) -> None:
 
 
 def test_the_beginning_of_several_ids_names_nothing() -> None:
-    db, web = (replace(each, id=f"77{each.id}") for each in (DB, WEB))
+    db, web = (replace(each, id=f"{'7' * 12}{each.id}") for each in (DB, WEB))
 
-    found = chosen(Job(containers=["77"]), db, web)
+    found = chosen(Job(containers=["7" * 12]), db, web)
 
     assert found.targets == ()
     assert [str(error) for _, error in found.failed] == [
-        "several containers' ids begin with '77': db, web"
+        "several containers' ids begin with '777777777777': db, web"
     ]
+
+
+def test_a_container_whose_id_begins_like_the_name_of_one_that_is_gone_is_not_taken_for_it() -> (
+    None
+):
+    other = replace(WEB, id=f"db{WEB.id[2:]}")
+
+    found = chosen(Job(containers=["db"]), other, DATA)
+
+    assert found.targets == ()
+    assert [str(error) for _, error in found.failed] == ["no container 'db' on this engine"]
 
 
 def test_compose_projects_are_their_containers_and_volumes() -> None:
