@@ -77,6 +77,13 @@ class Order:
     hooks: tuple[Hook, ...] = ()
     own: str = ""
 
+    @property
+    def asks_for_anything(self) -> bool:
+        """Whether anything is to be done to anybody."""
+        all_ = (self.otherwise, *self.treatments.values())
+        quiet = any(each.quiesce is not Quiesce.NONE or each.hooks for each in all_)
+        return bool(self.hooks) or quiet
+
     def of(self, container: Container) -> Treatment:
         return self.treatments.get(container.name, self.otherwise)
 
