@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from backup.quiesce.window import Window, Windows, quiesced
 from backup.selection import Treatment
 from backup.targets import plan
 from tests.fault.quiet_victim import setting
-from tests.testbed.engine import Engine
+from tests.testbed import images
+from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch
 
 QUICK = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
@@ -328,8 +329,6 @@ def test_who_cannot_be_stopped_keeps_its_unit_from_being_touched(scene: Scene) -
 def test_an_engine_that_restarts_in_the_middle_has_all_running_again(
     start_engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
-    from tests.testbed import images  # noqa: PLC0415
-
     engine = start_engine()
     with Scratch(engine) as scratch:
         scene = Scene(scratch, images.tools(engine), tmp_path)
@@ -342,3 +341,33 @@ def test_an_engine_that_restarts_in_the_middle_has_all_running_again(
         assert [scene.status(name) for name in names] == ["running"] * 3
         assert windows.failures == []
         assert scene.journals == []
+
+
+def test_a_newer_engine_is_no_different(pool: Pool, tmp_path: Path) -> None:
+    engine = pool.engine("28.5-containerd")
+    with Scratch(engine) as scratch:
+        scene = Scene(scratch, images.tools(engine), tmp_path)
+        stopped, paused = scene.user("--restart", "always"), scene.user()
+        long = hook(
+            BEFORE, "sleep", "66.25", container=stopped, timeout="1s", on_error=OnError.WARN
+        )
+        pause = Treatment(quiesce=Quiesce.PAUSE)
+        order = Order(treatments={paused: pause}, otherwise=STOP, hooks=(long,))
+
+        with scene.quiet(order) as (windows, _):
+            assert (scene.status(stopped), scene.status(paused)) == ("exited", "paused")
+
+        assert (scene.status(stopped), scene.status(paused)) == ("running", "running")
+        assert ["took longer than 1s, and was killed" in each for each in windows.warnings] == [
+            True
+        ]
+        assert b"66.25" not in running()
+
+
+def running() -> bytes:
+    """All command lines of this machine: the engines' processes are among them."""
+    found = b""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found += path.read_bytes()
+    return found
