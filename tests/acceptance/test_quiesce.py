@@ -161,6 +161,7 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
     volume = scratch.volume()
     command = STUBBORN if phase == "stopping" else NOISY_END
     name = writer(volume, command=command)
+    before = state(scratch.engine, name)["StartedAt"]
     text = f'''volumes = ["{volume}"]
         quiesce = "stop"
         grace = "{3 if phase == "stopping" else 30}s"
@@ -185,7 +186,10 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
         assert f"job nightly was killed (run {journal.stem})" in jobs("recover").said
 
     assert ended.code == (-9 if number == signal.SIGKILL else 130)
-    assert state(scratch.engine, name)["Running"]
+    after = state(scratch.engine, name)
+    assert after["Running"]
+    # an engine that is stopping it obeys to the end, whoever has asked
+    assert (after["StartedAt"] != before) is (phase != "hook")
     assert (voltar.home / "after").exists()
     assert journals(voltar) == []
     assert b"88.75" not in processes()
