@@ -142,7 +142,12 @@ NOISY_END = (
     "trap 'head -c 60000000 /dev/urandom > /v/end; exit 0' TERM; while :; do sleep 0.05; done",
 )
 STUBBORN = ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
-PHASES = {"hook": '"is":"hook"', "stopping": '"is":"quieting"', "reading": '"is":"quiet"'}
+PHASES = {
+    "hook": '"is":"hook"',
+    "hook here": '"is":"hook"',
+    "stopping": '"is":"quieting"',
+    "reading": '"is":"quiet"',
+}
 
 
 @pytest.mark.parametrize(
@@ -152,6 +157,7 @@ PHASES = {"hook": '"is":"hook"', "stopping": '"is":"quieting"', "reading": '"is"
         ("stopping", signal.SIGINT),
         ("reading", signal.SIGTERM),
         ("hook", signal.SIGKILL),
+        ("hook here", signal.SIGKILL),
         ("stopping", signal.SIGKILL),
     ],
 )
@@ -164,17 +170,17 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
     before = state(scratch.engine, name)["StartedAt"]
     text = f'''volumes = ["{volume}"]
         quiesce = "stop"
-        grace = "{3 if phase == "stopping" else 30}s"
+        grace = "{2 if phase == "stopping" else 30}s"
         [[jobs.nightly.hooks]]
         when = "after"
         command = ["touch", "{voltar.home}/after"]
         '''
-    if phase == "hook":
-        text += f'''[[jobs.nightly.hooks]]
+    if "hook" in phase:
+        text += f"""[[jobs.nightly.hooks]]
             when = "before"
-            container = "{name}"
+            {f'container = "{name}"' if phase == "hook" else ""}
             command = ["sleep", "88.75"]
-            '''
+            """
     jobs = job(voltar, text)
 
     with jobs.start("run", "nightly") as running:
@@ -189,7 +195,7 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
     after = state(scratch.engine, name)
     assert after["Running"]
     # an engine that is stopping it obeys to the end, whoever has asked
-    assert (after["StartedAt"] != before) is (phase != "hook")
+    assert (after["StartedAt"] != before) is ("hook" not in phase)
     assert (voltar.home / "after").exists()
     assert journals(voltar) == []
     assert b"88.75" not in processes()
