@@ -152,10 +152,16 @@ class _Call:
 
     def take(self) -> bytes:
         """What came next on stdout, maybe nothing; waits until something happens."""
+        came = self._came()
+        if came is None:
+            self._wait(writing=False)
+        return came or b""
+
+    def _came(self) -> bytes | None:
+        """What is there of stdout, None where nothing has happened."""
         size = self._wire.receive(self._buffer)
         if size is None:
-            self._wait(writing=False)
-            return b""
+            return None
         if size == 0:
             self.ended = True
             return b""
@@ -171,8 +177,8 @@ class _Call:
         """Send it all; False when the command has ended."""
         rest = memoryview(data)
         while rest:
-            if self._ready(0, writing=False):
-                self.tail.add(self.take())
+            while (came := self._came()) is not None and not self.ended:
+                self.tail.add(came)
             if self.ended:
                 return False
             size = self._wire.send(rest)
@@ -226,15 +232,10 @@ class _Call:
         return None
 
     def _wait(self, *, writing: bool) -> None:
-        if not self._ready(IDLE_S * 1000, writing=writing):
-            self._examine()
-
-    def _ready(self, within_ms: float, *, writing: bool) -> bool:
-        if self._wire.early:
-            return True
         poll = select.poll()
         poll.register(self._wire, select.POLLIN | (select.POLLOUT if writing else 0))
-        return bool(poll.poll(within_ms))
+        if not poll.poll(IDLE_S * 1000):
+            self._examine()
 
     def _examine(self) -> None:
         """Raise EngineError where the container does not run any more."""

@@ -204,7 +204,7 @@ def serve(
     volume = volume or scratch.volume()
     environment = [word for each in make.environment for word in ("-e", each)]
     more = ["-v", f"{volume}:{make.data}", "--stop-timeout", "30", *environment, *options]
-    if make is POSTGRES:
+    if make.name == POSTGRES.name:
         more += ["--stop-signal", "SIGINT"]
     server = Server(make, scratch.engine, scratch.running(image, options=more), volume)
     until(server.answers, what=f"the {make.name}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from tests.acceptance.cli import Voltar, until
 from tests.acceptance.servers import MAKES, POSTGRES, WORD, Make, Server, serve
 from tests.acceptance.test_jobs import configured
 from tests.testbed import databases
+from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
 
 REDIS = "redis-server --dir /data --appendonly yes --appendfsync always"
 SMALL = f"""
 {REDIS} --daemonize yes >/dev/null
-sqlite3 app.db 'pragma journal_mode = wal; create table t (i integer primary key, what text)'
-until redis-cli ping; do sleep 0.1; done
+sqlite3 app.db 'pragma journal_mode = wal; create table t (i integer primary key, what text)' >/dev/null
+until redis-cli ping >/dev/null; do sleep 0.1; done
 i=0
 while i=$((i + 1)); do
   redis-cli set k$i $i >/dev/null
@@ -26,6 +28,13 @@ while i=$((i + 1)); do
 done
 """
 EACH = pytest.mark.parametrize("make", MAKES, ids=lambda make: make.name)
+
+
+@pytest.fixture(scope="module")
+def shop(engine: Engine) -> Iterator[Server]:
+    """A PostgreSQL that tests share."""
+    with Scratch(engine) as scratch:
+        yield serve(scratch, POSTGRES, filled=True)
 
 
 def job(voltar: Voltar, server: Server, more: str) -> Voltar:
@@ -73,31 +82,30 @@ def test_copies_of_a_stopped_and_of_a_paused_server_have_every_row_committed_bef
         scratch.engine.docker("exec", into.container, *make.check)
 
 
-def test_a_hot_copy_is_warned_of_refused_or_allowed(voltar: Voltar, scratch: Scratch) -> None:
-    server = serve(scratch, POSTGRES, filled=True)
-    source = f"volume:{server.volume}"
+def test_a_hot_copy_is_warned_of_refused_or_allowed(
+    voltar: Voltar, shop: Server, scratch: Scratch
+) -> None:
+    source = f"volume:{shop.volume}"
 
     warned = voltar("backup", source, code=3)
-    refused = job(voltar, server, 'hot-copy = "refuse"')("run", "n", code=(1, 3))
-    job(voltar, server, 'hot-copy = "allow"')("run", "n")
-    scratch.engine.docker("pause", server.container)
+    refused = job(voltar, shop, 'hot-copy = "refuse"')("run", "n", code=(1, 3))
+    job(voltar, shop, 'hot-copy = "allow"')("run", "n")
+    shop.engine.docker("pause", shop.container)
+    reader = ["-v", f"{shop.volume}:/x:ro", "--entrypoint", "sleep"]
+    scratch.running(databases.postgres(shop.engine), "300", options=reader)
     voltar("backup", source)
-    scratch.engine.docker("unpause", server.container)
-    scratch.engine.docker("stop", server.container)
-    voltar("backup", source)
+    shop.engine.docker("unpause", shop.container)
 
-    assert f"PostgreSQL in use by {server.container}" in warned.err
+    assert f"PostgreSQL in use by {shop.container}" in warned.err
     assert 'choose dump = "postgres", quiesce = "pause" or quiesce = "stop"' in warned.err
     assert "hot-copy is refused" in refused.err
-    assert len(voltar.ask("snapshots")) == 4
+    assert len(voltar.ask("snapshots")) == 3
 
 
-def test_beside_a_dump_only_the_configuration_is_copied(voltar: Voltar, scratch: Scratch) -> None:
-    server = serve(scratch, POSTGRES, filled=True)
+def test_beside_a_dump_only_the_configuration_is_copied(voltar: Voltar, shop: Server) -> None:
+    job(voltar, shop, 'dump = "postgres"')("run", "n")
 
-    job(voltar, server, 'dump = "postgres"')("run", "n")
-
-    listed = voltar("ls", f"volume:{server.volume}").text
+    listed = voltar("ls", f"volume:{shop.volume}").text
     assert "postgresql.conf" in listed
     assert "pg_hba.conf" in listed
     assert "PG_VERSION" not in listed
@@ -111,8 +119,10 @@ def test_a_password_stays_in_its_container(
     secret.write_text(WORD)
     secret.chmod(0o644)
     options = ["-e", "LOCAL_AUTH=scram-sha-256", "-e", "POSTGRES_PASSWORD=", "-v", f"{secret}:/s"]
-    options += ["-e", "POSTGRES_PASSWORD_FILE=/s", "-e", f"PGPASSWORD={WORD}"]
-    server = serve(scratch, POSTGRES, options=options, filled=True)
+    options += ["-e", "POSTGRES_PASSWORD_FILE=/s"]
+    # The test itself has it on its command lines.
+    client = ("psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", f"postgresql://boss:{WORD}@/shop")
+    server = serve(scratch, replace(POSTGRES, client=client), options=options, filled=True)
     with server.held():
         run = job(voltar, server, 'dump = "postgres"').start("-v", "run", "n")
         until(server.is_waiting, what="the dump")
@@ -122,7 +132,7 @@ def test_a_password_stays_in_its_container(
 
     assert done.code == 0, str(done)
     assert any(b"pg_dump" in line for line in lines)
-    assert not [line for line in lines if WORD.encode() in line and b"docker" not in line]
+    assert not [line for line in lines if WORD.encode() in line and b"postgresql://" not in line]
     assert WORD not in done.said
     assert WORD.encode() not in (voltar.home / "state/history.sqlite").read_bytes()
 
@@ -151,42 +161,31 @@ def test_a_dump_that_is_killed_in_its_middle_commits_nothing_and_leaves_nothing(
             scratch.engine.docker("kill", server.container)
             died = run.end()
 
-    down = jobs("run", "n", code=1)
+    down = job(voltar, server, f'dump = "{make.name}"')("run", "n", code=3)
 
     assert ended.code == 1, str(ended)
     assert "failed with status" in ended.err
     assert died.code == 1, str(died)
     assert f"{server.source} was not backed up" in died.err
     assert f"container '{server.container}' does not run" in down.err
-    assert voltar.ask("snapshots") == []
+    assert [one["source"] for one in voltar.ask("snapshots")] == [f"volume:{server.volume}"]
     said = scratch.engine.attempt("logs", server.container).stderr
     assert b"terminating any other active server processes" not in said
 
 
-def test_a_dump_that_fails_does_not_keep_files_from_being_saved(
-    voltar: Voltar, scratch: Scratch
+def test_a_restore_that_fails_drops_what_it_had_made(
+    voltar: Voltar, scratch: Scratch, shop: Server
 ) -> None:
-    server = serve(scratch, POSTGRES)
-    scratch.engine.docker("stop", server.container)
-
-    done = job(voltar, server, 'dump = "postgres"')("run", "n", code=3)
-
-    assert f"{server.source} was not backed up" in done.err
-    assert [one["source"] for one in voltar.ask("snapshots")] == [f"volume:{server.volume}"]
-
-
-def test_a_restore_that_fails_drops_what_it_had_made(voltar: Voltar, scratch: Scratch) -> None:
-    server = serve(scratch, POSTGRES, filled=True)
     # Its rows are restored before those that its check looks for.
-    server.ask(
+    shop.ask(
         "create function found() returns boolean language sql as "
         "'select exists (select from public.debit)'; insert into debit values (1, 'x'); "
         "create table aaa (id int check (found())); insert into aaa values (1);"
     )
-    job(voltar, server, 'dump = "postgres"')("run", "n")
+    job(voltar, shop, 'dump = "postgres"')("run", "n")
     into = serve(scratch, POSTGRES)
 
-    failed = voltar("restore", server.source, "--to", f"container:{into.container}", code=1)
+    failed = voltar("restore", shop.source, "--to", f"container:{into.container}", code=1)
 
     assert 'violates check constraint "aaa_check"' in failed.err
     assert "were dropped again" in failed.err
@@ -194,16 +193,15 @@ def test_a_restore_that_fails_drops_what_it_had_made(voltar: Voltar, scratch: Sc
     assert into.ask(POSTGRES.clerks) == ["0"]
 
 
-def test_a_server_that_holds_something_is_left_as_it_is(voltar: Voltar, scratch: Scratch) -> None:
-    server = serve(scratch, POSTGRES, filled=True)
-    job(voltar, server, 'dump = "postgres"')("run", "n")
-    server.ask("insert into debit values (7, 'later');")
+def test_a_server_that_holds_something_is_left_as_it_is(voltar: Voltar, shop: Server) -> None:
+    job(voltar, shop, 'dump = "postgres"')("run", "n")
+    shop.ask("insert into debit values (7, 'later') on conflict do nothing;")
 
-    refused = voltar("restore", server.source, "--to", f"container:{server.container}", code=5)
+    refused = voltar("restore", shop.source, "--to", f"container:{shop.container}", code=5)
 
-    assert "holds shop: public.credit" in refused.err
-    assert server.ask("select what from debit;") == ["later"]
-    assert voltar("restore", server.source, "--to", "-").out.startswith(b"--\n-- PostgreSQL")
+    assert "holds shop: public." in refused.err
+    assert shop.ask("select what from debit where id = 7;") == ["later"]
+    assert voltar("restore", shop.source, "--to", "-").out.startswith(b"--\n-- PostgreSQL")
 
 
 def test_redis_and_sqlite_are_warned_of_and_whole_when_paused(
