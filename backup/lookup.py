@@ -48,7 +48,7 @@ def find_snapshot(repository: Repository, text: str, *, host: str | None = None)
     matches = _of_source(every, text)
     if not matches and "@" in text:
         source, _, when = text.rpartition("@")
-        limit = _time(when)
+        limit = parse_time(when)
         matches = _of_source(every, source)
     if not matches and hidden is not None:
         shown = hidden[:SHORT_ID]
@@ -162,7 +162,8 @@ def _of_one_host(matches: list[Found], text: str, host: str | None) -> list[Foun
     )
 
 
-def _time(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
+    """Return the time that is written; a date alone is the end of that day. Raises UsageError."""
     try:
         if _DATE.fullmatch(text):
             return datetime.combine(date.fromisoformat(text), time.max).astimezone()

@@ -5,6 +5,7 @@ However it is started, by hand, by the daemon, by systemd or by cron, this is wh
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,10 @@ from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.intent import intend
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.notify import Bell, Ended
 from backup.paths import printable
 from backup.policy import policy_of
+from backup.quantity import parse_size
 from backup.quiesce.journal import DIRECTORY
 from backup.quiesce.plan import Order
 from backup.quiesce.site import Setting
@@ -38,8 +41,9 @@ class Doors:
     """What whoever starts runs opens for them: it knows the secrets.
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
-    of the engine's host that are no sources. `tidy` clears away what killed runs left. `environ` is
-    what hooks on this machine see.
+    of the engine's host that are no sources. `tidy` clears away what killed runs left. `bell` tells
+    whoever wants to know; `code` is the exit code that a result leads to, or what ended the run.
+    `environ` is what hooks on this machine see.
     """
 
     config: Config
@@ -49,6 +53,8 @@ class Doors:
     keep_out: Callable[[Engine, Repository], list[str]]
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
+    bell: Bell
+    code: Callable[[Result, BaseException | None], int]
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def quiet(self, host: str, run: str, job: str) -> Setting:
@@ -110,6 +116,7 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
         history.begin(Run(id=report.run, kind=Kind.BACKUP, job=name, started=report.started))
         message = "interrupted"
         try:
+            doors.bell.started(name)
             try:
                 _work(heard(doors, history, report.run), job, report, history, on_outcome)
             except (BackupError, TransportError) as error:
@@ -119,6 +126,8 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             report.ended = datetime.now(UTC)
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
+            code = doors.code(result, report.error or sys.exception())
+            doors.bell.ended(_ended(report, result, message, code))
     return report
 
 
@@ -143,6 +152,30 @@ def _tell(on_event: OnEvent, text: str) -> None:
     on_event(Noted("", b"", text))
 
 
+def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
+    """What others are told. A file that changed while it was read is no failure: its source is
+    there, and to be told of it each night would teach everybody to look away."""
+    failed = [each for each in report.outcomes if isinstance(each, Failed)]
+    saved = [each for each in report.outcomes if isinstance(each, Saved)]
+    return Ended(
+        subject=f"job {report.job}",
+        job=report.job,
+        run=report.run,
+        wrong=result is Result.FAILED or bool(failed),
+        code=code,
+        lines=(
+            f"job {report.job}: {result.value}{message and f': {message}'}",
+            f"{len(saved)} of {len(report.outcomes)} sources saved",
+            *(f"{each.source}: {each.error}" for each in failed),
+            *(
+                f"{each.snapshot.source}: warnings, {each.warnings}"
+                for each in saved
+                if each.warnings
+            ),
+        ),
+    )
+
+
 def named_job(found: Config, name: str) -> config.Job:
     """Return a job. Raises ConfigError."""
     if name not in found.jobs:
@@ -156,7 +189,10 @@ def repository_of(found: Config, job: config.Job) -> str:
     if job.repository is not None:
         return job.repository
     if len(found.repositories) != 1:
-        raise ConfigError("the job does not say which of the repositories is meant")
+        raise ConfigError(
+            "the configuration names no repository for the job",
+            hint="add [repositories.main] with its location, or set VOLTAR_REPOSITORY",
+        )
     return next(iter(found.repositories))
 
 
@@ -190,7 +226,12 @@ def _work(
         for warning in intent.selection.warnings:
             doors.on_event(Noted(f"job {report.job}", b"", warning))
         report.skipped += intent.left_out
-        exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
+        largest = job.exclude_larger_than
+        exclusion = Exclusion(
+            tuple(job.exclude_files),
+            job.exclude_caches,
+            None if largest is None else parse_size(largest, "exclude-larger-than"),
+        )
         outcomes = [Failed(each, error) for each, error in intent.failed]
         setting = doors.quiet(job.host, report.run, report.job)
         order = Order(treatments=intent.selection.treatments, hooks=tuple(job.hooks))

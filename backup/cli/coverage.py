@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from backup.cli import INCOMPLETE
-from backup.cli.clock import machine_clock
+from backup.cli.clock import machine_zone
 from backup.cli.configured import doors
 from backup.cli.console import Voice, counted, listening, local_text
 from backup.cli.context import Context
@@ -26,7 +26,7 @@ def coverage(ctx: typer.Context) -> None:
     """
     context: Context = ctx.obj
     with listening(context.voice) as listener:
-        found = survey(doors(context, listener), datetime.now(UTC), machine_clock())
+        found = survey(doors(context, listener), datetime.now(UTC), machine_zone())
     code = 0 if found.whole else INCOMPLETE
     if context.voice.as_json:
         context.voice.document(_as_json(found, code))

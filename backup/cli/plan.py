@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from backup.cli import INCOMPLETE
-from backup.cli.clock import machine_clock
+from backup.cli.clock import machine_zone
 from backup.cli.configured import doors
 from backup.cli.console import Voice, counted, listening, local_text, size_text
 from backup.cli.context import Context
@@ -34,7 +34,7 @@ def plan(
     with 3 where a run would have something to complain of.
     """
     context: Context = ctx.obj
-    now, clock = datetime.now(UTC), machine_clock()
+    now, clock = datetime.now(UTC), machine_zone()
     with listening(context.voice) as listener:
         opened = doors(context, listener)
         if not opened.config.jobs:

@@ -30,8 +30,8 @@ def recover(
     Examples: voltar recover · voltar --host ssh://root@other recover · voltar recover container:db
 
     A migration that had not yet started the target is taken back: the source runs as before, and
-    nothing is left on the target. What was started is waited for, and is moved then. Restores and
-    captures are taken back on the engine of --host, as every backup does that comes to it.
+    nothing is left on the target. What was started is waited for, and is moved then. Restores,
+    captures and drills are taken back on the engine of --host, as by every backup there.
     """
     context: Context = ctx.obj
     paths, failed = _killed(state_directory() / "migrations", migration)
@@ -52,6 +52,7 @@ def recover(
                 "restores": tidied.restores,
                 "captures": tidied.captures,
                 "runs": tidied.resumed,
+                "drills": tidied.drills,
             }
         )
     elif not paths and tidied == Tidied():

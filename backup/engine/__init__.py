@@ -55,7 +55,7 @@ from backup.engine.lifecycle import (
     stop,
     unpause,
 )
-from backup.engine.lifetime import RUN_LABEL, Access
+from backup.engine.lifetime import DRILL_LABEL, RUN_LABEL, Access
 from backup.engine.measure import Found, free_space, look, make_directory, sizes
 from backup.engine.mounts import Attached, Mounts, VolumesFrom
 from backup.engine.networks import (
@@ -78,6 +78,16 @@ from backup.engine.orphans import (
 from backup.engine.process import Command, Ended, end_command, run_in
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
+from backup.engine.trial import (
+    DRILL_IMAGE,
+    Executed,
+    Remains,
+    clear,
+    drill_name,
+    execute,
+    living,
+    remains,
+)
 from backup.engine.volumes import (
     User,
     Volume,
@@ -91,6 +101,8 @@ from backup.engine.volumes import (
 
 __all__ = [
     "BRIDGE_NAME",
+    "DRILL_IMAGE",
+    "DRILL_LABEL",
     "PREDEFINED",
     "RUN_LABEL",
     "Access",
@@ -99,6 +111,7 @@ __all__ = [
     "Container",
     "Ended",
     "Engine",
+    "Executed",
     "Finished",
     "Found",
     "Held",
@@ -111,6 +124,7 @@ __all__ = [
     "Network",
     "Orphan",
     "Port",
+    "Remains",
     "Settings",
     "State",
     "Stream",
@@ -120,6 +134,7 @@ __all__ = [
     "VolumesFrom",
     "canonical",
     "changed_paths",
+    "clear",
     "connect",
     "container",
     "container_names",
@@ -127,8 +142,10 @@ __all__ = [
     "create_container",
     "create_network",
     "create_volume",
+    "drill_name",
     "end_command",
     "ended_at",
+    "execute",
     "find_image",
     "fixed_ports",
     "free_space",
@@ -140,6 +157,7 @@ __all__ = [
     "labelled",
     "labelled_containers",
     "layer_sizes",
+    "living",
     "load",
     "logs",
     "look",
@@ -148,6 +166,7 @@ __all__ = [
     "orphans",
     "path_users",
     "pause",
+    "remains",
     "remove",
     "remove_all",
     "remove_container",

@@ -8,7 +8,7 @@ from typing import Any
 
 from backup.engine.connect import Engine, segment
 from backup.engine.definition import reduce
-from backup.engine.lifetime import LABEL
+from backup.engine.lifetime import DRILL_LABEL, LABEL
 from backup.engine.volumes import Volume, volumes
 from backup.errors import NotOnEngine
 
@@ -54,11 +54,11 @@ class Container:
 
 
 def containers(engine: Engine, *, running_only: bool = False) -> tuple[Container, ...]:
-    """All containers but voltar's helpers, by name."""
+    """All containers but voltar's helpers and those of its drills, by name."""
     known = {one.name: one for one in volumes(engine)}
     found = []
     for listed in engine.get("/containers/json", all=0 if running_only else 1):
-        if LABEL in (listed.get("Labels") or {}):
+        if {LABEL, DRILL_LABEL} & set(listed.get("Labels") or {}):
             continue
         try:
             found.append(_container(engine, str(listed["Id"]), known))

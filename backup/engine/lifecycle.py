@@ -18,7 +18,7 @@ class State:
     """How a container is now. `health` is "" where it has no health check.
 
     `restart` is its restart policy: the name ("" for none), and how often at most. `restarts`
-    counts how often the engine has started it again.
+    counts how often the engine has started it again. `health_said` is the last probe's output.
     """
 
     status: str
@@ -28,6 +28,7 @@ class State:
     exit_code: int = 0
     error: str = ""
     health: str = ""
+    health_said: str = ""
     started_at: str = ""
     restart: tuple[str, int] = _RESTART_NEVER
     restarts: int = 0
@@ -51,10 +52,16 @@ def parsed_state(found: dict[str, Any]) -> State:
         exit_code=int(now.get("ExitCode") or 0),
         error=str(now.get("Error") or ""),
         health=str((now.get("Health") or {}).get("Status") or "").replace("none", ""),
+        health_said=_last_probe(now.get("Health") or {}),
         started_at=str(now.get("StartedAt") or ""),
         restart=("" if name == "no" else name, int(policy.get("MaximumRetryCount") or 0)),
         restarts=int(found.get("RestartCount") or 0),
     )
+
+
+def _last_probe(health: dict[str, Any]) -> str:
+    probes = health.get("Log") or []
+    return str(probes[-1].get("Output") or "").strip() if probes else ""
 
 
 def set_restart_policy(engine: Engine, name: str, policy: tuple[str, int]) -> None:

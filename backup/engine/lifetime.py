@@ -29,6 +29,8 @@ from backup.errors import EngineError, HelperFailed
 
 LABEL = "voltar.helper"
 RUN_LABEL = "voltar.run"
+DRILL_LABEL = "voltar.drill-run"
+"""On all that a drill makes, and on the helper that lives as long as it; the value is its run."""
 _READING = ("DAC_READ_SEARCH",)
 _WRITING = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID"),

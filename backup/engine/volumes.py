@@ -9,7 +9,7 @@ from typing import Any
 
 from backup.engine.connect import Engine, segment
 from backup.engine.door import Declined
-from backup.engine.lifetime import LABEL
+from backup.engine.lifetime import DRILL_LABEL, LABEL
 from backup.errors import EngineError, InUse, NotOnEngine
 
 ANONYMOUS = "com.docker.volume.anonymous"
@@ -52,9 +52,10 @@ class User:
 
 
 def volumes(engine: Engine) -> tuple[Volume, ...]:
-    """All volumes, by name."""
+    """All volumes but those of drills, by name."""
     found = engine.get("/volumes")["Volumes"] or []
-    return tuple(sorted((_volume(one) for one in found), key=lambda one: one.name))
+    seen = sorted((_volume(one) for one in found), key=lambda one: one.name)
+    return tuple(one for one in seen if DRILL_LABEL not in one.labels)
 
 
 def volume(engine: Engine, name: str) -> Volume:

@@ -1,7 +1,6 @@
 """What is written into the history, and what can be asked of it."""
 
 import re
-import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import Final
 
 from backup.errors import BackupError
 from backup.history.claim import Claims
-from backup.history.database import Database, Values
+from backup.history.database import Database, Row, Unusable, Values
 from backup.history.record import Kind, Message, Result, Run, SourceResult
 
 _RUN: Final = "INSERT OR IGNORE INTO run (id, kind, job, started) VALUES (?, ?, ?, ?)"
@@ -111,6 +110,10 @@ class History:
             self._write(_SILENCE, (begun.kind.value, begun.job, MOST_TALKATIVE))
         self._claims.drop(run)
 
+    def release(self, snapshot: str) -> None:
+        """Write down that what a snapshot was held for is accepted."""
+        self._write("UPDATE source SET held = '' WHERE snapshot = ?", (snapshot,))
+
     def runs(
         self, *, job: str | None = None, kind: Kind | None = None, limit: int = 100
     ) -> list[Run]:
@@ -142,6 +145,19 @@ class History:
         )
         return [_source(row) for row in rows]
 
+    def drills(self, source: str, limit: int) -> list[tuple[Run, SourceResult]]:
+        """Return a source's newest drills, the newest first. Raises BackupError."""
+        rows = self._read(
+            "SELECT run.*, source.rowid AS row FROM source JOIN run ON run.id = source.run"
+            " WHERE kind = ? AND source = ? ORDER BY started DESC, source.rowid DESC LIMIT ?",
+            (Kind.DRILL.value, source, limit),
+        )
+        found = []
+        for row in rows:
+            (one,) = self._read("SELECT * FROM source WHERE rowid = ?", (row["row"],))
+            found.append((self._run(row), _source(one)))
+        return found
+
     def messages(self, run: str) -> list[Message]:
         """Return what was said during a run, in order. Raises BackupError."""
         rows = self._read("SELECT * FROM message WHERE run = ? ORDER BY rowid", (run,))
@@ -161,7 +177,7 @@ class History:
     def _write(self, statement: str, *rows: Values) -> None:
         try:
             self._database.write(statement, *rows)
-        except (sqlite3.Error, OSError) as error:
+        except Unusable as error:
             self._tell(error)
         self._wrote_at = time.monotonic()
 
@@ -170,13 +186,13 @@ class History:
             self._on_trouble(f"cannot write the history, {self.path}: {error}")
         self._is_troubled = True
 
-    def _read(self, statement: str, values: Values) -> list[sqlite3.Row]:
+    def _read(self, statement: str, values: Values) -> list[Row]:
         try:
             return self._database.read(statement, values)
-        except (sqlite3.Error, OSError) as error:
+        except Unusable as error:
             raise BackupError(f"cannot read the history, {self.path}: {error}") from error
 
-    def _run(self, row: sqlite3.Row) -> Run:
+    def _run(self, row: Row) -> Run:
         result = Result(row["result"]) if row["result"] else None
         if result is None and not self._claims.is_held(row["id"]):
             result = Result.KILLED
@@ -195,7 +211,7 @@ def _row(run: Run) -> Values:
     return run.id, run.kind.value, run.job, _text(run.started)
 
 
-def _source(row: sqlite3.Row) -> SourceResult:
+def _source(row: Row) -> SourceResult:
     values = {name: row[name] for name in _COLUMNS}
     values["time"] = datetime.fromisoformat(row["time"]) if row["time"] else None
     return SourceResult(**values)

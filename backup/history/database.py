@@ -6,12 +6,14 @@ and a power failure. One that SQLite finds damaged is moved aside, and another o
 
 import fcntl
 import os
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _VERSION: Final = 1
 _SCHEMA: Final = """
@@ -41,13 +43,19 @@ PRAGMA user_version = 1;
 COMMIT;
 """
 _PATIENCE_S: Final = 10.0
-_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NOTADB: Final = 26
+_CORRUPT: Final = 11
 
 Values = Sequence[str | int | float | None]
+Row = dict[str, Any]
+
+
+class Unusable(Exception):
+    """The file cannot be read or written now."""
 
 
 class Database:
-    """A file that several processes may use at once. Its methods raise sqlite3.Error, OSError."""
+    """A file that several processes may use at once. Its methods raise Unusable."""
 
     def __init__(self, path: Path, on_trouble: Callable[[str], object]) -> None:
         self.path = path
@@ -55,35 +63,49 @@ class Database:
 
     def write(self, statement: str, *rows: Values) -> None:
         """Execute a statement with each of some values; all of it is on the disk then."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unusable(str(error)) from error
         self._run(statement, rows)
 
-    def read(self, statement: str, values: Values) -> list[sqlite3.Row]:
+    def read(self, statement: str, values: Values) -> list[Row]:
         """Return the rows of a query; none where nothing was ever written."""
         return self._run(statement, (values,)) if self.path.exists() else []
 
-    def _run(self, statement: str, values: Sequence[Values]) -> list[sqlite3.Row]:
-        try:
-            return self._once(statement, values)
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise
-        self._move_aside()
-        return self._once(statement, values)
+    def _run(self, statement: str, values: Sequence[Values]) -> list[Row]:
+        import sqlite3  # noqa: PLC0415  most commands ask nothing
 
-    def _once(self, statement: str, values: Sequence[Values]) -> list[sqlite3.Row]:
+        try:
+            try:
+                return self._once(statement, values)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+            self._move_aside()
+            return self._once(statement, values)
+        except (sqlite3.Error, OSError) as error:
+            raise Unusable(str(error)) from error
+
+    def _once(self, statement: str, values: Sequence[Values]) -> list[Row]:
         with self._open() as database, database:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
-                raise sqlite3.NotSupportedError("it was written by a newer voltar")
+                raise Unusable("it was written by a newer voltar")
             if version < _VERSION:
                 database.executescript(_SCHEMA)
-            return [row for each in values for row in database.execute(statement, each)]
+            rows: list[Row] = []
+            for each in values:
+                cursor = database.execute(statement, each)
+                names = [column[0] for column in cursor.description or ()]
+                rows += [dict(zip(names, row, strict=True)) for row in cursor]
+            return rows
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> "Iterator[sqlite3.Connection]":
+        import sqlite3  # noqa: PLC0415  most commands ask nothing
+
         with closing(sqlite3.connect(self.path, timeout=_PATIENCE_S)) as database:
-            database.row_factory = sqlite3.Row
             yield database
 
     def _move_aside(self) -> None:
@@ -104,6 +126,8 @@ class Database:
         self._on_trouble(f"the history is damaged; it is {aside} now, and begins anew")
 
     def _is_whole(self) -> bool:
+        import sqlite3  # noqa: PLC0415  most commands ask nothing
+
         try:
             with self._open() as database:
                 (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
@@ -114,5 +138,5 @@ class Database:
         return bool(found == "ok")
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+def _is_damage(error: "sqlite3.Error") -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (_CORRUPT, _NOTADB)

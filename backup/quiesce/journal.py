@@ -18,6 +18,7 @@ that is dead. A last line without its end was being written when the machine die
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ FORMAT: Final = 1
 DIRECTORY: Final = "quiesce"
 """Where journals are, below the state directory."""
 _SUFFIX: Final = ".jsonl"
+_STALE_S: Final = 3600.0
 
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +177,9 @@ def dead(directory: Path) -> Iterator[Journal | BackupError]:
     """The journals of dead runs, each locked while it is the caller's, the oldest first; an error
     for one that cannot be read."""
     paths = directory.glob(f"*{_SUFFIX}") if directory.is_dir() else ()
+    for path in directory.glob("*.tmp"):
+        if time.time() - _age(path) > _STALE_S:  # its run died before it did anything
+            path.unlink(missing_ok=True)
     for path in sorted(paths, key=_age):
         try:
             handle = os.open(path, os.O_RDWR | os.O_APPEND)

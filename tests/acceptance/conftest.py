@@ -9,6 +9,7 @@ start_far   start_far(engine, host): the same on an engine of the test's own
 own_host    a server on the engine's host for this test alone, to kill and to freeze
 own_proxy   a proxy before that server
 place       a repository behind a proxy: the test has a parameter `kind`, one of REPOSITORIES
+nothing_is_left   after the test, nothing is there that drills made
 free_port   a port where nobody listens; silent_port: one where nobody says anything
 """
 
@@ -23,6 +24,7 @@ import pytest
 
 from backup.repository import create
 from tests.acceptance.cli import PASSWORD, Voltar
+from tests.acceptance.drilling import left
 from tests.acceptance.far import Far
 from tests.acceptance.files import fill
 from tests.acceptance.places import REPOSITORIES, Place, put_there
@@ -154,6 +156,13 @@ def place(kind: str, made: Path, request: pytest.FixtureRequest, tmp_path: Path)
         voltar = REPOSITORIES[kind](alone, server, proxy, tmp_path)
         put_there(made, voltar)
         yield Place(kind, voltar, proxy)
+
+
+@pytest.fixture
+def nothing_is_left(bed: Engine) -> Iterator[None]:
+    """Whatever a drill came to, nothing of it is there afterwards."""
+    yield
+    assert left(bed) == []
 
 
 @pytest.fixture

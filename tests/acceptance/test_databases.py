@@ -18,7 +18,8 @@ from tests.testbed.scratch import Scratch
 REDIS = "redis-server --dir /data --appendonly yes --appendfsync always"
 SMALL = f"""
 {REDIS} --daemonize yes >/dev/null
-sqlite3 app.db 'pragma journal_mode = wal; create table t (i integer primary key, what text)' >/dev/null
+sqlite3 app.db 'pragma journal_mode = wal' >/dev/null
+sqlite3 app.db 'create table t (i integer primary key, what text)'
 until redis-cli ping >/dev/null; do sleep 0.1; done
 i=0
 while i=$((i + 1)); do

@@ -69,7 +69,7 @@ def test_not_to_be_enabled_is_to_be_excluded(spelling: str) -> None:
             "voltar.quiesce: expected none, pause or stop, got 'stopp'; did you mean 'stop'?",
         ),
         (labels(grace="2m"), "voltar.grace: expected a span of time, got '2m'"),
-        (labels(dump="oracle"), "voltar.dump: expected postgres or mariadb, got 'oracle'"),
+        (labels(dump="oracle"), "voltar.dump: expected postgres, mariadb or mysql, got 'oracle'"),
         (labels(pre=""), "voltar.pre: expected a command, got nothing"),
         (labels(pre="[1]"), "voltar.pre: expected a list of words, got '[1]'"),
         (labels(pre="[a"), "voltar.pre: expected a list of words in JSON, got '[a'"),
