@@ -170,6 +170,7 @@ class _Run:
             statistics=counted(kept.statistics, storing.since(before)),
             manifest=kept.manifest,
         )
+        snapshot = storing.looked_at(snapshot)
         saved = Saved(storing.repository.commit(snapshot, writer), snapshot, kept.notes)
         if kept.directory is not None:
             storing.dumped.append(kept.directory)
