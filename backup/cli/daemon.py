@@ -9,7 +9,7 @@ from backup.cli.context import state_directory
 
 
 def daemon(ctx: typer.Context) -> None:
-    """Run jobs, drills, checks and prunes when the configuration says.
+    """Run what the configuration has schedules for, when it is due.
 
     Examples: voltar daemon · voltar --config ./voltar.toml daemon · voltar daemon --json
 
