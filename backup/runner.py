@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Doors:
     """What whoever starts runs opens for them: it knows the secrets.
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
-    of the engine's host that are no sources. `tidy` clears away what killed runs left.
+    of the engine's host that are no sources. `tidy` clears away what killed runs left. `zone` is
+    where jobs are that name none.
     """
 
     config: Config
@@ -45,6 +46,7 @@ class Doors:
     keep_out: Callable[[Engine, Repository], list[str]]
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
+    zone: tzinfo = UTC
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +98,20 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             report.ended = datetime.now(UTC)
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
+            publish(doors, history)
     return report
+
+
+def publish(doors: Doors, history: History) -> None:
+    """Write the metrics where the configuration wants them; what fails is told, and no more."""
+    if doors.config.metrics is None or doors.config.metrics.textfile is None:
+        return
+    from backup import metrics  # noqa: PLC0415  0.1 s to load, and not for everybody
+
+    try:
+        metrics.publish(doors.config, history, doors.zone)
+    except BackupError as error:
+        _tell(doors.on_event, str(error))
 
 
 def history_path(state: Path) -> Path:

@@ -37,6 +37,7 @@ from backup.cli import (
     image,
     key,
     log,
+    metrics,
     migrate,
     prune,
     recover,
@@ -110,6 +111,7 @@ app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
 app.command("status")(status.status)
 app.command("log")(log.log)
+app.command("metrics")(metrics.metrics)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)

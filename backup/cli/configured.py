@@ -8,6 +8,7 @@ from typing import Final
 
 from backup import config
 from backup.cli.backup import keep_out
+from backup.cli.clock import machine_zone
 from backup.cli.context import Context, output, state_directory
 from backup.cli.secret import named_path, read_secret
 from backup.config import LOCAL, Config
@@ -95,4 +96,5 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         keep_out=keep_out,
         tidy=context.tidy,
         on_event=on_event,
+        zone=machine_zone(),
     )

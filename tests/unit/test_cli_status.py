@@ -198,4 +198,8 @@ def test_it_fits_into_a_narrow_terminal(repository, tmp_path):
 
     table = next(line for line in lines if "overdue" in line)
     assert len(table) <= 60
-    assert table.split() == ["volume:db", "nightly", *"2 d ago 1.0 TiB x9999 overdue".split()]
+    assert table.split() == [
+        "volume:db",
+        "nightly",
+        *["2", "d", "ago", "1.0", "TiB", "x9999", "overdue"],
+    ]
