@@ -22,6 +22,7 @@ from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.paths import printable
 from backup.policy import policy_of
+from backup.quantity import parse_size
 from backup.report import Event, Noted, OnEvent
 from backup.repository import SHORT_ID, Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
@@ -148,7 +149,10 @@ def repository_of(found: Config, job: config.Job) -> str:
     if job.repository is not None:
         return job.repository
     if len(found.repositories) != 1:
-        raise ConfigError("the job does not say which of the repositories is meant")
+        raise ConfigError(
+            "the configuration names no repository for the job",
+            hint="add [repositories.main] with its location, or set VOLTAR_REPOSITORY",
+        )
     return next(iter(found.repositories))
 
 
@@ -187,7 +191,12 @@ def _work(
             with_images=job.images,
         )
         report.skipped += [*selection.excluded, *wanted.skipped]
-        exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
+        largest = job.exclude_larger_than
+        exclusion = Exclusion(
+            tuple(job.exclude_files),
+            job.exclude_caches,
+            None if largest is None else parse_size(largest, "exclude-larger-than"),
+        )
         wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)), watchful=job.brake)
         outcomes = [Failed(each, error) for each, error in wanted.failed]
         for outcome in _each(

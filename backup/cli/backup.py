@@ -10,13 +10,13 @@ from backup.cli import FAILED, INCOMPLETE, exit_code
 from backup.cli.console import Voice, counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
-from backup.cli.quantity import parse_size
 from backup.cli.snapshots import excluded_text
 from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
 from backup.exclusion import Exclusion, compiled
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.lookup import Found, find_snapshot
+from backup.quantity import parse_size
 from backup.repository import SHORT_ID, Repository
 from backup.targets import IMAGE, Plan, plan
 
