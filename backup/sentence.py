@@ -114,11 +114,9 @@ def next_time(sentence: Sentence, after: datetime, zone: tzinfo) -> datetime:
     if sentence.unit is Unit.HOUR:
         minute = after.replace(second=0, microsecond=0)
         return _next_mark(sentence.marks, minute, timedelta(minutes=1), zone)
-    # a gap moves what is due to its end, so what is named on an earlier day may lie ahead
-    first = after.astimezone(zone).date() - timedelta(days=2)
     moments = (
         _moment(datetime.combine(day, at), zone)
-        for day in _days(sentence, first)
+        for day in _days(sentence, after.astimezone(zone).date())
         for at in sentence.times
     )
     return next(moment for moment in moments if moment > after)

@@ -25,6 +25,7 @@ from backup.cli import (
     backup,
     capture,
     check,
+    config,
     container,
     copy,
     cron,
@@ -37,6 +38,8 @@ from backup.cli import (
     host,
     image,
     key,
+    log,
+    metrics,
     migrate,
     notify,
     prune,
@@ -54,9 +57,9 @@ from backup.cli import run as run_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
-from backup.cli.quantity import parse_rate
 from backup.cli.ssh_wishes import SSH_BINARY, SshWishes
 from backup.errors import BackupError, UsageError
+from backup.quantity import parse_rate
 from transports.errors import TransportError
 
 _WELCOME: Final = """\
@@ -76,14 +79,8 @@ _VALUED: Final = (
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
 _WITHOUT_REPOSITORY: Final = (
-    "image",
-    "container",
-    "migrate",
-    "host",
-    "recover",
-    "systemd",
-    "cron",
-    "notify",
+    *("image", "container", "migrate", "host", "recover"),
+    *("systemd", "cron", "notify"),
 )
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
@@ -120,7 +117,9 @@ app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
 app.command("status")(status.status)
+app.command("log")(log.log)
 app.command("cron")(cron.cron)
+app.command("metrics")(metrics.metrics)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)
@@ -128,6 +127,7 @@ app.add_typer(image.app, name="image")
 app.add_typer(container.app, name="container")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
+app.add_typer(config.app, name="config")
 app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
 app.add_typer(migrate.app, name="migrate")
@@ -135,8 +135,8 @@ app.add_typer(notify.app, name="notify")
 app.add_typer(systemd.app, name="systemd")
 app.command("recover")(recover.recover)
 _GROUPS: Final = (
-    *(image.app, container.app, retention.app, check.repair, host.app),
-    *(key.app, migrate.app, notify.app, systemd.app),
+    *(image.app, container.app, retention.app, check.repair, config.app),
+    *(host.app, key.app, migrate.app, notify.app, systemd.app),
 )
 for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)
@@ -156,7 +156,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         str | None,
         typer.Option(
             metavar="URL",
-            help="The engine: unix:///path, tcp://host:port or ssh://user@host:port.",
+            help="The engine: unix:///path, tcp://host:port, ssh://user@host:port, or its name.",
         ),
     ] = None,
     ssh_binary: Annotated[
@@ -180,7 +180,10 @@ def options(  # noqa: PLR0913  one parameter a global option
     repository: Annotated[
         str | None,
         typer.Option(
-            "--repository", "-r", metavar="URL", help="The repository [env: VOLTAR_REPOSITORY]."
+            "--repository",
+            "-r",
+            metavar="URL",
+            help="The repository, or its name [env: VOLTAR_REPOSITORY].",
         ),
     ] = None,
     password_file: Annotated[
@@ -194,9 +197,11 @@ def options(  # noqa: PLR0913  one parameter a global option
             help="An image with GNU tar and find to use for helpers [env: VOLTAR_HELPER_IMAGE].",
         ),
     ] = None,
-    config: Annotated[
+    config_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The configuration of jobs [env: VOLTAR_CONFIG]."),
+        typer.Option(
+            "--config", metavar="FILE", help="The configuration of jobs [env: VOLTAR_CONFIG]."
+        ),
     ] = None,
     limit_upload: Annotated[
         str | None,
@@ -230,7 +235,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         upload_limit=parse_rate(limit_upload, "--limit-upload"),
         download_limit=parse_rate(limit_download, "--limit-download"),
         voice=Voice(as_json=as_json, level=level),
-        config=config,
+        config=config_file,
         ssh=SshWishes(ssh_binary, host_key or (), ssh_passphrase_file),
         stop=given or threading.Event(),
     )

@@ -7,8 +7,8 @@ import typer
 
 from backup import config
 from backup.cli import INCOMPLETE
-from backup.cli.configured import config_path
 from backup.cli.context import Context
+from backup.cli.places import config_path
 from backup.cli.systemd import command_path, machine_clock
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def cron(
     from backup.crontab import Caller, crontab  # noqa: PLC0415  for this command alone
 
     context: Context = ctx.obj
-    path = config_path(context).absolute()
+    path = config_path(context.config).absolute()
     caller = Caller(user=user, command=command_path(), config=path)
     found = crontab(config.load(path), caller, clock=machine_clock(), now=datetime.now(UTC))
     _tell(context, found)

@@ -43,6 +43,7 @@ def _summarise(context: Context, report: JobReport) -> None:
                 "job": report.job,
                 "result": report.result.value,
                 "forgotten": list(report.forgotten),
+                "held": report.held,
             }
         )
     else:

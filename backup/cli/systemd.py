@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from backup import config
-from backup.cli.configured import config_path
 from backup.cli.console import Voice
 from backup.cli.context import Context
+from backup.cli.places import config_path
 from backup.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def machine_clock() -> tzinfo:
 def _wanted(context: Context, *, daemon: bool) -> "Wanted":
     from backup.systemd import Place, wanted, wanted_daemon  # noqa: PLC0415
 
-    path = config_path(context)
+    path = config_path(context.config)
     place = Place(
         command=command_path(),
         config=path.absolute(),
