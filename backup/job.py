@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from backup import __version__
+from backup.anomaly import anomalies
 from backup.capture import Captured, Wish, capture
 from backup.engine import Access, Engine, Helper, VolumesFrom, helper
 from backup.errors import BackupError, IntegrityError
@@ -59,13 +60,15 @@ class Wishes:
     """How a run captures its sources.
 
     Each is compared with its own newest snapshot of the same host, unless `parent` names one, or
-    `full` says that nothing is to be trusted. `tags` go into every snapshot.
+    `full` says that nothing is to be trusted. `tags` go into every snapshot. Where `watchful`, each
+    is looked at for anomalies.
     """
 
     full: bool = False
     parent: tuple[SnapshotId, Snapshot] | None = None
     exclusion: Exclusion = NOTHING
     tags: Sequence[str] = ()
+    watchful: bool = True
 
 
 def back_up(
@@ -82,21 +85,22 @@ def back_up(
     A source's own failure is yielded. What concerns all of them is raised: TransportError (the
     store is gone), IntegrityError.
     """
-    newest = {} if wishes.full or wishes.parent else _newest(repository, engine.name, on_event)
+    past = _past(repository, engine.name, on_event)
     for error in repository.readings.current().damaged:
         on_event(Noted("repository", b"", f"{error}; `voltar check` says more"))
     with repository.writer() as writer:
-        work = _Run(engine, repository, writer, wishes, newest, run, on_event)
+        work = _Run(engine, repository, writer, wishes, past, run, on_event)
         for group in plan.groups:
             yield from work.back_up_group(group)
         for image in plan.images:
             yield work.back_up_image(image)
 
 
-def _newest(
-    repository: Repository, host: str, on_event: OnEvent
-) -> dict[str, tuple[SnapshotId, Snapshot]]:
-    """Return the newest snapshot of each source of a host.
+_Past = Mapping[str, Sequence[tuple[SnapshotId, Snapshot]]]
+
+
+def _past(repository: Repository, host: str, on_event: OnEvent) -> _Past:
+    """Return the snapshots of each source of a host, the oldest first.
 
     A record that is damaged is told of and passed over: it must not keep anything from being saved.
     """
@@ -104,14 +108,14 @@ def _newest(
     for error in damaged:
         on_event(Noted("repository", b"", str(error)))
     now = repository.clock()
-    newest = {}
+    past: dict[str, list[tuple[SnapshotId, Snapshot]]] = {}
     for snapshot_id, snapshot in found:
         if is_future(snapshot.time, now):
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
         elif snapshot.host == host and (snapshot.image or not snapshot.imported):
-            newest[snapshot.source] = snapshot_id, snapshot
-    return newest
+            past.setdefault(snapshot.source, []).append((snapshot_id, snapshot))
+    return past
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class _Run:
     repository: Repository
     writer: Writer
     wishes: Wishes
-    newest: Mapping[str, tuple[SnapshotId, Snapshot]]
+    past: _Past
     run: str
     on_event: OnEvent
 
@@ -163,8 +167,8 @@ class _Run:
         started = time.monotonic()
         self._look_anew(started)
         writer = self.writer
-        before = writer.added, writer.stored
-        parent = self.newest.get(name)
+        before = self._so_far()
+        parent = self._newest(name)
         into = self.repository, writer
         kept = keep(self.engine, reference, parent and parent[1], into=into, on_event=self.on_event)
         writer.finish()
@@ -183,26 +187,32 @@ class _Run:
         )
         return Saved(self.repository.commit(snapshot, writer), snapshot, 0)
 
+    def _newest(self, source: str) -> tuple[SnapshotId, Snapshot] | None:
+        known = () if self.wishes.full or self.wishes.parent else self.past.get(source, ())
+        return known[-1] if known else None
+
     def _look_anew(self, now: float) -> None:
         if now - self.writer.reading.taken > _READING_LASTS_S:
             self.writer.renew(self.repository.readings.renewed(self.writer.reading))
 
+    def _so_far(self) -> dict[str, int]:
+        """Return what the run has stored of all its sources."""
+        names = ("added", "stored", "fresh", "compressed")
+        return {name: getattr(self.writer, name) for name in names}
+
     def _counted(
-        self, statistics: Statistics, before: tuple[int, int], started: float
+        self, statistics: Statistics, before: Mapping[str, int], started: float
     ) -> Statistics:
-        return msgspec.structs.replace(
-            statistics,
-            added=self.writer.added - before[0],
-            stored=self.writer.stored - before[1],
-            seconds=round(time.monotonic() - started, 3),
-        )
+        more = {name: count - before[name] for name, count in self._so_far().items()}
+        seconds = round(time.monotonic() - started, 3)
+        return msgspec.structs.replace(statistics, **more, seconds=seconds)
 
     def _back_up_source(self, reader: Helper, source: Source) -> Saved:
         started = time.monotonic()
         self._look_anew(started)
         writer = self.writer
-        before = writer.added, writer.stored
-        parent = self.wishes.parent or self.newest.get(source.name)
+        before = self._so_far()
+        parent = self.wishes.parent or self._newest(source.name)
         wish = Wish(parent[1] if parent else None, self.wishes.exclusion)
         into = self.repository, writer
         captured = capture(
@@ -211,7 +221,18 @@ class _Run:
         writer.finish()
         statistics = self._counted(captured.statistics, before, started)
         snapshot = self._record(source, captured, statistics, parent[0] if parent else None)
+        snapshot = self._looked_at(snapshot)
         return Saved(self.repository.commit(snapshot, writer), snapshot, captured.warnings)
+
+    def _looked_at(self, snapshot: Snapshot) -> Snapshot:
+        """Return the record with its anomalies, and tell of them."""
+        if not self.wishes.watchful:
+            return snapshot
+        past = [each for _, each in self.past.get(snapshot.source, ())]
+        found = anomalies(snapshot, past)
+        for each in found:
+            self.on_event(Noted(snapshot.source, b"", f"{each}; its old snapshots are kept"))
+        return msgspec.structs.replace(snapshot, anomalies=found)
 
     def _record(
         self,

@@ -5,22 +5,28 @@ However it is started, by hand, by the daemon, by systemd or by cron, this is wh
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 
 from backup import config
+from backup.anomaly import held
 from backup.config import Config
 from backup.engine import Engine, containers, volumes
 from backup.errors import BackupError, ConfigError, InUse
 from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.notify import Bell, Ended
+from backup.paths import printable
 from backup.policy import policy_of
-from backup.report import OnEvent
-from backup.repository import Repository, SnapshotId, catalog
+from backup.quantity import parse_size
+from backup.report import Event, Noted, OnEvent
+from backup.repository import SHORT_ID, Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
 from backup.selection import select
 from backup.targets import plan
@@ -32,7 +38,9 @@ class Doors:
     """What whoever starts runs opens for them: it knows the secrets.
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
-    of the engine's host that are no sources. `tidy` clears away what killed runs left.
+    of the engine's host that are no sources. `tidy` clears away what killed runs left. `zone` is
+    where jobs are that name none. `bell` tells whoever wants to know; `code` is the exit code for a
+    result, or for what has ended a run.
     """
 
     config: Config
@@ -42,6 +50,9 @@ class Doors:
     keep_out: Callable[[Engine, Repository], list[str]]
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
+    zone: tzinfo = UTC
+    bell: Bell
+    code: Callable[[Result, BaseException | None], int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,12 +69,18 @@ class JobReport:
     error: BackupError | TransportError | None = None
 
     @property
+    def held(self) -> list[str]:
+        """The sources of which nothing is forgotten."""
+        saved = (each.snapshot for each in self.outcomes if isinstance(each, Saved))
+        return [each.source for each in saved if each.anomalies]
+
+    @property
     def result(self) -> Result:
         saved = [each for each in self.outcomes if isinstance(each, Saved)]
         if self.error is not None or not saved:
             return Result.FAILED
-        whole = len(saved) == len(self.outcomes) and not any(each.warnings for each in saved)
-        return Result.OK if whole else Result.INCOMPLETE
+        whole = not any(each.warnings or each.snapshot.anomalies for each in saved)
+        return Result.OK if whole and len(saved) == len(self.outcomes) else Result.INCOMPLETE
 
 
 def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> JobReport:
@@ -73,13 +90,14 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
     """
     job = named_job(doors.config, name)
     with alone(doors.state, name):
-        history = History(doors.state / "history.sqlite")
+        history = History(history_path(doors.state), partial(_tell, doors.on_event))
         report = JobReport(run=new_run(), job=name, started=datetime.now(UTC))
         history.begin(Run(id=report.run, kind=Kind.BACKUP, job=name, started=report.started))
         message = "interrupted"
         try:
+            doors.bell.started(name)
             try:
-                _work(doors, job, report, history, on_outcome)
+                _work(heard(doors, history, report.run), job, report, history, on_outcome)
             except (BackupError, TransportError) as error:
                 report.error = error
             message = "" if report.error is None else str(report.error)
@@ -87,7 +105,69 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             report.ended = datetime.now(UTC)
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
+            publish(doors, history)
+            code = doors.code(result, report.error or sys.exception())
+            doors.bell.ended(_ended(report, result, message, code))
     return report
+
+
+def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
+    """What others are told. A file that changed while it was read is no failure: its source is
+    there, and to be told of it each night would teach everybody to look away."""
+    failed = [each for each in report.outcomes if isinstance(each, Failed)]
+    saved = [each for each in report.outcomes if isinstance(each, Saved)]
+    warned = [each for each in saved if each.warnings]
+    return Ended(
+        subject=f"job {report.job}",
+        job=report.job,
+        run=report.run,
+        wrong=result is Result.FAILED or bool(failed or report.held),
+        code=code,
+        lines=(
+            f"job {report.job}: {result.value}{message and f': {message}'}",
+            f"{len(saved)} of {len(report.outcomes)} sources saved",
+            *(f"{each.source}: {each.error}" for each in failed),
+            *(
+                f"{each.snapshot.source}: {'; '.join(each.snapshot.anomalies)}; none is forgotten"
+                for each in saved
+                if each.snapshot.anomalies
+            ),
+            *(f"{each.snapshot.source}: warnings: {each.warnings}" for each in warned),
+        ),
+    )
+
+
+def publish(doors: Doors, history: History) -> None:
+    """Write the metrics where the configuration wants them; what fails is told, and no more."""
+    if doors.config.metrics is None or doors.config.metrics.textfile is None:
+        return
+    from backup import metrics  # noqa: PLC0415  0.1 s to load, and not for everybody
+
+    try:
+        metrics.publish(doors.config, history, doors.zone)
+    except BackupError as error:
+        _tell(doors.on_event, str(error))
+
+
+def history_path(state: Path) -> Path:
+    """Return where the history is."""
+    return state / "history.sqlite"
+
+
+def heard(doors: Doors, history: History, run: str) -> Doors:
+    """Return doors through which what is told is kept with a run as well."""
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Noted):
+            about = filter(None, (event.subject, printable(event.path), event.text))
+            history.say(run, f"{'note' if event.harmless else 'warning'}: {': '.join(about)}")
+        doors.on_event(event)
+
+    return replace(doors, on_event=on_event)
+
+
+def _tell(on_event: OnEvent, text: str) -> None:
+    on_event(Noted("", b"", text))
 
 
 def named_job(found: Config, name: str) -> config.Job:
@@ -103,7 +183,10 @@ def repository_of(found: Config, job: config.Job) -> str:
     if job.repository is not None:
         return job.repository
     if len(found.repositories) != 1:
-        raise ConfigError("the job does not say which of the repositories is meant")
+        raise ConfigError(
+            "the configuration names no repository for the job",
+            hint="add [repositories.main] with its location, or set VOLTAR_REPOSITORY",
+        )
     return next(iter(found.repositories))
 
 
@@ -142,18 +225,25 @@ def _work(
             with_images=job.images,
         )
         report.skipped += [*selection.excluded, *wanted.skipped]
-        exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
-        wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)))
+        largest = job.exclude_larger_than
+        exclusion = Exclusion(
+            tuple(job.exclude_files),
+            job.exclude_caches,
+            None if largest is None else parse_size(largest, "exclude-larger-than"),
+        )
+        wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)), watchful=job.brake)
         outcomes = [Failed(each, error) for each, error in wanted.failed]
         for outcome in _each(
             outcomes,
             back_up(engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event),
         ):
             report.outcomes.append(outcome)
+            history.say(report.run, _said(outcome))
             history.add(report.run, _recorded(outcome, engine.name))
             on_outcome(outcome)
-        if report.result is Result.OK and job.keep is not None:
+        if job.keep is not None:
             report.forgotten += _forget(repository, job.keep, report)
+            history.say(report.run, f"forgotten: {len(report.forgotten)} snapshots")
 
 
 def _each(first: list[Failed], rest: Iterator[Outcome]) -> Iterator[Outcome]:
@@ -171,17 +261,37 @@ def _recorded(outcome: Outcome, host: str) -> SourceResult:
         snapshot=outcome.id,
         time=outcome.snapshot.time,
         entries=counts.entries,
+        files=counts.files,
         size=counts.size,
         stored=counts.stored,
         seconds=counts.seconds,
         warnings=outcome.warnings,
+        held="; ".join(outcome.snapshot.anomalies),
+    )
+
+
+def _said(outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        hint = f" ({outcome.error.hint})" if outcome.error.hint else ""
+        return f"{outcome.source} was not backed up: {outcome.error}{hint}"
+    counts = outcome.snapshot.statistics
+    return (
+        f"{outcome.id[:SHORT_ID]} {outcome.snapshot.source}: {counts.entries} entries, "
+        f"{counts.size} bytes; stored {counts.stored} bytes in {counts.seconds:.1f} s"
     )
 
 
 def _forget(repository: Repository, keep: config.Keep, report: JobReport) -> list[SnapshotId]:
-    saved = [each.snapshot for each in report.outcomes if isinstance(each, Saved)]
+    """Forget of what went well in this run: what is missing in the newest may be in an old one."""
+    well = [
+        each.snapshot for each in report.outcomes if isinstance(each, Saved) and not each.warnings
+    ]
+    if not well:
+        return []
     scope = Scope(
-        sources=sorted({each.source for each in saved}), hosts=sorted({each.host for each in saved})
+        sources=sorted({each.source for each in well}), hosts=sorted({each.host for each in well})
     )
-    judged = judge(catalog.history(repository), scope, policy_of(keep), now=datetime.now(UTC))
+    history = catalog.history(repository)
+    now = datetime.now(UTC)
+    judged = judge(history, scope, policy_of(keep), now=now, held=held(history))
     return catalog.forget(repository, to_forget(judged))

@@ -10,13 +10,13 @@ from backup.cli import FAILED, INCOMPLETE, exit_code
 from backup.cli.console import Voice, counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
-from backup.cli.quantity import parse_size
 from backup.cli.snapshots import excluded_text
 from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
 from backup.exclusion import Exclusion, compiled
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.lookup import Found, find_snapshot
+from backup.quantity import parse_size
 from backup.repository import SHORT_ID, Repository
 from backup.targets import IMAGE, Plan, plan
 
@@ -223,13 +223,14 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "seconds": counts.seconds,
         "notes": outcome.snapshot.notes,
         "warnings": outcome.warnings,
+        "anomalies": outcome.snapshot.anomalies,
     }
 
 
 def _summarise(voice: Voice, outcomes: list[Outcome], run: str) -> int:
     saved = [outcome for outcome in outcomes if isinstance(outcome, Saved)]
     failed = len(outcomes) - len(saved)
-    warned = sum(1 for outcome in saved if outcome.warnings)
+    warned = sum(1 for outcome in saved if outcome.warnings or outcome.snapshot.anomalies)
     code = FAILED if not saved else INCOMPLETE if failed or warned else 0
     if voice.as_json:
         voice.event(

@@ -1,7 +1,6 @@
 """The machine as the scheduler sees it: configuration, processes, state, log, supervisor."""
 
 import os
-import sqlite3
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
@@ -10,10 +9,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from backup import config
-from backup.cli.configured import config_path
 from backup.cli.console import local_text
 from backup.cli.context import Context
-from backup.errors import ConfigError
+from backup.cli.places import config_path
+from backup.errors import BackupError, ConfigError
 from backup.history import History, Kind
 from backup.scheduler import (
     Process,
@@ -45,7 +44,7 @@ class Machine:
 
     def __init__(self, context: Context, state: Path) -> None:
         self._voice = context.voice
-        self._path = config_path(context).absolute()
+        self._path = config_path(context.config).absolute()
         self._state = state
         talk = (
             "--json" if self._voice.as_json else "--verbose" if self._voice.level > 1 else "--quiet"
@@ -85,12 +84,12 @@ class Machine:
         return found
 
     def _last_run(self, task: Task) -> datetime | None:
-        kind = _KINDS[task.work]
+        history = History(self._state / "history.sqlite")
         try:
-            runs = History(self._state / "history.sqlite").runs(job=task.subject)
-        except sqlite3.Error:  # then it is as if it had never run
+            runs = history.runs(job=task.subject, kind=_KINDS[task.work])
+        except BackupError:  # then it is as if it had never run
             return None
-        return next((each.started for each in runs if each.kind is kind and each.ended), None)
+        return next((each.started for each in runs if each.ended is not None), None)
 
     def tell(self, told: Told) -> None:
         """Print a line; runs do not depend on who reads it, and on room for it."""
