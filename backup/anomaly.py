@@ -12,7 +12,6 @@ than the bounds, or one that is spread over many runs, is not seen.
 """
 
 from collections.abc import Iterable, Sequence
-from statistics import median
 from typing import Final, NamedTuple
 
 from backup.repository import Recorded, Snapshot, Statistics
@@ -123,8 +122,8 @@ def _is_encrypted(now: Statistics, past: Sequence[Statistics], calm: Statistics)
     compressible = fresh >= _LEAST_FRESH and (
         sum(each.compressed for each in past) <= _COMPRESSIBLE * fresh
     )
-    shares = [each.fresh / each.size for each in past[1:] if each.size]
-    return compressible or (bool(shares) and median(shares) <= _SETTLED)
+    shares = sorted(each.fresh / each.size for each in past[1:] if each.size)
+    return compressible or (bool(shares) and shares[len(shares) // 2] <= _SETTLED)
 
 
 def _encryption_text(now: Statistics) -> str:

@@ -3,11 +3,12 @@
 import os
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 
 def machine_zone() -> tzinfo:
     """Return the time zone of this machine, or of TZ."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  few commands ask for it
+
     try:
         if os.environ.get("TZ"):
             return ZoneInfo(os.environ["TZ"].removeprefix(":"))

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from backup.cli import FAILED, INCOMPLETE, INTERRUPTED, exit_code
 from backup.cli.backup import keep_out
 from backup.cli.bell import bell
+from backup.cli.clock import machine_zone
 from backup.cli.context import Context, hook_environment, state_directory
 from backup.cli.places import Place, config_path
 from backup.config import LOCAL, Config, examine
@@ -64,9 +65,17 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         tidy=context.tidy,
         on_event=on_event,
         environ=hook_environment(),
+        zone=machine_zone(),
         bell=bell(context, config),
         code=code_of,
     )
+
+
+def code_of(result: Result, failure: BaseException | None) -> int:
+    """Return the exit code of a run that came to a result, or was ended by a failure."""
+    if failure is None:
+        return _CODES[result]
+    return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED
 
 
 def _with_repository(context: Context, config: Config) -> Config:
@@ -82,10 +91,3 @@ def _with_repository(context: Context, config: Config) -> Config:
     if not location:
         return config
     return replace(config, repositories={_NAMED_OUTSIDE: Configured(location=location)})
-
-
-def code_of(result: Result, failure: BaseException | None) -> int:
-    """Return the exit code of a run that came to a result, or was ended by a failure."""
-    if failure is None:
-        return _CODES[result]
-    return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED

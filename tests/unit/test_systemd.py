@@ -38,6 +38,8 @@ drill = { schedule = "every monday at 05:00" }
 [jobs.by-hand]
 all = true
 repository = "far"
+[notify]
+urls = ["json://localhost/"]
 [metrics]
 textfile = "/var/lib/node exporter/voltar.prom"
 """
@@ -223,6 +225,7 @@ def test_what_has_a_schedule_gets_a_timer_that_catches_up(config: Config) -> Non
         "voltar-drill@nightly.timer",
         "voltar-check@main.timer",
         "voltar-prune@main.timer",
+        "voltar-overdue.timer",
     )
     timer = found.files["voltar-job@nightly.timer"]
     assert "\nOnCalendar=*-*-* 02:30:00 Europe/Berlin\n" in timer
