@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+import backup.systemd
 from backup.config import Config, load
 from backup.errors import ConfigError, Protected
 from backup.sentence import next_time, parse_sentence
@@ -199,6 +200,14 @@ def test_each_service_is_locked_up_well(kind, config: Config, units: Path) -> No
     for service in units.glob("*.service"):
         done = analyze("security", "--offline=true", "--threshold=35", "--no-pager", service)
         assert done.returncode == 0, done.stdout[-300:]
+
+
+def test_all_services_are_locked_up_alike() -> None:
+    services = Path(backup.systemd.__file__).with_name("services").glob("*.service")
+    cages = {each.read_text().partition("UMask=")[2].split("\n\n")[0].strip() for each in services}
+
+    assert len(cages) == 1
+    assert "ProtectSystem=strict" in cages.pop()
 
 
 def test_a_service_gets_what_its_own_work_needs_and_no_more(config: Config) -> None:
