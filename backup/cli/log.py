@@ -30,12 +30,12 @@ def log(
         bool, typer.Option("--list", "-l", help=f"List runs, the newest {_MOST}.")
     ] = False,
 ) -> None:
-    """Show what a run came to and what was said in it: the newest, or the one that is named.
+    """Show what a run came to, and what was said in it.
 
     Examples: voltar log · voltar log --list · voltar log --job nightly · voltar log 3fa9c1d2
 
-    Runs of jobs and drills are kept, and checks and prunes: 1000 of each job, what was said in the
-    newest 100.
+    Without a name it is the newest. Runs of jobs and drills are kept, and checks and prunes: 1000
+    of each job, and what was said in the newest 100.
     """
     context: Context = ctx.obj
     voice = context.voice

@@ -39,7 +39,7 @@ def status(
         ),
     ] = False,
 ) -> None:
-    """Tell of each source of each job how it is: when it was saved and proven, and what is next.
+    """Tell how each source is: when it was saved and proven.
 
     Examples: voltar status · voltar status nightly --offline · voltar status volume:pgdata --json
     · voltar status volume:pgdata --accept
