@@ -29,6 +29,7 @@ from backup.cli import (
     container,
     copy,
     cron,
+    daemon,
     diff,
     doctor,
     exit_code,
@@ -116,6 +117,7 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
+app.command("daemon")(daemon.daemon)
 app.command("status")(status.status)
 app.command("log")(log.log)
 app.command("cron")(cron.cron)
@@ -281,6 +283,11 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return front, rest
+
+
+def without_flags(front: Sequence[str]) -> list[str]:
+    """Return hoisted global options but for those that say how to talk."""
+    return [word for word in front if word not in _FLAGS]
 
 
 def run(arguments: Sequence[str], stop: threading.Event | None = None) -> int:
