@@ -34,11 +34,11 @@ def _notify() -> None:
 
 @app.command("test")
 def test(ctx: typer.Context) -> None:
-    """Send a message to everybody who would be told, and say who got it.
+    """Send a test to everybody who would be told.
 
     Example: voltar notify test
 
-    Checks for pings get one that changes nothing (/log). Exit code 1 if nobody was reached, 3 if
+    It says who got it. Checks for pings get one that changes nothing (/log). Exit code 1 if nobody was reached, 3 if
     some were not.
     """
     context: Context = ctx.obj
@@ -61,7 +61,7 @@ def test(ctx: typer.Context) -> None:
 
 @app.command("overdue")
 def overdue(ctx: typer.Context) -> None:
-    """Tell of what no run can tell of: a job that is overdue, or a run that was killed.
+    """Tell of what is overdue or was killed.
 
     Example: voltar notify overdue
 
