@@ -38,8 +38,8 @@ def test(ctx: typer.Context) -> None:
 
     Example: voltar notify test
 
-    It says who got it. Checks for pings get one that changes nothing (/log). Exit code 1 if nobody was reached, 3 if
-    some were not.
+    It says who got it. Checks for pings get one that changes nothing (/log). Exit code 1 if nobody
+    was reached, 3 if some were not.
     """
     context: Context = ctx.obj
     found = config.load(config_path(context.config))
