@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from backup import __version__
 from backup.database.dump import keep as keep_dump
 from backup.engine import Engine, VolumesFrom
@@ -65,7 +67,7 @@ def back_up(
 
 
 def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
-    """Return the snapshots of each source of a host, the oldest first.
+    """Return the snapshots of each source of a host, the oldest first, and only the newest whole.
 
     A record that is damaged is told of and passed over: it must not keep anything from being saved.
     """
@@ -79,8 +81,17 @@ def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
         elif snapshot.host == host and (snapshot.image or not snapshot.imported):
-            past.setdefault(snapshot.source, []).append((snapshot_id, snapshot))
+            known = past.setdefault(snapshot.source, [])
+            known[-1:] = [(each, _light(one)) for each, one in known[-1:]]
+            known.append((snapshot_id, snapshot))
     return past
+
+
+def _light(snapshot: Snapshot) -> Snapshot:
+    """Return a record without what makes it large: of all but the newest, only counts are asked."""
+    return msgspec.structs.replace(
+        snapshot, volume=None, mount=None, definition=None, image=None, manifest=[]
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,5 +61,10 @@ def tasks(config: Config) -> Iterator[Task]:
         for work, schedule in ((Work.CHECK, repository.check), (Work.PRUNE, repository.prune)):
             if schedule is not None:
                 yield Task(work=work, subject=name, repositories=(name,), schedule=schedule)
-    if config.notify is not None and (config.notify.urls or config.notify.urls_file):
+    if tells(config):
         yield Task(work=Work.OVERDUE, subject="", repositories=(), schedule=HOURLY)
+
+
+def tells(config: Config) -> bool:
+    """Whether somebody is to be told, and so what is overdue is to be looked for."""
+    return config.notify is not None and bool(config.notify.urls or config.notify.urls_file)

@@ -59,13 +59,13 @@ class Machine:
 
     def start(self, task: Task) -> Process:
         """Start a task. Raises OSError."""
-        about = ["--", task.subject]
+        about = ["--", task.subject] if task.subject else []
         if task.work in (Work.CHECK, Work.PRUNE):
             about = [f"--repository={task.subject}"]
         environ = {name: each for name, each in os.environ.items() if name not in _SUPERVISION}
         # without --json, stdout is for answers, and nobody has asked
         stdout = _STDOUT if self._voice.as_json else _STDERR
-        return Process([*self._command, task.work.value, *about], environ, stdout)
+        return Process([*self._command, *task.work.value.split(), *about], environ, stdout)
 
     def save(self, known: State) -> None:
         """Write down what must be known. Raises OSError."""
@@ -84,9 +84,12 @@ class Machine:
         return found
 
     def _last_run(self, task: Task) -> datetime | None:
+        kind = _KINDS.get(task.work)
+        if kind is None:
+            return None
         history = History(self._state / "history.sqlite")
         try:
-            runs = history.runs(job=task.subject, kind=_KINDS[task.work])
+            runs = history.runs(job=task.subject, kind=kind)
         except BackupError:  # then it is as if it had never run
             return None
         return next((each.started for each in runs if each.ended is not None), None)

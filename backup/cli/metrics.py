@@ -20,12 +20,12 @@ def metrics(
         bool, typer.Option("--write", help="Write the file that the configuration names.")
     ] = False,
 ) -> None:
-    """Print what Prometheus is told of jobs and their sources, from this machine's history.
+    """Print what Prometheus is told of jobs and sources.
 
     Examples: voltar metrics · voltar metrics --write
 
-    The file, `metrics.textfile` of the configuration, is written at the end of each run as well;
-    `voltar daemon` answers at `metrics.listen`.
+    It is made of this machine's history. The file, `metrics.textfile` of the configuration, is
+    written at the end of each run of a job as well; `voltar daemon` answers at `metrics.listen`.
     """
     from backup.metrics import exposed, publish  # noqa: PLC0415  0.1 s to load
 

@@ -34,12 +34,12 @@ def _notify() -> None:
 
 @app.command("test")
 def test(ctx: typer.Context) -> None:
-    """Send a message to everybody who would be told, and say who got it.
+    """Send a test to everybody who would be told.
 
     Example: voltar notify test
 
-    Checks for pings get one that changes nothing (/log). Exit code 1 if nobody was reached, 3 if
-    some were not.
+    It says who got it. Checks for pings get one that changes nothing (/log). Exit code 1 if nobody
+    was reached, 3 if some were not.
     """
     context: Context = ctx.obj
     found = config.load(config_path(context.config))
@@ -61,12 +61,12 @@ def test(ctx: typer.Context) -> None:
 
 @app.command("overdue")
 def overdue(ctx: typer.Context) -> None:
-    """Tell of what no run can tell of: a job that is overdue, or a run that was killed.
+    """Tell of what is overdue or was killed.
 
     Example: voltar notify overdue
 
     The timers and lines of `voltar systemd install` and `voltar cron` do so each hour. What was
-    told is not told again. Exit code 3 if something is wrong.
+    told is not told again. `voltar status` has exit codes for what it sees; this has none.
     """
     from backup.status import gather, judge  # noqa: PLC0415  only what asks for it loads SQLite
     from backup.watch import observations  # noqa: PLC0415
@@ -84,8 +84,6 @@ def overdue(ctx: typer.Context) -> None:
     else:
         for line in (line for each in wrong for line in each.text.splitlines()):
             context.voice.say(line)
-    if wrong:
-        raise typer.Exit(INCOMPLETE)
 
 
 def _tried_targets(found: Config) -> Iterator[tuple[str, str | None]]:

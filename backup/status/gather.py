@@ -13,15 +13,13 @@ from zoneinfo import ZoneInfo
 
 from backup.anomaly import ACCEPTED
 from backup.config import Config, Job
-from backup.history import History, Kind, Result, Run, SourceResult
+from backup.history import CONTENT, History, Kind, Result, Run, SourceResult
 from backup.repository import Recorded
 from backup.sentence import parse_sentence
 from backup.span import parse_span
 from backup.status.facts import JobFacts, Proof, SourceFacts
 
-CONTENT: Final = "content"
-"""The level of a check that has read all data, and of a drill that has compared it."""
-PROVES_CONTENT: Final = (CONTENT, "boot", "assert", "stack")
+_PROVES_CONTENT: Final = (CONTENT, "boot", "assert", "stack")
 _TREND: Final = 8
 """So many sizes show where it goes."""
 _LOOK_BACK: Final = 50
@@ -43,7 +41,7 @@ def gather(
         runs = history.runs(job=name, kind=Kind.BACKUP, limit=_LOOK_BACK)
         repository = job.repository or next(iter(found.repositories), "")
         gathered = _Gathering(
-            history, name, snapshots.get(repository), _checked(history, repository)
+            history, name, snapshots.get(repository), _checked(history, found, repository)
         )
         facts.append(
             JobFacts(
@@ -59,13 +57,17 @@ def gather(
     return facts
 
 
-def _checked(history: History, repository: str) -> Proof | None:
+def _checked(history: History, found: Config, repository: str) -> Proof | None:
     """Return when all data of a repository were read last, and were right."""
-    for run in history.runs(job=repository, kind=Kind.CHECK, limit=_LOOK_BACK):
-        levels = [each.level for each in history.sources(run.id)]
-        if run.result is Result.OK and CONTENT in levels:
-            return Proof(run.started, CONTENT)
-    return None
+    location = found.repositories[repository].location if repository in found.repositories else ""
+    proofs = [
+        Proof(run.started, CONTENT)
+        for called in {repository, location}  # as whoever checked it called it
+        for run in history.runs(job=called, kind=Kind.CHECK, limit=_LOOK_BACK)
+        if run.result is Result.OK
+        if CONTENT in [each.level for each in history.sources(run.id)]
+    ]
+    return max(proofs, key=lambda proof: proof.time, default=None)
 
 
 class _Gathering:
@@ -158,7 +160,7 @@ class _Gathering:
             Proof(run.started, each.level, each.message)
             for run, each in self._history.drills(facts.source, _TREND)
         ]
-        good = [each for each in drills if not each.failure and each.level in PROVES_CONTENT]
+        good = [each for each in drills if not each.failure and each.level in _PROVES_CONTENT]
         if self._checked is not None and facts.saved is not None:
             good.append(self._checked)
         return replace(

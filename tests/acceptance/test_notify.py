@@ -153,7 +153,7 @@ def test_a_run_that_is_killed_is_told_of_by_whoever_looks_and_once(
         assert running.process.returncode < 0
 
         for _ in range(2):
-            jobs("notify", "overdue", code=3)
+            jobs("notify", "overdue")
         jobs("run", "nightly")
         jobs("notify", "overdue")
 

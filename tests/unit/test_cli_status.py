@@ -199,3 +199,50 @@ def test_it_fits_into_a_narrow_terminal(repository, tmp_path):
     table = next(line for line in lines if "overdue" in line)
     assert len(table) <= 60
     assert " ".join(table.split()) == "volume:db nightly 2 d ago 1.0 TiB x9999 overdue"
+
+
+def test_a_check_of_all_data_verifies_and_is_known_as_a_prune_is(repository, told, tmp_path):
+    save(repository)
+
+    assert told("check", "-r", "main", "--read-data")[0] == 0
+    assert told("prune", "-r", tmp_path / "repository")[0] == 0
+    assert told("prune", "-r", "main", "--dry-run")[0] == 0
+
+    code, out, _ = told("log", "--list", "--json")
+    runs = [(each["kind"], each["job"], each["result"]) for each in json.loads(out)]
+    there = str(tmp_path / "repository")
+    assert (code, runs) == (0, [("prune", there, "ok"), ("check", "main", "ok")])
+    (source,) = json.loads(told("status", "--json")[1])["jobs"][0]["sources"]
+    assert (source["verified"]["level"], source["verified"]["passed"]) == ("content", True)
+
+
+def test_a_check_that_finds_damage_verifies_nothing(repository, told, tmp_path):
+    save(repository)
+    (snapshot,) = (tmp_path / "repository/snapshots").iterdir()
+    before = snapshot.read_bytes()
+    snapshot.write_bytes(b"damaged")
+
+    assert told("check", "-r", "main", "--read-data")[0] == 4
+
+    snapshot.write_bytes(before)
+    (run,) = json.loads(told("log", "--list", "--json")[1])
+    assert (run["result"], run["message"][:10]) == ("failed", "1 damage: ")
+    (source,) = json.loads(told("status", "--json")[1])["jobs"][0]["sources"]
+    assert source["verified"] is None
+
+
+def test_metrics_are_printed_and_written(repository, book, told, tmp_path):
+    lived(book, SourceResult(source="volume:db", host="here", snapshot="ab", time=NOW, size=9))
+
+    code, out, _ = told("metrics")
+    assert code == 0
+    assert 'voltar_source_size_bytes{host="here",job="nightly",source="volume:db"} 9.0' in out
+    assert json.loads(told("metrics", "--json")[1])["text"].splitlines()[2] == out.splitlines()[2]
+    code, _, err = told("metrics", "--write")
+    assert (code, "names no file for metrics" in err) == (2, True)
+
+    path = tmp_path / "voltar.prom"
+    with (tmp_path / "voltar.toml").open("a") as file:
+        file.write(f'[metrics]\ntextfile = "{path}"\n')
+    assert told("metrics", "--write") == (0, f"written: {path}\n", "")
+    assert "voltar_source_size_bytes" in path.read_text()
