@@ -80,6 +80,43 @@ def test_damage_is_found_in_the_store_and_names_the_file(
         assert "big/noise" in done.summary["message"]
         assert done.summary["damaged"]
 
+    pack.unlink()
+    done = voltar("--json", "drill", f"volume:{volume}", "--level", "catalog", code=4)
+
+    assert (done.summary["level"], done.summary["failed"]) == (None, "catalog")
+    assert "is in no pack" in done.summary["message"]
+
+
+def test_a_record_that_is_damaged_fails_the_drill_of_the_others(
+    voltar: Voltar, filled: Callable[..., str]
+) -> None:
+    volume = filled()
+    for _ in range(2):
+        voltar("backup", volume)
+    assert voltar.repository is not None
+    record = next(path for path in (voltar.repository / "snapshots").rglob("*") if path.is_file())
+    record.chmod(0o600)
+    record.write_bytes(record.read_bytes()[:-1])
+
+    done = voltar("--json", "drill", volume, "--level", "catalog", code=4)
+
+    assert [unit["level"] for unit in done.summary["units"]] == ["catalog"]
+    assert (done.summary["result"], done.summary["damaged"]) == ("failed", True)
+
+
+def test_what_is_not_started_is_skipped_and_not_passed(
+    voltar: Voltar, scratch: Scratch, image: str
+) -> None:
+    name = scratch.container(image, "true", options=("-v", f"{scratch.volume()}:/data"))
+    voltar("backup", name)
+
+    done = voltar("--json", "drill", f"container:{name}")
+
+    (unit,) = done.summary["units"]
+    assert (done.summary["result"], unit["level"]) == ("ok", "content")
+    assert levels(unit)["boot"] == levels(unit)["assert"] == "skipped"
+    assert steps(unit)["boot"]["message"] == "it did not run when it was captured"
+
 
 def test_a_file_that_is_missing_in_the_restored_volume_fails_the_comparison(
     voltar: Voltar, filled: Callable[..., str], bed: Engine
