@@ -12,10 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.cli import Voltar
-from tests.acceptance.drilling import HEALTH, levels, served, steps
+from tests.acceptance.drilling import HEALTH, left, levels, served, steps
 from tests.acceptance.test_jobs import configured
 from tests.testbed import images
-from tests.testbed.engine import Engine
+from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch
 
 ALL = ("catalog", "store", "content", "boot", "assert")
@@ -169,6 +169,26 @@ def test_an_image_that_is_gone_fails_the_boot_unless_the_repository_has_it(
     (unit,) = there.summary["units"]
     assert (unit["level"], levels(unit)["assert"]) == ("boot", "skipped")
     assert bed.attempt("image", "inspect", image).returncode != 0
+
+
+@pytest.mark.private
+def test_another_engine_proves_what_this_one_saved(
+    voltar: Voltar, scratch: Scratch, bed: Engine, pool: Pool
+) -> None:
+    other = pool.engine("28.5-containerd")
+    image = images.build(bed, "voltar-test-cross", images.TOOLS, changes=["ENV CROSS=1"])
+    other.attempt("rmi", image)
+    name = served(scratch, image, *HEALTH)
+    text = f'[jobs.n]\ncontainers = ["{name}"]\nimages = true\n'
+    jobs = configured(voltar, f'{text}drill = {{ assert = ["cat", "/data/table"] }}\n')
+    jobs("run", "n")
+
+    done = jobs("--host", other.url, "--json", "drill", "n")
+
+    told = {unit["subject"]: unit["level"] for unit in done.summary["units"]}
+    assert told == {f"container:{name}": "assert", f"image:{image}": "store"}
+    assert left(other) == []
+    assert other.attempt("image", "inspect", image).returncode != 0
 
 
 def test_what_does_not_come_up_is_told_with_the_cause(
