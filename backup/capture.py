@@ -10,9 +10,9 @@ With a parent, only what changed since is named to tar (`delta` decides); the pa
 rest go into the new manifest as they are. Where nothing changed, tar does not run at all.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -91,10 +91,14 @@ def archived(
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a source is to be captured: against which parent, and without what."""
+    """How a source is to be captured: against which parent, and without what.
+
+    `known` is by path what is not as it should be, whatever comes of reading.
+    """
 
     parent: Snapshot | None = None
     exclusion: Exclusion = NOTHING
+    known: Mapping[bytes, str] = field(default_factory=dict)
 
 
 def capture(
@@ -119,6 +123,9 @@ def capture(
         scan = _scan(helper, spool, (where, sieve), wish.parent, recorder, on_event)
         on_event(Started("backup", subject, scan.size, scan.entries))
         _read(helper, (spool, scan, where), recorder, subject, on_event)
+    for file, text in wish.known.items():
+        recorder.note(file, text)
+        on_event(Noted(subject, file, text))
     manifest = recorder.finish()
     on_event(Finished("backup", subject))
     statistics = structs.replace(

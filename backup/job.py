@@ -6,66 +6,30 @@ the exit code tells. A snapshot is committed by the statement after its helper h
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
-
-import msgspec
 
 from backup import __version__
-from backup.capture import Captured, Wish, capture
-from backup.engine import Access, Engine, Helper, VolumesFrom, helper
+from backup.database.dump import keep as keep_dump
+from backup.engine import Engine, VolumesFrom
 from backup.errors import BackupError, IntegrityError
-from backup.exclusion import NOTHING, Exclusion
 from backup.image.keeping import keep
+from backup.quiesce.plan import Unit
+from backup.quiesce.window import Windows
 from backup.report import Noted, OnEvent
-from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId, Statistics, Writer
+from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
 from backup.repository.timing import is_future
-from backup.targets import IMAGE, Group, Plan, Source, alone
-from transports.errors import TransportError
+from backup.storing import Failed, Outcome, Past, Saved, Storing, Wishes, counted, reader_of
+from backup.targets import IMAGE, Dump, Group, Plan, alone
+from backup.together import back_up_together
 
-_READING_LASTS_S: Final = 900.0
-"""A source that is begun later looks at the store anew: the time to commit it counts from then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A source that is in the repository."""
-
-    id: SnapshotId
-    snapshot: Snapshot
-    warnings: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A source that is not, and why."""
-
-    source: str
-    error: BackupError | TransportError
-
-
-Outcome = Saved | Failed
+__all__ = ["Failed", "Outcome", "Saved", "Wishes", "back_up", "new_run"]
 
 
 def new_run() -> str:
     """Return a new run's id."""
     return secrets.token_hex(8)
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """How a run captures its sources.
-
-    Each is compared with its own newest snapshot of the same host, unless `parent` names one, or
-    `full` says that nothing is to be trusted. `tags` go into every snapshot.
-    """
-
-    full: bool = False
-    parent: tuple[SnapshotId, Snapshot] | None = None
-    exclusion: Exclusion = NOTHING
-    tags: Sequence[str] = ()
 
 
 def back_up(
@@ -82,21 +46,26 @@ def back_up(
     A source's own failure is yielded. What concerns all of them is raised: TransportError (the
     store is gone), IntegrityError.
     """
-    newest = {} if wishes.full or wishes.parent else _newest(repository, engine.name, on_event)
+    past = _past(repository, engine.name, on_event)
     for error in repository.readings.current().damaged:
         on_event(Noted("repository", b"", f"{error}; `voltar check` says more"))
     with repository.writer() as writer:
-        work = _Run(engine, repository, writer, wishes, newest, run, on_event)
-        for group in plan.groups:
-            yield from work.back_up_group(group)
+        storing = Storing(engine, repository, writer, wishes, past, run, on_event)
+        work = _Run(storing)
+        for dump in plan.dumps:  # first: their servers must run, and what follows may stop them
+            yield storing.guarded(dump.source, partial(work.save_dump, dump))
+        if wishes.windows is None:
+            for group in plan.groups:
+                yield from work.back_up_group(group)
+        else:
+            for unit in wishes.windows.units:
+                yield from work.back_up_unit(unit, wishes.windows)
         for image in plan.images:
             yield work.back_up_image(image)
 
 
-def _newest(
-    repository: Repository, host: str, on_event: OnEvent
-) -> dict[str, tuple[SnapshotId, Snapshot]]:
-    """Return the newest snapshot of each source of a host.
+def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
+    """Return the snapshots of each source of a host, the oldest first.
 
     A record that is damaged is told of and passed over: it must not keep anything from being saved.
     """
@@ -104,36 +73,30 @@ def _newest(
     for error in damaged:
         on_event(Noted("repository", b"", str(error)))
     now = repository.clock()
-    newest = {}
+    past: dict[str, list[tuple[SnapshotId, Snapshot]]] = {}
     for snapshot_id, snapshot in found:
         if is_future(snapshot.time, now):
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
         elif snapshot.host == host and (snapshot.image or not snapshot.imported):
-            newest[snapshot.source] = snapshot_id, snapshot
-    return newest
+            past.setdefault(snapshot.source, []).append((snapshot_id, snapshot))
+    return past
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What all sources of a run share."""
+    """A run at work."""
 
-    engine: Engine
-    repository: Repository
-    writer: Writer
-    wishes: Wishes
-    newest: Mapping[str, tuple[SnapshotId, Snapshot]]
-    run: str
-    on_event: OnEvent
+    storing: Storing
 
     def back_up_group(self, group: Group) -> Iterator[Outcome]:
         waiting = list(group.sources)
         try:
-            with helper(self.engine, group.mounts, access=Access.READ, run=self.run) as reader:
+            with reader_of(self.storing, group) as reader:
                 while waiting:
                     source = waiting.pop(0)
-                    save = partial(self._back_up_source, reader, source)
-                    yield self._guarded(source.name, save)
+                    save = partial(self.storing.back_up, reader, source)
+                    yield self.storing.guarded(source.name, save)
         except IntegrityError:
             raise
         except BackupError as error:
@@ -146,93 +109,68 @@ class _Run:
             for source in waiting:
                 yield from self.back_up_group(alone(source))
 
+    def back_up_unit(self, unit: Unit, windows: Windows) -> Iterator[Outcome]:
+        """Save a unit's sources, those of which users are to be quiet together."""
+        if windows.skipped is not None:
+            windows.leave_out(unit, windows.skipped)
+        elif unit.refused is not None:
+            yield from (Failed(source.name, unit.refused) for source in unit.sources)
+        elif unit.quieted or unit.hooks:
+            yield from back_up_together(self.storing, unit, windows)
+        else:
+            for group in unit.groups:
+                yield from self.back_up_group(group)
+
     def back_up_image(self, reference: str) -> Outcome:
         """Save an image, but for what an earlier snapshot of it has."""
         name = f"{IMAGE}{reference}"
-        return self._guarded(name, partial(self._save_image, name, reference))
-
-    def _guarded(self, name: str, save: Callable[[], Saved]) -> Outcome:
-        try:
-            return save()
-        except IntegrityError:
-            raise
-        except BackupError as error:
-            return Failed(name, error)
+        return self.storing.guarded(name, partial(self._save_image, name, reference))
 
     def _save_image(self, name: str, reference: str) -> Saved:
-        started = time.monotonic()
-        self._look_anew(started)
-        writer = self.writer
-        before = writer.added, writer.stored
-        parent = self.newest.get(name)
-        into = self.repository, writer
-        kept = keep(self.engine, reference, parent and parent[1], into=into, on_event=self.on_event)
+        storing = self.storing
+        storing.look_anew(time.monotonic())
+        writer, before = storing.writer, storing.so_far()
+        parent = storing.newest(name)
+        into = storing.repository, writer
+        told = storing.on_event
+        kept = keep(storing.engine, reference, parent and parent[1], into=into, on_event=told)
         writer.finish()
         snapshot = Snapshot(
             time=kept.time,
-            host=self.engine.name,
+            host=storing.engine.name,
             source=name,
-            run=self.run,
+            run=storing.run,
             image=kept.image,
             parent=parent[0] if parent else None,
-            tags=list(self.wishes.tags),
+            tags=list(storing.wishes.tags),
             program=f"voltar {__version__}",
             imported=True,
-            statistics=self._counted(kept.statistics, before, started),
+            statistics=counted(kept.statistics, storing.since(before)),
             manifest=kept.manifest,
         )
-        return Saved(self.repository.commit(snapshot, writer), snapshot, 0)
+        return Saved(storing.repository.commit(snapshot, writer), snapshot, 0)
 
-    def _look_anew(self, now: float) -> None:
-        if now - self.writer.reading.taken > _READING_LASTS_S:
-            self.writer.renew(self.repository.readings.renewed(self.writer.reading))
-
-    def _counted(
-        self, statistics: Statistics, before: tuple[int, int], started: float
-    ) -> Statistics:
-        return msgspec.structs.replace(
-            statistics,
-            added=self.writer.added - before[0],
-            stored=self.writer.stored - before[1],
-            seconds=round(time.monotonic() - started, 3),
-        )
-
-    def _back_up_source(self, reader: Helper, source: Source) -> Saved:
-        started = time.monotonic()
-        self._look_anew(started)
-        writer = self.writer
-        before = writer.added, writer.stored
-        parent = self.wishes.parent or self.newest.get(source.name)
-        wish = Wish(parent[1] if parent else None, self.wishes.exclusion)
-        into = self.repository, writer
-        captured = capture(
-            reader, source.path, source.name, wish, into=into, on_event=self.on_event
-        )
+    def save_dump(self, dump: Dump) -> Saved:
+        """Save what a container's database writes of itself."""
+        storing = self.storing
+        storing.look_anew(time.monotonic())
+        writer, before = storing.writer, storing.so_far()
+        kept = keep_dump(storing.engine, dump, (storing.repository, writer), storing.on_event)
         writer.finish()
-        statistics = self._counted(captured.statistics, before, started)
-        snapshot = self._record(source, captured, statistics, parent[0] if parent else None)
-        return Saved(self.repository.commit(snapshot, writer), snapshot, captured.warnings)
-
-    def _record(
-        self,
-        source: Source,
-        captured: Captured,
-        statistics: Statistics,
-        parent: SnapshotId | None,
-    ) -> Snapshot:
-        return Snapshot(
-            time=captured.time,
-            host=self.engine.name,
-            source=source.name,
-            run=self.run,
-            volume=source.volume,
-            mount=source.mount,
-            definition=source.definition,
-            parent=parent,
-            tags=list(self.wishes.tags),
-            excludes=self.wishes.exclusion.described(),
+        snapshot = Snapshot(
+            time=kept.time,
+            host=storing.engine.name,
+            source=dump.source,
+            run=storing.run,
+            definition=kept.definition,
+            tags=list(storing.wishes.tags),
             program=f"voltar {__version__}",
-            notes=captured.notes,
-            statistics=statistics,
-            manifest=captured.manifest,
+            imported=True,
+            notes=kept.notes,
+            statistics=counted(kept.statistics, storing.since(before)),
+            manifest=kept.manifest,
         )
+        saved = Saved(storing.repository.commit(snapshot, writer), snapshot, kept.notes)
+        if kept.directory is not None:
+            storing.dumped.append(kept.directory)
+        return saved

@@ -120,7 +120,7 @@ class Recorder:
         self._unfed_size = 0
         self._manifest: list[Pending] = []
         self.entries = 0
-        self.unchanged = 0
+        self.unchanged = self.unchanged_size = 0
         self.files = 0
         self.size = 0
         self.read = 0
@@ -131,6 +131,7 @@ class Recorder:
         return Statistics(
             entries=self.entries,
             unchanged=self.unchanged,
+            unchanged_size=self.unchanged_size,
             files=self.files,
             size=self.size,
             read=self.read,
@@ -170,6 +171,7 @@ class Recorder:
         """
         self.entries += kept.entries
         self.unchanged += kept.entries
+        self.unchanged_size += kept.size
         self.files += kept.files
         self.size += kept.size
         if not self._queue:

@@ -5,25 +5,34 @@ However it is started, by hand, by the daemon, by systemd or by cron, this is wh
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from backup import config
+from backup.anomaly import held
 from backup.config import Config
-from backup.engine import Engine, containers, volumes
+from backup.engine import Engine
 from backup.errors import BackupError, ConfigError, InUse
 from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
+from backup.intent import intend
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.notify import Bell, Ended
+from backup.paths import printable
 from backup.policy import policy_of
-from backup.report import OnEvent
-from backup.repository import Repository, SnapshotId, catalog
+from backup.quantity import parse_size
+from backup.quiesce.journal import DIRECTORY
+from backup.quiesce.plan import Order
+from backup.quiesce.site import Setting
+from backup.quiesce.window import Windows, quiesced
+from backup.report import Event, Noted, OnEvent
+from backup.repository import SHORT_ID, Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
-from backup.selection import select
-from backup.targets import plan
 from transports.errors import TransportError
 
 
@@ -32,7 +41,9 @@ class Doors:
     """What whoever starts runs opens for them: it knows the secrets.
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
-    of the engine's host that are no sources. `tidy` clears away what killed runs left.
+    of the engine's host that are no sources. `tidy` clears away what killed runs left. `bell` tells
+    whoever wants to know; `code` is the exit code that a result leads to, or what ended the run.
+    `environ` is what hooks on this machine see.
     """
 
     config: Config
@@ -42,6 +53,20 @@ class Doors:
     keep_out: Callable[[Engine, Repository], list[str]]
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
+    bell: Bell
+    code: Callable[[Result, BaseException | None], int]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def quiet(self, host: str, run: str, job: str) -> Setting:
+        """What is needed to keep containers of a host quiet."""
+        return Setting(
+            run=run,
+            job=job,
+            directory=self.state / DIRECTORY,
+            connect=partial(self.engine, host),
+            environ=self.environ,
+            on_event=self.on_event,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,13 +81,26 @@ class JobReport:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     forgotten: list[SnapshotId] = field(default_factory=list)
     error: BackupError | TransportError | None = None
+    windows: Windows | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What happened to containers and hooks that is worse than asked."""
+        return self.windows.warnings if self.windows else []
+
+    @property
+    def held(self) -> list[str]:
+        """The sources of which nothing is forgotten."""
+        saved = (each.snapshot for each in self.outcomes if isinstance(each, Saved))
+        return [each.source for each in saved if each.anomalies]
 
     @property
     def result(self) -> Result:
         saved = [each for each in self.outcomes if isinstance(each, Saved)]
-        if self.error is not None or not saved:
+        if self.error is not None or ((self.outcomes or not self.warnings) and not saved):
             return Result.FAILED
-        whole = len(saved) == len(self.outcomes) and not any(each.warnings for each in saved)
+        whole = not any(each.warnings or each.snapshot.anomalies for each in saved)
+        whole = whole and len(saved) == len(self.outcomes) and not self.warnings
         return Result.OK if whole else Result.INCOMPLETE
 
 
@@ -73,13 +111,14 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
     """
     job = named_job(doors.config, name)
     with alone(doors.state, name):
-        history = History(doors.state / "history.sqlite")
+        history = History(history_path(doors.state), partial(_tell, doors.on_event))
         report = JobReport(run=new_run(), job=name, started=datetime.now(UTC))
         history.begin(Run(id=report.run, kind=Kind.BACKUP, job=name, started=report.started))
         message = "interrupted"
         try:
+            doors.bell.started(name)
             try:
-                _work(doors, job, report, history, on_outcome)
+                _work(heard(doors, history, report.run), job, report, history, on_outcome)
             except (BackupError, TransportError) as error:
                 report.error = error
             message = "" if report.error is None else str(report.error)
@@ -87,7 +126,54 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             report.ended = datetime.now(UTC)
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
+            code = doors.code(result, report.error or sys.exception())
+            doors.bell.ended(_ended(report, result, message, code))
     return report
+
+
+def history_path(state: Path) -> Path:
+    """Return where the history is."""
+    return state / "history.sqlite"
+
+
+def heard(doors: Doors, history: History, run: str) -> Doors:
+    """Return doors through which what is told is kept with a run as well."""
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Noted):
+            about = filter(None, (event.subject, printable(event.path), event.text))
+            history.say(run, f"{'note' if event.harmless else 'warning'}: {': '.join(about)}")
+        doors.on_event(event)
+
+    return replace(doors, on_event=on_event)
+
+
+def _tell(on_event: OnEvent, text: str) -> None:
+    on_event(Noted("", b"", text))
+
+
+def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
+    """What others are told. A file that changed while it was read is no failure: its source is
+    there, and to be told of it each night would teach everybody to look away."""
+    failed = [each for each in report.outcomes if isinstance(each, Failed)]
+    saved = [each for each in report.outcomes if isinstance(each, Saved)]
+    return Ended(
+        subject=f"job {report.job}",
+        job=report.job,
+        run=report.run,
+        wrong=result is Result.FAILED or bool(failed),
+        code=code,
+        lines=(
+            f"job {report.job}: {result.value}{message and f': {message}'}",
+            f"{len(saved)} of {len(report.outcomes)} sources saved",
+            *(f"{each.source}: {each.error}" for each in failed),
+            *(
+                f"{each.snapshot.source}: warnings, {each.warnings}"
+                for each in saved
+                if each.warnings
+            ),
+        ),
+    )
 
 
 def named_job(found: Config, name: str) -> config.Job:
@@ -103,7 +189,10 @@ def repository_of(found: Config, job: config.Job) -> str:
     if job.repository is not None:
         return job.repository
     if len(found.repositories) != 1:
-        raise ConfigError("the job does not say which of the repositories is meant")
+        raise ConfigError(
+            "the configuration names no repository for the job",
+            hint="add [repositories.main] with its location, or set VOLTAR_REPOSITORY",
+        )
     return next(iter(found.repositories))
 
 
@@ -133,27 +222,42 @@ def _work(
     with doors.engine(job.host) as engine:
         doors.tidy(engine, report.run)
         repository = doors.repository(repository_of(doors.config, job))
-        selection = select(report.job, job, containers(engine), volumes(engine))
-        wanted = plan(
-            engine,
-            selection.targets,
-            everything=False,
-            keep_out=doors.keep_out(engine, repository),
-            with_images=job.images,
+        intent = intend(report.job, doors.config.jobs, engine, doors.keep_out(engine, repository))
+        for warning in intent.selection.warnings:
+            doors.on_event(Noted(f"job {report.job}", b"", warning))
+        report.skipped += intent.left_out
+        largest = job.exclude_larger_than
+        exclusion = Exclusion(
+            tuple(job.exclude_files),
+            job.exclude_caches,
+            None if largest is None else parse_size(largest, "exclude-larger-than"),
         )
-        report.skipped += [*selection.excluded, *wanted.skipped]
-        exclusion = Exclusion(tuple(job.exclude_files), job.exclude_caches, None)
-        wishes = Wishes(exclusion=exclusion, tags=sorted(set(job.tags)))
-        outcomes = [Failed(each, error) for each, error in wanted.failed]
-        for outcome in _each(
-            outcomes,
-            back_up(engine, repository, wanted, wishes, run=report.run, on_event=doors.on_event),
-        ):
-            report.outcomes.append(outcome)
-            history.add(report.run, _recorded(outcome, engine.name))
-            on_outcome(outcome)
-        if report.result is Result.OK and job.keep is not None:
+        outcomes = [Failed(each, error) for each, error in intent.failed]
+        setting = doors.quiet(job.host, report.run, report.job)
+        order = Order(treatments=intent.selection.treatments, hooks=tuple(job.hooks))
+        with quiesced(engine, setting, intent.plan, order) as windows:
+            report.windows = windows
+            wishes = Wishes(
+                exclusion=exclusion,
+                tags=sorted(set(job.tags)),
+                watchful=job.brake,
+                windows=windows,
+                hot_copy=job.hot_copy,
+            )
+            back_up_all = back_up(
+                engine, repository, intent.plan, wishes, run=report.run, on_event=doors.on_event
+            )
+            for outcome in _each(outcomes, back_up_all):
+                report.outcomes.append(outcome)
+                history.say(report.run, _said(outcome))
+                history.add(report.run, _recorded(outcome, engine.name))
+                on_outcome(outcome)
+        report.skipped += windows.left_out
+        if windows.failures:
+            raise windows.failures[0]
+        if job.keep is not None:
             report.forgotten += _forget(repository, job.keep, report)
+            history.say(report.run, f"forgotten: {len(report.forgotten)} snapshots")
 
 
 def _each(first: list[Failed], rest: Iterator[Outcome]) -> Iterator[Outcome]:
@@ -163,7 +267,11 @@ def _each(first: list[Failed], rest: Iterator[Outcome]) -> Iterator[Outcome]:
 
 def _recorded(outcome: Outcome, host: str) -> SourceResult:
     if isinstance(outcome, Failed):
-        return SourceResult(source=outcome.source, host=host, message=str(outcome.error))
+        downtime_s = _downtime_s(outcome)
+        message = str(outcome.error)
+        return SourceResult(
+            source=outcome.source, host=host, message=message, downtime_s=downtime_s
+        )
     counts = outcome.snapshot.statistics
     return SourceResult(
         source=outcome.snapshot.source,
@@ -171,17 +279,42 @@ def _recorded(outcome: Outcome, host: str) -> SourceResult:
         snapshot=outcome.id,
         time=outcome.snapshot.time,
         entries=counts.entries,
+        files=counts.files,
         size=counts.size,
         stored=counts.stored,
         seconds=counts.seconds,
         warnings=outcome.warnings,
+        downtime_s=_downtime_s(outcome),
+        held="; ".join(outcome.snapshot.anomalies),
     )
+
+
+def _said(outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        hint = f" ({outcome.error.hint})" if outcome.error.hint else ""
+        return f"{outcome.source} was not backed up: {outcome.error}{hint}"
+    counts = outcome.snapshot.statistics
+    return (
+        f"{outcome.id[:SHORT_ID]} {outcome.snapshot.source}: {counts.entries} entries, "
+        f"{counts.size} bytes; stored {counts.stored} bytes in {counts.seconds:.1f} s"
+    )
+
+
+def _downtime_s(outcome: Outcome) -> float:
+    return max((each.seconds for each in outcome.downtimes), default=0.0)
 
 
 def _forget(repository: Repository, keep: config.Keep, report: JobReport) -> list[SnapshotId]:
-    saved = [each.snapshot for each in report.outcomes if isinstance(each, Saved)]
+    """Forget of what went well in this run: what is missing in the newest may be in an old one."""
+    well = [
+        each.snapshot for each in report.outcomes if isinstance(each, Saved) and not each.warnings
+    ]
+    if not well:
+        return []
     scope = Scope(
-        sources=sorted({each.source for each in saved}), hosts=sorted({each.host for each in saved})
+        sources=sorted({each.source for each in well}), hosts=sorted({each.host for each in well})
     )
-    judged = judge(catalog.history(repository), scope, policy_of(keep), now=datetime.now(UTC))
+    history = catalog.history(repository)
+    now = datetime.now(UTC)
+    judged = judge(history, scope, policy_of(keep), now=now, held=held(history))
     return catalog.forget(repository, to_forget(judged))

@@ -4,17 +4,19 @@ A policy is applied to each group on its own: by default to each source of each 
 snapshots of one volume do not use up the places of another's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from backup.anomaly import Origin
 from backup.lookup import source_name
 from backup.repository import Recorded, SnapshotId
 from backup.repository.timing import is_future
 from backup.retention import Decision, Moment, Policy, decide
 
 _FUTURE: Final = "dated in the future"
+_HELD: Final = "held: the newest one is not like those before it"
 
 
 class Group(NamedTuple):
@@ -75,12 +77,19 @@ class Verdict:
 Verdicts = dict[Group, list[Verdict]]
 
 
-def judge(history: Iterable[Recorded], scope: Scope, policy: Policy, *, now: datetime) -> Verdicts:
+def judge(
+    history: Iterable[Recorded],
+    scope: Scope,
+    policy: Policy,
+    *,
+    now: datetime,
+    held: Container[Origin] = (),
+) -> Verdicts:
     """Return what becomes of each snapshot that is meant, by group, the newest first.
 
     What a wrong clock has dated in the future is kept, and takes no other's place: as the newest of
-    all, it would have a policy keep it and forget what is newer. Raises UsageError for an empty
-    policy, Protected for one that keeps nothing of a group.
+    all, it would have a policy keep it and forget what is newer. What is of a source that is `held`
+    is kept. Raises UsageError for an empty policy, Protected for one that keeps nothing of a group.
     """
     policy.demand_rules()
     judged = {}
@@ -90,7 +99,7 @@ def judge(history: Iterable[Recorded], scope: Scope, policy: Policy, *, now: dat
         judged[group] = [Verdict(each, (_FUTURE,)) for each in reversed(future)]
         if rest:
             decisions = decide(map(moment, rest), policy, now=now, of=str(group))
-            judged[group] += _verdicts(rest, decisions)
+            judged[group] += _verdicts(rest, decisions, held)
     return judged
 
 
@@ -114,6 +123,13 @@ def moment(recorded: Recorded) -> Moment:
     return Moment(recorded.id, snapshot.time, frozenset(snapshot.tags), recorded.pinned)
 
 
-def _verdicts(members: Iterable[Recorded], decisions: Iterable[Decision]) -> list[Verdict]:
+def _verdicts(
+    members: Iterable[Recorded], decisions: Iterable[Decision], held: Container[Origin]
+) -> list[Verdict]:
     by_id = {each.id: each for each in members}
-    return [Verdict(by_id[SnapshotId(each.moment.key)], each.reasons) for each in decisions]
+    verdicts = []
+    for each in decisions:
+        recorded = by_id[SnapshotId(each.moment.key)]
+        is_held = Origin(recorded.snapshot.host, recorded.snapshot.source) in held
+        verdicts.append(Verdict(recorded, (*each.reasons, _HELD) if is_held else each.reasons))
+    return verdicts

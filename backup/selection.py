@@ -1,24 +1,49 @@
 """What a job is about: what of an engine it chooses, and how containers are treated meanwhile.
 
-A pure function of the job and of what the engine shows.
+A pure function of the jobs and of what the engine shows. Who wins (docs/selection.md):
+
+- What a job excludes is left out, even if it is spelled out. What it spells out by name is taken,
+  whatever labels say. Else a label that excludes wins over all other ways to be chosen.
+- A container's label is nearer than one of a volume, and that is nearer than the job.
+
+**Projects are apart.** What a job did not choose itself it touches (stops, pauses, executes in)
+only for the sake of a source that it reads, and only in the project because of which that source
+was chosen. A volume that the job takes by its name, by a pattern or with all others was not chosen
+because of a project, so all who use it are touched; but then labels of another project than the
+volume's own do not count. Who is excluded is never touched.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
+from backup.choice import (
+    CONTAINER,
+    PATH,
+    VOLUME,
+    Choice,
+    Thing,
+    Way,
+    choose,
+    excluding_rule,
+    thing_of,
+)
 from backup.config import Hook, Job, Quiesce
 from backup.engine import Container, Volume
-from backup.targets import CONTAINER
+from backup.errors import BackupError
+from backup.labels import SILENT
+from backup.span import parse_span
 
-VOLUME = "volume:"
+_STRENGTH = (Quiesce.NONE, Quiesce.PAUSE, Quiesce.STOP)
+_BROAD = frozenset({Way.NAMED, Way.PATTERN, Way.ALL})
+"""The ways by which a volume is chosen whoever uses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Treatment:
     """How a container is treated while what it mounts is read.
 
-    `grace_s` is how long it may take to stop, None for its own time. `dump` names a database.
+    `grace_s` is how long it may take to stop, None for its own time. `hooks` are those that its
+    labels ask for, all in this container; the job has its own. `dump` names a database.
     """
 
     quiesce: Quiesce = Quiesce.NONE
@@ -30,30 +55,162 @@ class Treatment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What a job captures. `targets` are "container:NAME" and "volume:NAME"; `excluded` are (name,
-    why) of what it would choose but for an exclude; `treatments` are by name of the container."""
+    why) of targets and sources that it would choose but for an exclude.
+
+    `treatments` are by name of the container; one that is not there is not touched. `failed` are
+    (name, error) of what is asked for and cannot be had, `warnings` are to be told.
+    """
 
     targets: tuple[str, ...]
     excluded: tuple[tuple[str, str], ...] = ()
     treatments: dict[str, Treatment] = field(default_factory=dict)
+    failed: tuple[tuple[str, BackupError], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def select(
-    name: str, job: Job, containers: Iterable[Container], volumes: Iterable[Volume]
+    name: str,
+    jobs: Mapping[str, Job],
+    containers: Iterable[Container],
+    volumes: Iterable[Volume],
 ) -> Selection:
-    """Choose from what there is; what the job names and is not there is chosen as well, and its
-    absence told by whoever looks for it."""
-    del name
-    targets = [f"{CONTAINER}{each}" for each in job.containers]
-    targets += [f"{VOLUME}{each}" for each in job.volumes]
-    chosen = [each for each in containers if job.all or _matches(each.name, job)]
-    targets += [f"{CONTAINER}{each.name}" for each in chosen]
-    targets += [f"{VOLUME}{each.name}" for each in volumes if job.all or _matches(each.name, job)]
-    treatment = Treatment(quiesce=job.quiesce or Quiesce.NONE, hooks=tuple(job.hooks))
-    return Selection(
-        targets=tuple(dict.fromkeys(targets)),
-        treatments={each.name: treatment for each in containers},
-    )
+    """Choose from what there is for a job, of all that are configured."""
+    selector = _Selector(name, jobs, tuple(containers), tuple(volumes))
+    return selector.selection()
 
 
-def _matches(name: str, job: Job) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in job.patterns)
+def source_names(found: Container) -> dict[str, bool]:
+    """Return the sources that a container mounts, and whether it may write to them."""
+    writable: dict[str, bool] = {}
+    for mount in found.mounts:
+        name = f"{VOLUME if mount.kind == 'volume' else PATH}{mount.source}"
+        writable[name] = writable.get(name, False) or not mount.read_only
+    return writable
+
+
+class _Selector:
+    """All that is asked of one job on one engine."""
+
+    def __init__(
+        self,
+        name: str,
+        jobs: Mapping[str, Job],
+        containers: tuple[Container, ...],
+        volumes: tuple[Volume, ...],
+    ) -> None:
+        self.job = job = jobs[name]
+        self.containers = {f"{CONTAINER}{each.name}": each for each in containers}
+        self.things = {
+            thing.target: thing for thing in (thing_of(each, job) for each in self._all(volumes))
+        }
+        self.sources = {target: source_names(each) for target, each in self.containers.items()}
+        users: dict[str, list[Thing]] = {}
+        for target, names in self.sources.items():
+            for each in names:
+                users.setdefault(each, []).append(self.things[target])
+        self.users = users
+        self.choice: Choice = choose(name, jobs, tuple(self.things.values()), users)
+        self.taken = [each for each in self.choice.chosen if each not in self.choice.excluded]
+        self.left_out: dict[str, str] = {
+            each: why for each, why in self.choice.excluded.items() if each in self.choice.chosen
+        }
+        self.limits: dict[str, set[str | None]] = {}
+
+    def _all(self, volumes: tuple[Volume, ...]) -> Iterable[Container | Volume]:
+        yield from self.containers.values()
+        yield from volumes
+
+    def selection(self) -> Selection:
+        self._find_sources()
+        treatments = {
+            self.things[target].name: self._treatment(self.things[target])
+            for target in self.containers
+            if self._is_touched(target)
+        }
+        return Selection(
+            targets=tuple(sorted(self.taken)),
+            excluded=tuple(sorted(self.left_out.items())),
+            treatments=treatments,
+            failed=tuple(self.choice.failed),
+            warnings=(*self.choice.warnings, *self._untouched(treatments)),
+        )
+
+    def _find_sources(self) -> None:
+        """Find what is read, and the projects because of which it is; None means: of nobody's."""
+        for target in self.taken:
+            thing = self.things[target]
+            if thing.kind == VOLUME:
+                broad = self.choice.chosen[target] & _BROAD
+                self.limits.setdefault(target, set()).add(None if broad else thing.project)
+                continue
+            for name in self.sources[target]:
+                if why := self._why_left_out(name):
+                    self.left_out[name] = why
+                else:
+                    self.limits.setdefault(name, set()).add(thing.project)
+
+    def _why_left_out(self, source: str) -> str | None:
+        if source in self.things:
+            return self.choice.excluded.get(source)
+        rule = excluding_rule(self.job.exclude, source)
+        return None if rule is None else f"the job excludes {rule!r}"
+
+    def _touched_sources(self, target: str) -> list[str]:
+        """The sources that a container uses, and for the sake of which it may be touched."""
+        chosen, project = target in self.taken, self.things[target].project
+        return [
+            name
+            for name in self.sources[target]
+            if name in self.limits
+            and (chosen or None in self.limits[name] or project in self.limits[name])
+        ]
+
+    def _is_touched(self, target: str) -> bool:
+        if target in self.choice.excluded:
+            return False
+        return target in self.taken or bool(self._touched_sources(target))
+
+    def _treatment(self, thing: Thing) -> Treatment:
+        job = self.job
+        touched = self._touched_sources(thing.target)
+        counts = thing.target in self.taken or any(self._is_akin(thing, each) for each in touched)
+        said = thing.said if counts else SILENT
+        by_volume = [
+            found
+            for each in touched
+            if each in self.things and self._is_akin(thing, each)
+            for found in [self.things[each].said.quiesce]
+            if found is not None
+        ]
+        grace_s = parse_span(job.grace, "grace") if job.grace else None
+        return Treatment(
+            quiesce=said.quiesce
+            or max(by_volume, key=_STRENGTH.index, default=job.quiesce or Quiesce.NONE),
+            grace_s=grace_s if said.grace_s is None else said.grace_s,
+            hooks=said.hooks,
+            dump=said.dump or (job.dump if thing.target in self.taken else None),
+        )
+
+    def _is_akin(self, thing: Thing, source: str) -> bool:
+        """Whether labels of a container and of what it uses are of one project, or of none."""
+        owner = self.things[source].project if source in self.things else None
+        return owner is None or owner == thing.project
+
+    def _untouched(self, treatments: Mapping[str, Treatment]) -> Iterable[str]:
+        """Tell who goes on writing to what others stop for."""
+        for source in sorted(self.limits):
+            users = self.users.get(source, [])
+            quieted = self.job.quiesce not in (None, Quiesce.NONE) or any(
+                treatments[user.name].quiesce is not Quiesce.NONE
+                for user in users
+                if user.name in treatments
+            )
+            for user in users:
+                found = self.containers[user.target]
+                writes = found.running and self.sources[user.target][source]
+                if quieted and writes and user.name not in treatments:
+                    whose = f" of project {user.project}" if user.project else ""
+                    yield (
+                        f"{source} is also used by container {user.name}{whose}, which this job"
+                        " does not touch: it may change while it is read"
+                    )

@@ -10,7 +10,7 @@ another, each gets a helper of its own: the inner one would be captured as a par
 cannot even be mounted where the container never ran and its place does not exist yet.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -35,6 +35,7 @@ from backup.repository import MountFacts, VolumeFacts
 
 CONTAINER: Final = "container:"
 IMAGE: Final = "image:"
+DUMP: Final = "dump:"
 _SOURCE: Final = "/voltar-source"
 _KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
 
@@ -43,7 +44,8 @@ _KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
 class Source:
     """One thing to capture: its name, its place in the helper, and what to remember about it.
 
-    `origin` is what is mounted there: a volume's name, or a path of the engine's host.
+    `origin` is what is mounted there: a volume's name, or a path of the engine's host. `places` are
+    directories of that host where the data are, as far as it is known.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Source:
     volume: VolumeFacts | None = None
     mount: MountFacts | None = None
     definition: dict[str, Any] | None = None
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,18 @@ def alone(source: Source) -> Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Dump:
+    """What a container's database writes of itself; `kind` is what the configuration calls it."""
+
+    container: str
+    kind: str
+
+    @property
+    def source(self) -> str:
+        return f"{DUMP}{self.container}/{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What will be captured, and what will not and why, as (name, reason).
 
@@ -85,6 +100,7 @@ class Plan:
     failed: tuple[tuple[str, BackupError], ...] = ()
     images: tuple[str, ...] = ()
     """Names of images, as the docker client shows them."""
+    dumps: tuple[Dump, ...] = ()
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -97,6 +113,7 @@ class _Planner:
 
     engine: Engine
     keep_out: Sequence[str]
+    left_out: Collection[str] = ()
     groups: list[Group] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, BackupError]] = field(default_factory=list)
@@ -140,7 +157,8 @@ class _Planner:
         name = f"volume:{found.name}"
         if not self._is_new(name, found.places):
             return
-        source = Source(name, found.name, _SOURCE, volume=volume_facts(found))
+        facts = volume_facts(found)
+        source = Source(name, found.name, _SOURCE, volume=facts, places=tuple(found.places))
         self.groups.append(alone(source))
 
     def add_container(self, found: Container) -> None:
@@ -161,7 +179,8 @@ class _Planner:
 
     def _source(self, found: Container, mount: Mount) -> Source | None:
         name = f"volume:{mount.source}" if mount.kind == "volume" else f"path:{mount.source}"
-        if not self._is_new(name, mount.volume.places if mount.volume else [mount.source]):
+        places = mount.volume.places if mount.volume else [mount.source]
+        if not self._is_new(name, places):
             return None
         return Source(
             name,
@@ -172,11 +191,12 @@ class _Planner:
                 container=found.name, destination=mount.destination, read_only=mount.read_only
             ),
             definition=found.definition,
+            places=tuple(places),
         )
 
     def _is_new(self, name: str, places: Iterable[str]) -> bool:
         """Tell whether a source in these directories of the host is to be saved, and is not yet."""
-        if name in self.seen:
+        if name in self.seen or name in self.left_out:
             return False
         self.seen.add(name)
         refused = next(filter(None, map(self._keep_out, places)), None)
@@ -205,13 +225,14 @@ def plan(
     everything: bool,
     keep_out: Sequence[str],
     with_images: bool = False,
+    left_out: Collection[str] = (),
 ) -> Plan:
     """Resolve what the operator named; `with_images`: containers with the images they are made of.
 
     `keep_out` are directories of the host that no source may contain: the engine's and the
-    repository's.
+    repository's. `left_out` are names of sources; who knows why tells of them.
     """
-    planner = _Planner(engine, keep_out)
+    planner = _Planner(engine, keep_out, left_out)
     for text in dict.fromkeys(targets):
         planner.add_target(text, with_images=with_images)
     if everything:

@@ -149,6 +149,7 @@ def stage(tell: Teller) -> Iterator[Stage]:
             environment.pop(name, None)
         environment["VOLTAR_REPOSITORY"] = str(directory / "repository")
         environment["VOLTAR_PASSWORD_FILE"] = str(directory / "password")
+        environment["VOLTAR_STATE_DIRECTORY"] = str(directory / "state")
         on = Stage(
             environment=environment,
             directory=directory,
@@ -210,6 +211,13 @@ def play(on: Stage, tell: Teller) -> None:
     tell.heading("A second opinion, by code that shares nothing with voltar")
     compare(before, look(on))
     tell.explain("Every entry was looked at and read before the disaster and after: no difference.")
+    tell.heading("A drill: would all of this work again, if it were needed tonight?")
+    show(on, tell, f"voltar drill container:{on.container} --settle 2s")
+    tell.explain(
+        "The newest snapshot went into a scratch volume, every byte was compared, and the "
+        "container was started on it, cut off from everything; then all of that was removed. A schedule does "
+        "this every week: docs/drills.md."
+    )
     tell.verdict(f"the same bytes, owners, modes and times: {len(before)} entries")
 
 

@@ -25,8 +25,12 @@ from backup.cli import (
     backup,
     capture,
     check,
+    config,
     container,
     copy,
+    coverage,
+    cron,
+    daemon,
     diff,
     doctor,
     drill,
@@ -37,7 +41,10 @@ from backup.cli import (
     host,
     image,
     key,
+    log,
     migrate,
+    notify,
+    plan,
     prune,
     recover,
     registry,
@@ -45,6 +52,7 @@ from backup.cli import (
     retention,
     stats,
     status,
+    systemd,
     tag,
 )
 from backup.cli import init as init_command
@@ -52,9 +60,9 @@ from backup.cli import run as run_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
-from backup.cli.quantity import parse_rate
 from backup.cli.ssh_wishes import SSH_BINARY, SshWishes
 from backup.errors import BackupError, UsageError
+from backup.quantity import parse_rate
 from transports.errors import TransportError
 
 _WELCOME: Final = """\
@@ -73,7 +81,16 @@ _VALUED: Final = (
     *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
-_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover")
+_WITHOUT_REPOSITORY: Final = (
+    "image",
+    "container",
+    "migrate",
+    "host",
+    "recover",
+    "systemd",
+    "cron",
+    "notify",
+)
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -108,8 +125,13 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
+app.command("plan")(plan.plan)
+app.command("coverage")(coverage.coverage)
+app.command("daemon")(daemon.daemon)
 app.command("drill")(drill.drill)
 app.command("status")(status.status)
+app.command("log")(log.log)
+app.command("cron")(cron.cron)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)
@@ -117,13 +139,16 @@ app.add_typer(image.app, name="image")
 app.add_typer(container.app, name="container")
 app.add_typer(retention.app, name="retention")
 app.add_typer(check.repair, name="repair")
+app.add_typer(config.app, name="config")
 app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(notify.app, name="notify")
+app.add_typer(systemd.app, name="systemd")
 app.command("recover")(recover.recover)
 _GROUPS: Final = (
-    *(image.app, container.app, retention.app, check.repair, host.app),
-    *(key.app, migrate.app),
+    *(image.app, container.app, retention.app, check.repair, config.app),
+    *(host.app, key.app, migrate.app, notify.app, systemd.app),
 )
 for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)
@@ -143,7 +168,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         str | None,
         typer.Option(
             metavar="URL",
-            help="The engine: unix:///path, tcp://host:port or ssh://user@host:port.",
+            help="The engine: unix:///path, tcp://host:port, ssh://user@host:port, or its name.",
         ),
     ] = None,
     ssh_binary: Annotated[
@@ -167,7 +192,10 @@ def options(  # noqa: PLR0913  one parameter a global option
     repository: Annotated[
         str | None,
         typer.Option(
-            "--repository", "-r", metavar="URL", help="The repository [env: VOLTAR_REPOSITORY]."
+            "--repository",
+            "-r",
+            metavar="URL",
+            help="The repository, or its name [env: VOLTAR_REPOSITORY].",
         ),
     ] = None,
     password_file: Annotated[
@@ -181,9 +209,11 @@ def options(  # noqa: PLR0913  one parameter a global option
             help="An image with GNU tar and find to use for helpers [env: VOLTAR_HELPER_IMAGE].",
         ),
     ] = None,
-    config: Annotated[
+    config_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The configuration of jobs [env: VOLTAR_CONFIG]."),
+        typer.Option(
+            "--config", metavar="FILE", help="The configuration of jobs [env: VOLTAR_CONFIG]."
+        ),
     ] = None,
     limit_upload: Annotated[
         str | None,
@@ -217,7 +247,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         upload_limit=parse_rate(limit_upload, "--limit-upload"),
         download_limit=parse_rate(limit_download, "--limit-download"),
         voice=Voice(as_json=as_json, level=level),
-        config=config,
+        config=config_file,
         ssh=SshWishes(ssh_binary, host_key or (), ssh_passphrase_file),
         stop=given or threading.Event(),
     )
@@ -263,6 +293,11 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return front, rest
+
+
+def without_flags(front: Sequence[str]) -> list[str]:
+    """Return hoisted global options but for those that say how to talk."""
+    return [word for word in front if word not in _FLAGS]
 
 
 def run(arguments: Sequence[str], stop: threading.Event | None = None) -> int:

@@ -1,23 +1,30 @@
 """voltar backup"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from backup.cli import FAILED, INCOMPLETE, exit_code
-from backup.cli.console import Voice, counted, listening, seconds_text, size_text
+from backup.cli.console import Listener, Voice, counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import demand_tags
-from backup.cli.quantity import parse_size
 from backup.cli.snapshots import excluded_text
+from backup.config import Quiesce
 from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
 from backup.exclusion import Exclusion, compiled
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.lookup import Found, find_snapshot
+from backup.quantity import parse_size
+from backup.quiesce.plan import Order
+from backup.quiesce.window import Windows, quiesced
 from backup.repository import SHORT_ID, Repository
+from backup.selection import Treatment
+from backup.span import parse_span
 from backup.targets import IMAGE, Plan, plan
 
 
@@ -57,6 +64,13 @@ def backup(  # noqa: PLR0913  one parameter an option
     exclude_larger_than: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Leave out larger files: 500M, 2G.")
     ] = None,
+    quiesce: Annotated[
+        Quiesce, typer.Option(help="What is done to containers that write, while it is read.")
+    ] = Quiesce.NONE,
+    grace: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How long they may take to stop, if not their own time."),
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option(metavar="TAG", help="Give the snapshots a tag.")
     ] = None,
@@ -64,11 +78,13 @@ def backup(  # noqa: PLR0913  one parameter an option
     """Back up volumes, all that containers mount, and images.
 
     Examples: voltar backup dbdata · voltar backup volume:pgdata container:web · voltar backup --all
-    · voltar backup image:app:1.2 · voltar backup dbdata --exclude '*.tmp' --exclude-caches
+    · voltar backup image:app:1.2 · voltar backup dbdata --exclude '*.tmp' --exclude-caches ·
+    voltar backup pgdata --quiesce stop --grace 2min
 
     What did not change since the newest snapshot of a source is not read again. Of a container all
-    volumes and bind mounts are saved, and nothing else. Stop or pause a database before. Of images,
-    layers that several share are stored once.
+    volumes and bind mounts are saved, and nothing else. A database wants --quiesce: all who mount
+    what is saved, and may write to it, are stopped or paused while it is read, and run again as
+    soon as it is. Of images, layers that several share are stored once.
     """
     context: Context = ctx.obj
     if targets and everything:
@@ -76,6 +92,7 @@ def backup(  # noqa: PLR0913  one parameter an option
     if not targets and not everything:
         raise UsageError("name what to back up, or say --all", hint="voltar backup --help")
     _demand_sense(targets or (), everything, with_image, parent)
+    treatment = _treatment(quiesce, grace)
     if full and parent:
         raise UsageError("--full compares with nothing, and --parent names what to compare with")
     demand_tags(tag or ())
@@ -94,8 +111,12 @@ def backup(  # noqa: PLR0913  one parameter an option
             keep_out=keep_out(engine, repository),
             with_images=with_image,
         )
-        outcomes = _run(context.voice, engine, repository, wanted, (run, wishes))
-    code = _summarise(context.voice, outcomes, run)
+        with quieted(context, engine, wanted, (run, treatment)) as windows:
+            wishes = replace(wishes, windows=windows)
+            outcomes = _run(context.voice, engine, repository, wanted, (run, wishes))
+    code = _summarise(context.voice, outcomes, run, windows or Windows(()))
+    if windows is not None and windows.failures:
+        raise windows.failures[0]
     if code:
         raise typer.Exit(code)
 
@@ -107,6 +128,28 @@ def _demand_sense(
         raise UsageError("--with-image is for containers that are named")
     if parent and (with_image or any(each.startswith(IMAGE) for each in targets)):
         raise UsageError("--parent is for volumes: an image is known by its digests")
+
+
+def _treatment(quiesce: Quiesce, grace: str | None) -> Treatment:
+    if grace is not None and quiesce is not Quiesce.STOP:
+        raise UsageError("--grace is for --quiesce stop")
+    grace_s = None if grace is None else parse_span(grace, "--grace")
+    return Treatment(quiesce=quiesce, grace_s=grace_s)
+
+
+@contextmanager
+def quieted(
+    context: Context, engine: Engine, wanted: Plan, how: tuple[str, Treatment]
+) -> Iterator[Windows | None]:
+    """Windows in which all who write are treated alike; None where nothing is done to anybody."""
+    run, treatment = how
+    if treatment.quiesce is Quiesce.NONE:
+        yield None
+        return
+    order = Order(treatments={}, otherwise=treatment)
+    setting = context.quiet(engine, run, "", Listener(context.voice))
+    with quiesced(engine, setting, wanted, order) as windows:
+        yield windows
 
 
 def _compared(repository: Repository, parent: str) -> Found:
@@ -202,6 +245,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
             "source": outcome.source,
             "message": str(outcome.error),
             "hint": outcome.error.hint,
+            **_downtimes(outcome),
         }
     counts = outcome.snapshot.statistics
     return {
@@ -223,14 +267,26 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "seconds": counts.seconds,
         "notes": outcome.snapshot.notes,
         "warnings": outcome.warnings,
+        "anomalies": outcome.snapshot.anomalies,
+        **_downtimes(outcome),
     }
 
 
-def _summarise(voice: Voice, outcomes: list[Outcome], run: str) -> int:
+def _downtimes(outcome: Outcome) -> dict[str, Any]:
+    told = [
+        {"container": each.container, "how": each.how.value, "seconds": each.seconds}
+        for each in outcome.downtimes
+    ]
+    return {"downtimes": told} if told else {}
+
+
+def _summarise(voice: Voice, outcomes: list[Outcome], run: str, windows: Windows) -> int:
     saved = [outcome for outcome in outcomes if isinstance(outcome, Saved)]
     failed = len(outcomes) - len(saved)
-    warned = sum(1 for outcome in saved if outcome.warnings)
-    code = FAILED if not saved else INCOMPLETE if failed or warned else 0
+    warned = sum(1 for outcome in saved if outcome.warnings or outcome.snapshot.anomalies)
+    code = FAILED if not saved or windows.failures else 0
+    if not code and (failed or warned or windows.warnings):
+        code = INCOMPLETE
     if voice.as_json:
         voice.event(
             {
@@ -239,6 +295,7 @@ def _summarise(voice: Voice, outcomes: list[Outcome], run: str) -> int:
                 "snapshots": [outcome.id for outcome in saved],
                 "failed": failed,
                 "with_warnings": warned,
+                "warnings": windows.warnings,
                 "code": code,
             }
         )

@@ -7,7 +7,7 @@ import typer
 from backup.cli import INTEGRITY
 from backup.cli.console import Voice, counted, listening, size_text
 from backup.cli.context import Context
-from backup.cli.quantity import parse_percent, parse_size
+from backup.quantity import parse_percent, parse_size
 from backup.repository import (
     EVERYTHING,
     SAMPLE_SIZE,

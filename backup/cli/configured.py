@@ -1,46 +1,28 @@
-"""Where the configuration is, and what it leads to: engines and repositories with their secrets."""
+"""What the configuration leads to: engines and repositories with their secrets."""
 
 import os
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Final
 
-from backup import config
+from msgspec.structs import replace
+
+from backup.cli import FAILED, INCOMPLETE, INTERRUPTED, exit_code
 from backup.cli.backup import keep_out
-from backup.cli.context import Context, output, state_directory
-from backup.cli.secret import named_path, read_secret
-from backup.config import LOCAL, Config
+from backup.cli.bell import bell
+from backup.cli.context import Context, hook_environment, state_directory
+from backup.cli.places import Place, config_path
+from backup.config import LOCAL, Config, examine
+from backup.config import Repository as Configured
 from backup.engine import Engine
-from backup.errors import ConfigError
+from backup.errors import UsageError
+from backup.history import Result
 from backup.report import OnEvent
 from backup.repository import Repository
 from backup.runner import Doors
 
-_SYSTEM: Final = Path("/etc/voltar/voltar.toml")
-
-
-def config_path(context: Context) -> Path:
-    """Return where the configuration is: --config, VOLTAR_CONFIG, the user's, the system's.
-
-    Raises ConfigError where there is none.
-    """
-    named = context.config or named_path("VOLTAR_CONFIG")
-    if named is not None:
-        return named
-    places = [_SYSTEM]
-    try:
-        home = named_path("XDG_CONFIG_HOME") or Path.home() / ".config"
-        places.insert(0, home / "voltar/voltar.toml")
-    except RuntimeError:  # a user without a home
-        pass
-    for place in places:
-        if place.exists():
-            return place
-    raise ConfigError(
-        f"there is no configuration: none of {', '.join(map(str, places))} exists",
-        hint="`voltar config init` writes one; --config or VOLTAR_CONFIG name another place",
-    )
+_CODES: Final = {Result.OK: 0, Result.INCOMPLETE: INCOMPLETE, Result.FAILED: FAILED}
+_NAMED_OUTSIDE: Final = "default"
+"""The name of the repository of -r or VOLTAR_REPOSITORY, where the configuration has none."""
 
 
 @dataclass(slots=True)
@@ -60,39 +42,51 @@ class _Opener:
     def repository(self, name: str) -> Repository:
         if name not in self._repositories:
             found = self.config.repositories[name]
-            self._repositories[name] = self.context.open_configured(
-                found.location, partial(_password, name, found)
-            )
+            place = Place(found.location, name, found)
+            self._repositories[name] = self.context.open_configured(place)
         return self._repositories[name]
-
-
-def _password(name: str, found: config.Repository) -> str | None:
-    """The password of a repository, from where the configuration says. Raises ConfigError."""
-    if found.password_file is not None:
-        return read_secret(Path(found.password_file), "password")
-    if found.password_command is not None:
-        return output(found.password_command, f"password-command of repository {name}")
-    if found.password_credential is not None:
-        directory = named_path("CREDENTIALS_DIRECTORY")
-        if directory is None:
-            raise ConfigError(
-                f"repository {name}: there are no credentials of systemd here",
-                hint="start it as a unit with LoadCredential=, or use password-file",
-            )
-        return read_secret(directory / found.password_credential, "password")
-    return os.environ.get("VOLTAR_PASSWORD")
 
 
 def doors(context: Context, on_event: OnEvent) -> Doors:
     """Read the configuration, and return what it leads to. Raises ConfigError."""
-    found = config.load(config_path(context))
-    opener = _Opener(context, found)
+    found = examine(config_path(context.config))
+    for doubt in (
+        [] if context.voice.as_json else found.exposed
+    ):  # it would be no part of a document
+        context.voice.warn(found.advice(doubt))
+    config = _with_repository(context, found.demand())
+    opener = _Opener(context, config)
     return Doors(
-        config=found,
+        config=config,
         state=state_directory(),
         engine=opener.engine,
         repository=opener.repository,
         keep_out=keep_out,
         tidy=context.tidy,
         on_event=on_event,
+        environ=hook_environment(),
+        bell=bell(context, config),
+        code=code_of,
     )
+
+
+def _with_repository(context: Context, config: Config) -> Config:
+    """Return the configuration with the repository that is named elsewhere, if it has none."""
+    if config.repositories:
+        if context.repository is not None:
+            raise UsageError(
+                "-r is not for jobs: the configuration says where each is stored",
+                hint="change `repository` of the job, or `location` of the repository",
+            )
+        return config
+    location = context.repository or os.environ.get("VOLTAR_REPOSITORY")
+    if not location:
+        return config
+    return replace(config, repositories={_NAMED_OUTSIDE: Configured(location=location)})
+
+
+def code_of(result: Result, failure: BaseException | None) -> int:
+    """Return the exit code of a run that came to a result, or was ended by a failure."""
+    if failure is None:
+        return _CODES[result]
+    return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED

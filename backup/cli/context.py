@@ -1,30 +1,35 @@
 """What all commands share: global options, and what they lead to.
 
-Secrets are read here and nowhere else. A password comes from the first of: --password-file,
-VOLTAR_PASSWORD_FILE, VOLTAR_PASSWORD_COMMAND, VOLTAR_PASSWORD, the systemd credential
-`voltar-password`, a prompt on a terminal. That of a repository to copy from: the same, but with
-"from" in all names: VOLTAR_FROM_PASSWORD_FILE, `voltar-from-password`.
+Secrets are read here and nowhere else. A password comes from the first of: --password-file, what
+the configuration says of that repository, VOLTAR_PASSWORD_FILE, VOLTAR_PASSWORD_COMMAND,
+VOLTAR_PASSWORD, the systemd credential `voltar-password`, a prompt on a terminal. That of a
+repository to copy from: the same, but with "from" in all names: VOLTAR_FROM_PASSWORD_FILE,
+`voltar-from-password`.
 """
 
 import os
-import shlex
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from backup.cli.console import Voice
-from backup.cli.secret import asked_secret, named_path, read_secret
+from backup.cli.console import Listener, Voice
+from backup.cli.places import Place, engine_place, password_of, repository_place
+from backup.cli.secret import asked_secret, named_path, output, read_secret, words
 from backup.cli.ssh_wishes import SshWishes
 from backup.drill import scene
 from backup.engine import Engine, connect, sweep
-from backup.errors import ConfigError, NotARepository, UsageError, WrongKey
+from backup.errors import ConfigError, UsageError, WrongKey
 from backup.evidence import journal
+from backup.quiesce.journal import DIRECTORY
+from backup.quiesce.recovery import make_good
+from backup.quiesce.site import Setting
+from backup.report import OnEvent
 from backup.repository import Repository, open_repository, read_descriptor
 from backup.restore import take_back_dead_restores
 from transports.errors import ConnectionLost
@@ -44,11 +49,13 @@ _NEW_PLACES: Final = "use --new-password-file, VOLTAR_NEW_PASSWORD_FILE or VOLTA
 
 @dataclass(frozen=True, slots=True)
 class Tidied:
-    """The restores, by volume, the captures, by container, and the drills that were killed."""
+    """What was killed: restores, by volume, captures, by container, drills, and runs whose
+    containers run again."""
 
     restores: tuple[str, ...] = ()
     drills: tuple[str, ...] = ()
     captures: tuple[str, ...] = ()
+    resumed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -66,17 +73,19 @@ class Context:
     config: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     _stores: dict[str, Store] = field(default_factory=dict)
+    _place: Place | None = None
 
     def engine(self) -> Engine:
         """Connect to the engine. Raises EngineUnavailable."""
-        return connect(self.host, helper_image=self.helper_image, ssh=self.ssh.options())
+        return self.engine_at(None)
 
     def engine_at(self, url: str | None, helper_image: str | None = None) -> Engine:
         """Connect to another engine, or for None to the one of --host. Raises EngineUnavailable."""
         if url is not None and not url.strip():
             raise UsageError("the URL of an engine is empty")
-        helper_image = helper_image or self.helper_image
-        return connect(url or self.host, helper_image=helper_image, ssh=self.ssh.options())
+        url, configured_image = engine_place(url or self.host, self.config)
+        helper_image = helper_image or self.helper_image or configured_image
+        return connect(url, helper_image=helper_image, ssh=self.ssh.options())
 
     def tidy(self, engine: Engine, run: str) -> Tidied:
         """Clear away what killed runs left on the engine, and tell about it."""
@@ -93,13 +102,41 @@ class Context:
                 "if the engine never lets go of it, restart the engine"
             )
         captures: list[str] = []
+        resumed: list[str] = []
         with suppress(ConfigError):  # who has no place for journals has captured nothing
             captures = self._take_back_captures(captures_directory(), engine)
+            resumed = self._resume(engine, run)
         return Tidied(
             restores=tuple(dead.volume for dead in restores),
             drills=self._sweep_drills(engine),
             captures=tuple(captures),
+            resumed=tuple(resumed),
         )
+
+    def quiet(self, engine: Engine, run: str, job: str, on_event: OnEvent) -> Setting:
+        """What is needed to keep containers of an engine quiet."""
+        return Setting(
+            run=run,
+            job=job,
+            directory=state_directory() / DIRECTORY,
+            connect=partial(self.engine_at, engine.url),
+            environ=hook_environment(),
+            on_event=on_event,
+        )
+
+    def _resume(self, engine: Engine, run: str) -> list[str]:
+        """Let run again what killed runs have stopped or paused."""
+        told = make_good(engine, self.quiet(engine, run, "", Listener(self.voice)))
+        for each in told:
+            if each.header is not None:
+                names = ", ".join(each.containers)
+                again = f"; what it had made quiet runs again: {names}" if names else ""
+                again = "" if each.left else again
+                whose = f"job {each.header.job}" if each.header.job else "a backup"
+                self.voice.warn(f"{whose} was killed (run {each.header.run}){again}")
+            for failure in each.left:
+                self.voice.warn(str(failure))
+        return [each.header.run for each in told if each.header is not None]
 
     def _sweep_drills(self, engine: Engine) -> tuple[str, ...]:
         dead = scene.sweep(engine)
@@ -122,29 +159,34 @@ class Context:
             )
         return killed
 
-    def store(self) -> Store:
-        """Return the store that -r or VOLTAR_REPOSITORY names. Raises NotARepository."""
-        location = self.repository or os.environ.get("VOLTAR_REPOSITORY")
-        if not location:
-            raise NotARepository(
-                "no repository is named",
-                hint="say -r /path/to/repository, or set VOLTAR_REPOSITORY",
-            )
-        return self.store_at(location)
+    def place(self) -> Place:
+        """Return the repository that -r, VOLTAR_REPOSITORY or else the configuration names.
 
-    def store_at(self, location: str) -> Store:
-        """Return the store at a location, the same each time; it lives until `close`."""
-        if location not in self._stores:
+        Raises NotARepository.
+        """
+        if self._place is None:
+            given = self.repository or os.environ.get("VOLTAR_REPOSITORY")
+            self._place = repository_place(given, self.config)
+        return self._place
+
+    def store(self) -> Store:
+        """Return the store of that repository. Raises NotARepository."""
+        return self.store_at(self.place())
+
+    def store_at(self, place: Place) -> Store:
+        """Return the store at a place, the same each time; it lives until `close`."""
+        if place.location not in self._stores:
+            upload, download = place.limits
             settings = Settings(
                 environ=os.environ,
-                upload_limit=self.upload_limit,
-                download_limit=self.download_limit,
+                upload_limit=self.upload_limit or upload,
+                download_limit=self.download_limit or download,
                 ssh=self.ssh.options(),
                 stop=self.stop,
                 on_retry=self._tell_of_retry,
             )
-            self._stores[location] = open_store(location, settings)
-        return self._stores[location]
+            self._stores[place.location] = open_store(place.location, settings)
+        return self._stores[place.location]
 
     def close(self) -> None:
         """End what stores hold; whatever the command came to."""
@@ -183,20 +225,24 @@ class Context:
                 "no repository to copy from is named",
                 hint="say --from /path/to/repository, or set VOLTAR_FROM_REPOSITORY",
             )
-        store = self.store_at(location)
-        password = _given(password_file, "VOLTAR_FROM_PASSWORD", _FROM_CREDENTIAL)
+        place = repository_place(location, self.config)
+        store = self.store_at(place)
+        password = None if password_file else password_of(place)
+        if password is None:
+            password = _given(password_file, "VOLTAR_FROM_PASSWORD", _FROM_CREDENTIAL)
         if read_descriptor(store).sealed:
             question = "password of the repository to copy from: "
             password = _opening_password(password, question, hint=_FROM_PLACES)
         return _opened(store, password)
 
-    def open_configured(self, location: str, password_from: Callable[[], str | None]) -> Repository:
-        """Open a repository of the configuration, whose password comes from where that says."""
-        store = self.store_at(location)
+    def open_configured(self, place: Place) -> Repository:
+        """Open a repository of the configuration, asking for its password where none is left."""
+        store = self.store_at(place)
         if not read_descriptor(store).sealed:
             return _opened(store, None)
-        hint = "the configuration names a password-file, password-command or password-credential"
-        return _opened(store, _opening_password(password_from(), "password: ", hint=hint))
+        question = f"password of repository {place.name or place.location}: "
+        password = self._password_for(place)
+        return _opened(store, _opening_password(password, question, hint=_PLACES))
 
     def new_password(self) -> str:
         """Return the password for a new repository; asked for twice at a terminal."""
@@ -222,6 +268,13 @@ class Context:
 
     def given_password(self) -> str | None:
         """Return the password from where it was left for us, or None. Raises ConfigError."""
+        return self._password_for(self.place())
+
+    def _password_for(self, place: Place) -> str | None:
+        """--password-file goes first, then what the configuration says, then the environment."""
+        configured = None if self.password_file else password_of(place)
+        if configured is not None:
+            return configured
         return _given(self.password_file, "VOLTAR_PASSWORD", CREDENTIAL)
 
 
@@ -231,7 +284,7 @@ def _given(file: Path | None, variable: str, credential: str) -> str | None:
         return read_secret(file, "password")
     command = os.environ.get(f"{variable}_COMMAND")
     if command:
-        return output(_words(command, f"{variable}_COMMAND"), f"{variable}_COMMAND")
+        return output(words(command, f"{variable}_COMMAND"), f"{variable}_COMMAND")
     password = os.environ.get(variable)
     if password is not None:
         return password
@@ -274,32 +327,15 @@ def state_directory() -> Path:
         ) from None
 
 
+def hook_environment() -> dict[str, str]:
+    """Return what hooks on this machine see: all but our own secrets."""
+    ours = ("VOLTAR_", "CREDENTIALS_DIRECTORY")
+    return {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+
+
 def captures_directory() -> Path:
     """Return where journals of captures are."""
     return state_directory() / "captures"
-
-
-def _words(command: str, variable: str) -> list[str]:
-    try:
-        return shlex.split(command) or [""]
-    except ValueError as error:
-        raise ConfigError(
-            f"{variable} gave no password: its quotation marks do not match"
-        ) from error
-
-
-def output(words: Sequence[str], whose: str) -> str:
-    """Return the password that a command prints, without the last line end. Raises ConfigError."""
-    said = f"{whose} gave no password"
-    try:
-        done = subprocess.run(words, stdout=subprocess.PIPE, check=False, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{said}: {words[0]!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{said}: what it printed is no UTF-8") from error
-    if done.returncode:
-        raise ConfigError(f"{said}: it ended with exit code {done.returncode}")
-    return done.stdout.removesuffix("\n")
 
 
 def _opening_password(given: str | None, question: str, *, hint: str) -> str:

@@ -13,7 +13,7 @@ from backup.cli import FAILED
 from backup.cli.console import counted
 from backup.cli.context import Context
 from backup.engine import Survey, survey
-from backup.errors import BackupError, NotARepository, WrongKey
+from backup.errors import BackupError, ConfigError, NotARepository, WrongKey
 from backup.repository import catalog, read_descriptor
 from transports.errors import ObjectExists, Refused, TransportError
 from transports.store import Store
@@ -101,6 +101,9 @@ def _store(context: Context) -> Iterator[Finding]:
         store = context.store()
     except (NotARepository, TransportError) as error:
         yield Finding("repository", "warning", str(error), error.hint)
+        return
+    except ConfigError as error:
+        yield Finding("repository", "failed", str(error), error.hint)
         return
     yield from _guarded("store", lambda: _writable(store))
     yield from _guarded("repository", lambda: _repository(context, store))

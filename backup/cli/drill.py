@@ -12,10 +12,11 @@ from typing import Annotated, Final
 import typer
 
 from backup.cli import FAILED, INCOMPLETE, INTEGRITY, exit_code
-from backup.cli.configured import config_path, doors
+from backup.cli.configured import doors
 from backup.cli.console import listening
 from backup.cli.context import Context, state_directory
 from backup.cli.drilled import Files, tell_drill, tell_unit
+from backup.cli.places import config_path
 from backup.config import LOCAL, Job
 from backup.drill.boot import Wishes
 from backup.drill.level import Level
@@ -67,7 +68,7 @@ def drill(  # noqa: PLR0913  one parameter an option
         Path | None, typer.Option(metavar="FILE", help="Write it for Prometheus' node exporter.")
     ] = None,
 ) -> None:
-    """Restore snapshots for proof: compare every byte, start the container, ask it, and clear up.
+    """Restore snapshots for proof, start the container, and clear up.
 
     Examples: voltar drill nightly · voltar drill container:db --junit drill.xml
     · voltar drill volume:pgdata --at 2026-11-25 --level content · voltar drill --all
@@ -151,7 +152,7 @@ def _tasks(context: Context, what: str | None, asked: _Asked, listener: OnEvent)
 def _configured(context: Context, listener: OnEvent) -> Doors | None:
     """What a configuration leads to, if there is one. Raises ConfigError for one that is wrong."""
     try:
-        config_path(context)
+        config_path(context.config)
     except ConfigError:
         return None
     return doors(context, listener)

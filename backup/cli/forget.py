@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from backup.cli import prune
+from backup.anomaly import Origin, held
+from backup.cli import INCOMPLETE, prune
 from backup.cli.console import Voice, local_text
 from backup.cli.context import Context
 from backup.cli.policy import Choice, time_text, with_policy
@@ -48,6 +49,9 @@ def forget(
     snapshot fills one that is not used up. Hours, days and weeks (ISO 8601: from Monday) are those
     of the time and the offset that a snapshot records. A SPAN is measured back from the newest
     snapshot: 12h, 30d, 8w, 6m (months), 1y6m. A policy that keeps nothing of a source is refused.
+
+    Of a source whose newest snapshot looks like a loss or an attack, a policy forgets nothing, and
+    the exit code is 3, until `voltar tag ID --add accepted` says that all is well.
     """
     context: Context = ctx.obj
     if bool(ids) == choice.given:
@@ -60,12 +64,15 @@ def forget(
     if not ids:
         choice.policy.demand_rules()
     repository = context.open()
+    is_whole = True
     if ids:
         _forget_named(context.voice, repository, ids, dry_run=dry_run)
     else:
-        _forget_by_policy(context.voice, repository, choice, dry_run=dry_run)
+        is_whole = _forget_by_policy(context.voice, repository, choice, dry_run=dry_run)
     if then_prune:
         prune.run(context.voice, repository, DEFAULT_UNUSED, dry_run=dry_run)
+    if not is_whole:
+        raise typer.Exit(INCOMPLETE)
 
 
 def unforget(
@@ -114,9 +121,16 @@ def _forget_named(
 
 def _forget_by_policy(
     voice: Voice, repository: Repository, choice: Choice, *, dry_run: bool
-) -> None:
-    now = datetime.now(UTC)
-    judged = judge(catalog.history(repository), choice.scope, choice.policy, now=now)
+) -> bool:
+    """Forget what a policy does not keep; return whether the brake held none of it."""
+    history = catalog.history(repository)
+    on_hold = held(history)
+    judged = judge(history, choice.scope, choice.policy, now=datetime.now(UTC), held=on_hold)
+    judged_ones = (each.recorded.snapshot for group in judged.values() for each in group)
+    about = {Origin(each.host, each.source) for each in judged_ones}
+    stopped = [each for origin, each in on_hold.items() if origin in about]
+    for each in stopped:
+        voice.warn(held_text(each))
     ids = to_forget(judged)
     if not dry_run:
         catalog.forget(repository, ids)
@@ -124,10 +138,20 @@ def _forget_by_policy(
         kept = sum(each.kept for group in judged.values() for each in group)
         groups = [_group_json(*item) for item in judged.items()]
         voice.event(_summary(ids, dry_run=dry_run) | {"kept": kept, "groups": groups})
-        return
+        return not stopped
     if dry_run or voice.level > 0:
         _print(voice, judged, dry_run=dry_run)
     _tell_of_return(voice, ids, dry_run=dry_run)
+    return not stopped
+
+
+def held_text(recorded: Recorded) -> str:
+    """Return why nothing of a source is forgotten, and what to do about it."""
+    snapshot, shown = recorded.snapshot, recorded.id[:SHORT_ID]
+    return (
+        f"{snapshot.source}: nothing of it is forgotten, as {shown} is not like those before it: "
+        f"{'; '.join(snapshot.anomalies)}; if that is meant: `voltar tag {shown} --add accepted`"
+    )
 
 
 def _print(voice: Voice, judged: Verdicts, *, dry_run: bool) -> None:

@@ -12,7 +12,6 @@ from backup.archive import Existing
 from backup.cli.console import counted, listening, size_text
 from backup.cli.context import Context
 from backup.cli.output import Format, write_out
-from backup.cli.quantity import parse_size
 from backup.compression import ArchiveError, Form
 from backup.engine import Engine
 from backup.errors import UsageError
@@ -20,6 +19,7 @@ from backup.image.files import Saving, load_archive
 from backup.image.saved import Platform, SavedImage
 from backup.image.transfer import Options, Sent, plan
 from backup.image.transfer import send as send_images
+from backup.quantity import parse_size
 from backup.targets import IMAGE
 
 app = typer.Typer(

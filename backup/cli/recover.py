@@ -51,6 +51,7 @@ def recover(
                 "recovered": [path.stem for path in paths],
                 "restores": tidied.restores,
                 "captures": tidied.captures,
+                "runs": tidied.resumed,
                 "drills": tidied.drills,
             }
         )

@@ -9,6 +9,7 @@ import typer
 
 from backup.cli.console import counted, listening, seconds_text, size_text
 from backup.cli.context import Context
+from backup.cli.dumped import STDOUT, restore_dump
 from backup.cli.restored import restore_image
 from backup.destination import target, target_name
 from backup.errors import UsageError
@@ -18,7 +19,7 @@ from backup.repository import SHORT_ID
 from backup.restore import Verify
 from backup.restore import restore as restore_into
 from backup.survey import Selection, survey
-from backup.targets import CONTAINER, IMAGE
+from backup.targets import CONTAINER, DUMP, IMAGE
 
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
 
@@ -39,7 +40,8 @@ def restore(
         typer.Option(
             "--to",
             metavar="TARGET",
-            help="A new volume, an empty one, or container:NAME; for an image, another name.",
+            help="A new volume, an empty one, or container:NAME; for an image, another name; for "
+            "a dump, container:NAME or - for a pipe.",
         ),
     ] = None,
     verify: Annotated[
@@ -53,6 +55,7 @@ def restore(
 
     Examples: voltar restore volume:pgdata --to pgdata-copy · voltar restore 3fa9c1 --to new etc/app
     · voltar restore image:app:1.2@2026-11-25 --to app:before
+    · voltar restore dump:db/postgres --to container:newdb
 
     A volume that is in use, or not empty, is refused and left as it is. If anything goes wrong, the
     target is put back to what it was.
@@ -67,16 +70,21 @@ def restore(
         repository = opened()
         snapshot_id, found = find_snapshot(repository, snapshot, host=engine.name)
         if found.image is not None:
-            _refuse(bool(paths), verify)
+            _refuse(bool(paths), verify, "an image")
             restore_image(context, engine, repository, (snapshot_id, found), (to, force_tag))
             return
         if force_tag:
             raise UsageError("--force-tag is for images")
         if to is None:
             raise _nowhere(found.source)
+        if found.source.startswith(DUMP) and (to == STDOUT or to.startswith(CONTAINER)):
+            _refuse(bool(paths), verify, "a dump")
+            restore_dump(context, engine, repository, (snapshot_id, found), to)
+            return
         into = target(engine, target_name(engine, to, found), found.volume, run)
-        selection = Selection.of([os.fsencode(path) for path in paths or ()])
-        surveyed = survey(repository, found, selection)
+        surveyed = survey(
+            repository, found, Selection.of([os.fsencode(path) for path in paths or ()])
+        )
         started = time.monotonic()
         with listening(context.voice) as listener:
             restore_into(engine, surveyed, into, run=run, verify=verify, on_event=listener)
@@ -112,8 +120,8 @@ def _nowhere(what: str) -> UsageError:
     return UsageError(f"say where to restore {what}: --to TARGET")
 
 
-def _refuse(paths: bool, verify: Verify) -> None:
+def _refuse(paths: bool, verify: Verify, what: str) -> None:
     if paths:
-        raise UsageError("an image is restored whole", hint="`voltar export` writes it to a file")
+        raise UsageError(f"{what} is restored whole", hint="`voltar export` writes it to a file")
     if verify is not Verify.LISTING:
-        raise UsageError("--verify is for volumes: an image is proven by its digests")
+        raise UsageError(f"--verify is for volumes: {what} is always compared as a whole")

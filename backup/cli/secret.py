@@ -1,7 +1,10 @@
-"""Secrets: in files that the operator names, or asked for at the terminal."""
+"""Secrets: in files that the operator names, printed by commands, or asked for at the terminal."""
 
 import getpass
 import os
+import shlex
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from backup.errors import ConfigError
@@ -28,3 +31,27 @@ def asked_secret(question: str) -> str | None:
         return getpass.getpass(question) or None
     except EOFError:
         return None
+
+
+def words(command: str, variable: str) -> list[str]:
+    """Return the words of a command as a shell has them. Raises ConfigError."""
+    try:
+        return shlex.split(command) or [""]
+    except ValueError as error:
+        raise ConfigError(
+            f"{variable} gave no password: its quotation marks do not match"
+        ) from error
+
+
+def output(words: Sequence[str], whose: str) -> str:
+    """Return the password that a command prints, without the last line end. Raises ConfigError."""
+    said = f"{whose} gave no password"
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=False, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{said}: {words[0]!r}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{said}: what it printed is no UTF-8") from error
+    if done.returncode:
+        raise ConfigError(f"{said}: it ended with exit code {done.returncode}")
+    return done.stdout.removesuffix("\n")

@@ -1,24 +1,141 @@
-"""voltar status, voltar log"""
+"""voltar status"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backup.cli.console import local_text
-from backup.cli.context import Context, state_directory
+from backup.anomaly import ACCEPTED, held
+from backup.cli import INCOMPLETE, standing
+from backup.cli.clock import machine_zone
+from backup.cli.configured import doors
+from backup.cli.console import Voice
+from backup.cli.context import Context
+from backup.errors import BackupError, UsageError
 from backup.history import History
+from backup.report import ignore
+from backup.repository import SHORT_ID, Recorded, catalog
+from backup.runner import Doors, history_path, repository_of
+from transports.errors import TransportError
+
+if TYPE_CHECKING:
+    from backup.status import JobStatus
 
 
-def status(ctx: typer.Context) -> None:
-    """Say what the runs of jobs came to.
+def status(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="JOB|SOURCE", help="Only this job, or source.")
+    ] = None,
+    *,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no repository: what this machine remembers.")
+    ] = False,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept", help="What the source is held for is meant: old snapshots may be forgotten."
+        ),
+    ] = False,
+) -> None:
+    """Tell of each source of each job how well it is protected.
 
-    Examples: voltar status · voltar status --json
+    Examples: voltar status · voltar status nightly --offline · voltar status volume:pgdata --json
+    · voltar status volume:pgdata --accept
+
+    The exit code is 0 where all is well, and 3 where something failed, is overdue, or is held: its
+    newest snapshot looks like a loss or an attack, and no policy forgets older ones until it is
+    like them again, or accepted. A source is overdue when it was due after its last success, and
+    half of a period has passed since: at least an hour, at most a day. Where a repository answers,
+    it says when a source was saved last; otherwise this machine's history does.
     """
     context: Context = ctx.obj
-    runs = History(state_directory() / "history.sqlite").runs()
-    if context.voice.as_json:
-        context.voice.document([{"run": each.id, "job": each.job} for each in runs])
+    opened = doors(context, ignore)
+    history = History(history_path(opened.state), context.voice.warn)
+    if accept:
+        _accept(context.voice, opened, history, name or "")
         return
-    rows = [
-        (each.job, local_text(each.started), each.result.value if each.result else "never ended")
-        for each in runs
-    ]
-    context.voice.table(["job", "started", "result"], rows)
+    now = datetime.now(UTC)
+    found = _found(context, opened, history, name, now=now, offline=offline)
+    if context.voice.as_json:
+        context.voice.document(standing.document(found, now))
+    else:
+        standing.tell(context.voice, found, now)
+    if any(each.state.is_alarming for each in found):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _found(
+    context: Context,
+    opened: Doors,
+    history: History,
+    name: str | None,
+    *,
+    now: datetime,
+    offline: bool,
+) -> list["JobStatus"]:
+    from backup.status import gather, judge  # noqa: PLC0415  only what asks for it loads SQLite
+
+    snapshots = {} if offline else _snapshots(context.voice, opened)
+    facts = gather(opened.config, history, snapshots, zone=machine_zone(), now=now)
+    found = [judge(each, now) for each in facts]
+    return found if name is None else _only(found, name)
+
+
+def _snapshots(voice: Voice, opened: Doors) -> dict[str, list[Recorded]]:
+    """Return the snapshots of each repository that jobs use and that answers."""
+    names = {repository_of(opened.config, job) for job in opened.config.jobs.values()}
+    found = {}
+    for name in sorted(names):
+        try:
+            found[name], damaged = opened.repository(name).recorded()
+        except (BackupError, TransportError) as error:
+            voice.warn(f"repository {name} does not answer, so this is from the history: {error}")
+            continue
+        for each in damaged:
+            voice.warn(f"repository {name}: {each}")
+    return found
+
+
+def _only(jobs: list["JobStatus"], name: str) -> list["JobStatus"]:
+    """Return a job, or a source in each job that has it. Raises UsageError."""
+    from backup.status import State  # noqa: PLC0415
+
+    found = [each for each in jobs if each.name == name]
+    if found:
+        return found
+    for job in jobs:
+        sources = tuple(one for one in job.sources if one.facts.source in (name, f"volume:{name}"))
+        if sources:
+            state = max((one.state for one in sources), key=[*State].index)
+            found.append(replace(job, sources=sources, state=state))
+    if not found:
+        known = ", ".join(each.name for each in jobs) or "none"
+        raise UsageError(
+            f"there is no job {name!r}, and no job has such a source", hint=f"jobs: {known}"
+        )
+    return found
+
+
+def _accept(voice: Voice, opened: Doors, history: History, name: str) -> None:
+    """Let the newest snapshot of a source be what the next ones are compared with."""
+    names = {repository_of(opened.config, job) for job in opened.config.jobs.values()}
+    accepted = []
+    for repository in map(opened.repository, sorted(names)):
+        for each in held(catalog.history(repository)).values():
+            if each.snapshot.is_of(name):
+                tags = sorted({*each.snapshot.tags, ACCEPTED})
+                catalog.annotate(repository, each, datetime.now(UTC), tags=tags)
+                history.release(each.id)
+                accepted.append(each)
+    if not accepted:
+        raise UsageError(
+            f"nothing of {name!r} is held" if name else "nothing says which source is meant",
+            hint="`voltar status` shows what is held",
+        )
+    if voice.as_json:
+        voice.document({"accepted": [each.id for each in accepted]})
+        return
+    for each in accepted:
+        voice.answer(f"accepted {each.id[:SHORT_ID]} {each.snapshot.source}")

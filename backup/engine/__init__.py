@@ -15,6 +15,7 @@ from backup.engine.containers import (
     container,
     container_names,
     containers,
+    labelled_containers,
 )
 from backup.engine.creation import (
     Port,
@@ -74,6 +75,7 @@ from backup.engine.orphans import (
     remove_all,
     sweep,
 )
+from backup.engine.process import Command, Ended, end_command, run_in
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
 from backup.engine.trial import (
@@ -105,7 +107,9 @@ __all__ = [
     "RUN_LABEL",
     "Access",
     "Attached",
+    "Command",
     "Container",
+    "Ended",
     "Engine",
     "Executed",
     "Finished",
@@ -139,6 +143,7 @@ __all__ = [
     "create_network",
     "create_volume",
     "drill_name",
+    "end_command",
     "ended_at",
     "execute",
     "find_image",
@@ -150,6 +155,7 @@ __all__ = [
     "image_store",
     "images",
     "labelled",
+    "labelled_containers",
     "layer_sizes",
     "living",
     "load",
@@ -169,6 +175,7 @@ __all__ = [
     "remove_volume",
     "rename",
     "request",
+    "run_in",
     "saved",
     "set_restart_policy",
     "sizes",

@@ -165,6 +165,13 @@ def _inside(destination: str, places: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def labelled_containers(engine: Engine, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The ids of the containers that have all of these labels, the newest first."""
+    wanted = json.dumps({"label": [f"{key}={value}" for key, value in labels.items()]})
+    found = engine.get("/containers/json", all=1, filters=wanted)
+    return tuple(str(one["Id"]) for one in sorted(found, key=lambda one: -int(one["Created"])))
+
+
 def compose(engine: Engine, project: str) -> tuple[str, ...]:
     """The ids of the containers of one compose project."""
     wanted = json.dumps({"label": [f"com.docker.compose.project={project}"]})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from backup.engine.connect import Engine, segment
+from backup.engine.connect import LONG_TIMEOUT_S, Engine, segment
 from backup.engine.door import Declined
 from backup.errors import EngineError, NotOnEngine
 
@@ -79,13 +79,14 @@ def start(engine: Engine, name: str) -> None:
 def stop(engine: Engine, name: str, timeout_s: int | None = None) -> None:
     """Stop a container as it wants to be stopped, and kill it when its time is over.
 
-    Without `timeout_s` the container's own counts.
+    Without `timeout_s` the container's own counts. A negative one is as long as it takes.
     """
     if timeout_s is None:
         config = engine.find("container", name, _path(name, "json"))["Config"]
         timeout_s = int(config.get("StopTimeout") or _STOP_S)
+    patience_s = LONG_TIMEOUT_S if timeout_s < 0 else timeout_s + _KILLING_S
     try:
-        engine.post(_path(name, "stop"), timeout_s=max(timeout_s, 0) + _KILLING_S, t=timeout_s)
+        engine.post(_path(name, "stop"), timeout_s=patience_s, t=timeout_s)
     except Declined as err:
         raise _failed(name, "it cannot be stopped", err) from err
 

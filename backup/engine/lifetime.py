@@ -36,13 +36,16 @@ _WRITING = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID"),
     *("MKNOD", "SETFCAP"),
 )
+_SIGNALLING = ("KILL",)
 
 
 class Access(enum.Enum):
-    """What a helper may do with what it mounts, and which capabilities it gets for that."""
+    """What a helper may do with what it mounts, and which capabilities it gets for that. One that
+    may signal sees the processes of the engine's host."""
 
     READ = _READING
     WRITE = _WRITING
+    SIGNAL = _SIGNALLING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +175,8 @@ def _host_config(engine: Engine, wanted: Wanted, scratch: str | None) -> dict[st
         "SecurityOpt": ["no-new-privileges", "label=disable"],
         **mounts,
     }
+    if wanted.access is Access.SIGNAL:
+        config |= {"PidMode": "host", "UsernsMode": "host"}
     if scratch is None:
         config["Tmpfs"] = {SCRATCH: "mode=0700"}
     else:
@@ -181,5 +186,6 @@ def _host_config(engine: Engine, wanted: Wanted, scratch: str | None) -> dict[st
 
 def capabilities(engine: Engine, access: Access) -> list[str]:
     """What a helper may do. SYS_ADMIN shows `trusted.*` attributes; settings may forbid it."""
-    extra = ["SYS_ADMIN"] if engine.settings.sys_admin else []
+    wanted = engine.settings.sys_admin and access is not Access.SIGNAL
+    extra = ["SYS_ADMIN"] if wanted else []
     return [*access.value, *extra]

@@ -120,6 +120,7 @@ def _taken_over(parent: Snapshot, facts: ImageFacts, time: datetime) -> Kept:
             files=counts.files,
             size=counts.size,
             unchanged=counts.entries,
+            unchanged_size=counts.size,
         ),
     )
 

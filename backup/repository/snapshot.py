@@ -50,7 +50,8 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     that were new, `stored` what they took on the store. `seconds` is wall time. `unchanged` entries
     were taken over from the parent, `deleted` ones were in it and are no more. `excluded` entries,
     whose files have `excluded_size`, were left out on request; what lies below an excluded
-    directory counts too.
+    directory counts too. The files among the unchanged entries have `unchanged_size`. Of what was
+    added, `fresh` was content of files, and took `compressed` before it was sealed.
     """
 
     entries: int = 0
@@ -64,6 +65,9 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     deleted: int = 0
     excluded: int = 0
     excluded_size: int = 0
+    unchanged_size: int = 0
+    fresh: int = 0
+    compressed: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +77,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `notes` counts the manifest's notes: things that were not captured as they should be. `imported`
     says that the entries came from a tar file: unordered, and perhaps without their directories.
     `excludes` are the rules by which entries were left out, as they were given. `original` is of a
-    copy: the id that the snapshot had in the repository in which it was made.
+    copy: the id that the snapshot had in the repository in which it was made. `anomalies` say in
+    what it differs from those before it as after a loss (`backup.anomaly` has the words).
     """
 
     time: AwareTime
@@ -92,6 +97,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     imported: bool = False
     excludes: list[str] = []
     original: str | None = None
+    anomalies: list[str] = []
     statistics: Statistics = Statistics()
     manifest: list[Extent] = []
 

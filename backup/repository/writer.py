@@ -128,8 +128,8 @@ class Writer:
         self._seen: set[ChunkId] = set()
         self._buffers: list[bytearray] = []
         self._process = sys.getswitchinterval(), gc.get_threshold()
-        self.added = 0
-        self.stored = 0
+        self.added = self.stored = 0
+        self.fresh = self.compressed = 0
 
     def __enter__(self) -> "Writer":
         sys.setswitchinterval(_SWITCH_S)
@@ -203,6 +203,9 @@ class Writer:
             pack = self._packs[pending.group] = PackBuilder(self._keys, buffer)
         pack.add(chunk_id, frame, pending.size)
         self.added += pending.size
+        if pending.group is Group.DATA:
+            self.fresh += pending.size
+            self.compressed += len(frame)
         if pack.size >= TARGET_SIZE:
             self._close(pending.group)
 

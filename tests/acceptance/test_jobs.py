@@ -27,4 +27,4 @@ def test_a_job_saves_what_it_names_and_keeps_what_its_policy_says(
         assert f"volume:{volume}" in done.text
 
     assert len(voltar.ask("snapshots")) == 2
-    assert [one["job"] for one in jobs.ask("status")] == ["nightly"] * 3
+    assert [one["job"] for one in jobs.ask("log", "--list")] == ["nightly"] * 3

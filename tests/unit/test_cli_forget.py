@@ -483,3 +483,37 @@ def test_stats_tell_that_forgotten_snapshots_keep_what_is_called_unused(reposito
 
     assert asked("stats")["forgotten"] == 1
     assert "forgotten      1 snapshots, which keep some of what is unused" in told("stats")[1]
+
+
+def anomalous(repository, *, source="volume:db"):
+    return repository.commit(
+        Snapshot(
+            time=NOW + timedelta(hours=1),
+            host="here",
+            source=source,
+            run="00",
+            anomalies=["files: 1000 before, 3 now"],
+        )
+    )
+
+
+def test_a_policy_forgets_nothing_of_a_source_that_looks_like_a_loss(repository, told, listed):
+    bad, ids = anomalous(repository), nightly(repository, 3)
+    other = nightly(repository, 3, source="volume:web")
+
+    code, _, err = told("forget", "--keep-last", "1")
+
+    assert code == 3
+    assert f"as {bad[:10]} is not like those before it: files: 1000 before, 3 now" in err
+    assert set(listed()) == {bad, *ids, other[0]}
+
+
+def test_what_is_accepted_is_forgotten_as_always(repository, told, listed):
+    bad = anomalous(repository)
+    nightly(repository, 3)
+
+    told("tag", bad, "--add", "accepted")
+    code, _, err = told("forget", "--keep-last", "1")
+
+    assert (code, listed()) == (0, [bad])
+    assert "not like" not in err

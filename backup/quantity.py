@@ -1,4 +1,4 @@
-"""Quantities as people write them on a command line."""
+"""Quantities as people write them: sizes, rates, shares."""
 
 import re
 from typing import Final

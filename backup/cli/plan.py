@@ -1,0 +1,170 @@
+"""voltar plan"""
+
+import shlex
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from backup.cli import INCOMPLETE
+from backup.cli.clock import machine_zone
+from backup.cli.configured import doors
+from backup.cli.console import Voice, counted, listening, local_text, size_text
+from backup.cli.context import Context
+from backup.config import Hook, Quiesce
+from backup.errors import ConfigError
+from backup.paths import printable
+from backup.preview import Preview, dropped, kept, preview
+from backup.repository import SHORT_ID
+from backup.selection import Treatment
+
+
+def plan(
+    ctx: typer.Context,
+    job: Annotated[
+        str | None, typer.Argument(metavar="JOB", help="Only this job of the configuration.")
+    ] = None,
+) -> None:
+    """Show what jobs would do now, and when they run; touch nothing.
+
+    Examples: voltar plan · voltar plan nightly · voltar plan nightly --json
+
+    What would be captured, what is left out and why, who would be stopped or paused, which commands
+    would run and where, and which snapshots would be forgotten after a run that went well. Ends
+    with 3 where a run would have something to complain of.
+    """
+    context: Context = ctx.obj
+    now, clock = datetime.now(UTC), machine_zone()
+    with listening(context.voice) as listener:
+        opened = doors(context, listener)
+        if not opened.config.jobs:
+            raise ConfigError("no job is configured", hint="`voltar config init` writes one")
+        names = [job] if job is not None else list(opened.config.jobs)
+        found = [preview(opened, name, now, clock) for name in names]
+    if context.voice.as_json:
+        context.voice.document([_as_json(each) for each in found])
+    else:
+        for each in found:
+            _print(context.voice, each)
+    if any(each.problems for each in found):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _print(voice: Voice, found: Preview) -> None:
+    voice.answer(f"job {found.name}{f' on {found.host}' if found.host else ''}")
+    voice.answer(f"  {_when(found)}")
+    for source in found.sources:
+        voice.answer(f"  captures {printable(source.encode())}{_last(found, source)}")
+    if found.intent is not None:
+        for name, why in found.intent.left_out:
+            voice.answer(f"  leaves out {printable(name.encode())}: {why}")
+        for name, treatment in sorted(found.intent.selection.treatments.items()):
+            _print_treatment(voice, name, treatment)
+    for hook in found.job.hooks:
+        voice.answer(f"  executes {_hook_text(hook)}")
+    _print_retention(voice, found)
+    for problem in found.problems:
+        voice.warn(f"job {found.name}: {problem}")
+
+
+def _when(found: Preview) -> str:
+    if not found.next_runs:
+        return "runs when somebody runs it: it has no schedule"
+    first, *later = map(local_text, found.next_runs)
+    return f"runs next {first}; then {', '.join(later)}"
+
+
+def _last(found: Preview, source: str) -> str:
+    newest = found.newest.get(source)
+    if newest is None:
+        return ": for the first time"
+    size = size_text(newest.statistics.size)
+    return f": {size} when it was last captured, {local_text(newest.time)}"
+
+
+_VERBS = {Quiesce.STOP: "stops", Quiesce.PAUSE: "pauses"}
+
+
+def _print_treatment(voice: Voice, name: str, treatment: Treatment) -> None:
+    if treatment.quiesce in _VERBS:
+        grace = treatment.grace_s
+        within = f", which has {grace:g} s to end" if grace is not None else ""
+        voice.answer(f"  {_VERBS[treatment.quiesce]} {name} if it runs{within}")
+    for hook in treatment.hooks:
+        voice.answer(f"  executes {_hook_text(hook)}")
+    if treatment.dump is not None:
+        voice.answer(f"  dumps {treatment.dump} in {name}")
+
+
+def _hook_text(hook: Hook) -> str:
+    where = f"in {hook.container}" if hook.container else "on this machine"
+    who = f" as {hook.user}" if hook.user else ""
+    command = printable(shlex.join(hook.command).encode())
+    return f"{hook.when.value} the reading, {where}{who}: {command}"
+
+
+def _print_retention(voice: Voice, found: Preview) -> None:
+    if found.job.keep is None:
+        voice.answer("  keeps all snapshots: it has no policy")
+        return
+    for source, verdicts in found.verdicts.items():
+        keeping, dropping = len(kept(verdicts)), dropped(verdicts)
+        ids = f": {', '.join(each.id[:SHORT_ID] for each in dropping)}" if dropping else ""
+        of = f"of {printable(source.encode())}"
+        voice.answer(f"  keeps {counted(keeping, 'snapshot')} {of}, forgets {len(dropping)}{ids}")
+
+
+def _as_json(found: Preview) -> dict[str, Any]:
+    intent = found.intent
+    treatments = intent.selection.treatments if intent else {}
+    return {
+        "job": found.name,
+        "host": found.host,
+        "next": [each.isoformat() for each in found.next_runs],
+        "captures": [_source_json(found, each) for each in found.sources],
+        "leaves_out": [
+            {"name": name, "why": why} for name, why in (intent.left_out if intent else ())
+        ],
+        "treats": {name: _treatment_json(each) for name, each in sorted(treatments.items())},
+        "hooks": [_hook_json(each) for each in found.job.hooks],
+        "retention": {
+            source: {
+                "keeps": [
+                    {"id": each.recorded.id, "why": list(each.reasons)} for each in kept(verdicts)
+                ],
+                "forgets": [each.id for each in dropped(verdicts)],
+            }
+            for source, verdicts in found.verdicts.items()
+        },
+        "problems": found.problems,
+    }
+
+
+def _source_json(found: Preview, source: str) -> dict[str, Any]:
+    newest = found.newest.get(source)
+    return {
+        "source": source,
+        "last": newest.time.isoformat() if newest else None,
+        "last_bytes": newest.statistics.size if newest else None,
+    }
+
+
+def _treatment_json(found: Treatment) -> dict[str, Any]:
+    return {
+        "quiesce": found.quiesce.value,
+        "grace_s": found.grace_s,
+        "hooks": [_hook_json(each) for each in found.hooks],
+        "dump": found.dump,
+    }
+
+
+def _hook_json(hook: Hook) -> dict[str, Any]:
+    return {
+        "when": hook.when.value,
+        "command": hook.command,
+        "container": hook.container,
+        "user": hook.user,
+        "directory": hook.directory,
+        "timeout": hook.timeout,
+        "on_error": hook.on_error.value,
+    }

@@ -1,0 +1,228 @@
+"""What is written into the history, and what can be asked of it."""
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from backup.errors import BackupError
+from backup.history.claim import Claims
+from backup.history.database import Database, Row, Unusable, Values
+from backup.history.record import Kind, Message, Result, Run, SourceResult
+
+_RUN: Final = "INSERT OR IGNORE INTO run (id, kind, job, started) VALUES (?, ?, ?, ?)"
+_COLUMNS: Final = (
+    *("source", "host", "snapshot", "time", "entries", "files", "size", "stored", "seconds"),
+    *("warnings", "message", "downtime_s", "level", "held"),
+)
+_SOURCE: Final = (
+    f"INSERT INTO source (run, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)})"  # noqa: S608  names of ours
+)
+_THIN_OUT: Final = """
+DELETE FROM run WHERE kind = ?1 AND job = ?2
+    AND id NOT IN (
+        SELECT id FROM run WHERE kind = ?1 AND job = ?2 ORDER BY started DESC LIMIT ?3)
+    AND id NOT IN (
+        SELECT run FROM (
+            SELECT run, max(started) FROM source JOIN run ON run.id = source.run
+            WHERE kind = ?1 AND job = ?2 AND snapshot IS NOT NULL GROUP BY source, host))
+"""
+_SILENCE: Final = """
+DELETE FROM message WHERE run IN (
+    SELECT id FROM run WHERE kind = ?1 AND job = ?2 ORDER BY started DESC LIMIT -1 OFFSET ?3)
+"""
+
+MOST_RUNS: Final = 1000
+"""Of each job and kind so many runs are kept, and each that was the last success of a source."""
+MOST_TALKATIVE: Final = 100
+"""So many of them keep what was said."""
+MOST_MESSAGES: Final = 300
+LONGEST_MESSAGE: Final = 1000
+_UNWRITTEN_S: Final = 1.0
+_USER_INFO: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+
+def _unheard(_text: str) -> None:
+    """Whom nobody listens to."""
+
+
+class History:
+    """The runs of this machine, in one file that several processes may use at once.
+
+    Writing never raises: what cannot be written is told to `on_trouble`, once, and left out.
+    """
+
+    def __init__(self, path: Path, on_trouble: Callable[[str], object] = _unheard) -> None:
+        self.path = path
+        self._on_trouble = on_trouble
+        self._database = Database(path, on_trouble)
+        self._claims = Claims(path.parent / "runs")
+        self._is_troubled = False
+        self._begun: dict[str, Run] = {}
+        self._said: dict[str, int] = {}
+        self._unwritten: list[Values] = []
+        self._wrote_at = 0.0
+
+    def begin(self, run: Run) -> None:
+        """Write down that a run has begun; until it ends, this process must live."""
+        try:
+            self._claims.take(run.id)  # before anybody can ask for it
+        except OSError as error:
+            self._tell(error)
+        self._begun[run.id] = run
+        self._write(_RUN, _row(run))
+
+    def add(self, run: str, found: SourceResult) -> None:
+        """Write down what became of a source."""
+        self._write_said()
+        values = {name: getattr(found, name) for name in _COLUMNS}
+        values["time"] = _text(found.time) if found.time else None
+        values |= {name: _discreet(values[name]) for name in ("message", "held")}
+        self._write(_SOURCE, (run, *values.values()))
+
+    def say(self, run: str, text: str) -> None:
+        """Keep what is said during a run: the first of it, and cut where it is long.
+
+        It is on the disk a second later, or with what is written next.
+        """
+        number = self._said[run] = self._said.get(run, 0) + 1
+        if number > MOST_MESSAGES:
+            return
+        kept = "more was said, which is not kept" if number == MOST_MESSAGES else _discreet(text)
+        self._unwritten.append((run, _text(datetime.now(UTC)), kept))
+        if time.monotonic() - self._wrote_at >= _UNWRITTEN_S:
+            self._write_said()
+
+    def end(self, run: str, ended: datetime, result: Result, message: str = "") -> None:
+        """Write down what a run came to, and let go of old ones."""
+        self._write_said()
+        begun = self._begun.pop(run, None)
+        if begun is not None:  # it could not be written when it began, perhaps
+            self._write(_RUN, _row(begun))
+        self._write(
+            "UPDATE run SET ended = ?, result = ?, message = ? WHERE id = ?",
+            (_text(ended), result.value, _discreet(message), run),
+        )
+        if begun is not None:
+            self._write(_THIN_OUT, (begun.kind.value, begun.job, MOST_RUNS))
+            self._write(_SILENCE, (begun.kind.value, begun.job, MOST_TALKATIVE))
+        self._claims.drop(run)
+
+    def release(self, snapshot: str) -> None:
+        """Write down that what a snapshot was held for is accepted."""
+        self._write("UPDATE source SET held = '' WHERE snapshot = ?", (snapshot,))
+
+    def runs(
+        self, *, job: str | None = None, kind: Kind | None = None, limit: int = 100
+    ) -> list[Run]:
+        """Return the newest runs, the newest first. Raises BackupError."""
+        rows = self._read(
+            "SELECT * FROM run WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR kind = ?2)"
+            " ORDER BY started DESC, rowid DESC LIMIT ?3",
+            (job, kind.value if kind else None, limit),
+        )
+        return [self._run(row) for row in rows]
+
+    def called(self, start: str) -> list[Run]:
+        """Return the runs whose ids begin so. Raises BackupError."""
+        rows = self._read("SELECT * FROM run WHERE substr(id, 1, ?) = ?", (len(start), start))
+        return [self._run(row) for row in rows]
+
+    def sources(self, run: str) -> list[SourceResult]:
+        """Return what became of the sources of a run, in order. Raises BackupError."""
+        rows = self._read("SELECT * FROM source WHERE run = ? ORDER BY rowid", (run,))
+        return [_source(row) for row in rows]
+
+    def successes(self, kind: Kind, job: str, source: str, limit: int) -> list[SourceResult]:
+        """Return a job's newest successes of a source, the newest first. Raises BackupError."""
+        rows = self._read(
+            "SELECT source.* FROM source JOIN run ON run.id = source.run WHERE kind = ?"
+            " AND job = ? AND source = ? AND snapshot IS NOT NULL"
+            " ORDER BY started DESC, source.rowid DESC LIMIT ?",
+            (kind.value, job, source, limit),
+        )
+        return [_source(row) for row in rows]
+
+    def drills(self, source: str, limit: int) -> list[tuple[Run, SourceResult]]:
+        """Return a source's newest drills, the newest first. Raises BackupError."""
+        rows = self._read(
+            "SELECT run.*, source.rowid AS row FROM source JOIN run ON run.id = source.run"
+            " WHERE kind = ? AND source = ? ORDER BY started DESC, source.rowid DESC LIMIT ?",
+            (Kind.DRILL.value, source, limit),
+        )
+        found = []
+        for row in rows:
+            (one,) = self._read("SELECT * FROM source WHERE rowid = ?", (row["row"],))
+            found.append((self._run(row), _source(one)))
+        return found
+
+    def messages(self, run: str) -> list[Message]:
+        """Return what was said during a run, in order. Raises BackupError."""
+        rows = self._read("SELECT * FROM message WHERE run = ? ORDER BY rowid", (run,))
+        return [Message(datetime.fromisoformat(row["time"]), row["text"]) for row in rows]
+
+    def seen(self, job: str, now: datetime) -> datetime:
+        """Return since when a job is known: since now, if nobody asked before."""
+        self._write("INSERT OR IGNORE INTO job VALUES (?, ?)", (job, _text(now)))
+        rows = self._read("SELECT seen FROM job WHERE name = ?", (job,))
+        return datetime.fromisoformat(rows[0]["seen"]) if rows else now
+
+    def _write_said(self) -> None:
+        rows, self._unwritten = self._unwritten, []
+        if rows:
+            self._write("INSERT INTO message VALUES (?, ?, ?)", *rows)
+
+    def _write(self, statement: str, *rows: Values) -> None:
+        try:
+            self._database.write(statement, *rows)
+        except Unusable as error:
+            self._tell(error)
+        self._wrote_at = time.monotonic()
+
+    def _tell(self, error: Exception) -> None:
+        if not self._is_troubled:
+            self._on_trouble(f"cannot write the history, {self.path}: {error}")
+        self._is_troubled = True
+
+    def _read(self, statement: str, values: Values) -> list[Row]:
+        try:
+            return self._database.read(statement, values)
+        except Unusable as error:
+            raise BackupError(f"cannot read the history, {self.path}: {error}") from error
+
+    def _run(self, row: Row) -> Run:
+        result = Result(row["result"]) if row["result"] else None
+        if result is None and not self._claims.is_held(row["id"]):
+            result = Result.KILLED
+        return Run(
+            id=row["id"],
+            kind=Kind(row["kind"]),
+            job=row["job"],
+            started=datetime.fromisoformat(row["started"]),
+            ended=datetime.fromisoformat(row["ended"]) if row["ended"] else None,
+            result=result,
+            message=row["message"],
+        )
+
+
+def _row(run: Run) -> Values:
+    return run.id, run.kind.value, run.job, _text(run.started)
+
+
+def _source(row: Row) -> SourceResult:
+    values = {name: row[name] for name in _COLUMNS}
+    values["time"] = datetime.fromisoformat(row["time"]) if row["time"] else None
+    return SourceResult(**values)
+
+
+def _text(time: datetime) -> str:
+    """Return a time as text that sorts as times do."""
+    return time.astimezone(UTC).isoformat()
+
+
+def _discreet(text: str) -> str:
+    """Return text cut to what is kept, without what may be a password in a URL."""
+    text = _USER_INFO.sub("…", text.encode(errors="backslashreplace").decode())
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"

@@ -1,0 +1,168 @@
+"""The facts: from the history of this machine, and from snapshots where they could be read.
+
+The history tells which sources a job has, what was proven, and why something failed; a snapshot
+that is in the repository is worth more than one that the history remembers, so where both are to be
+had, the repository says when a source was saved last.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from backup.anomaly import ACCEPTED
+from backup.config import Config, Job
+from backup.history import History, Kind, Result, Run, SourceResult
+from backup.repository import Recorded
+from backup.sentence import parse_sentence
+from backup.span import parse_span
+from backup.status.facts import JobFacts, Proof, SourceFacts
+
+CONTENT: Final = "content"
+"""The level of a check that has read all data, and of a drill that has compared it."""
+PROVES_CONTENT: Final = (CONTENT, "boot", "assert", "stack")
+_TREND: Final = 8
+"""So many sizes show where it goes."""
+_LOOK_BACK: Final = 50
+"""So many runs are looked through for one that tried all sources."""
+
+
+def gather(
+    found: Config,
+    history: History,
+    snapshots: Mapping[str, Sequence[Recorded]],
+    *,
+    zone: tzinfo,
+    now: datetime,
+) -> list[JobFacts]:
+    """Return the facts of all jobs. `snapshots` are those of repositories that could be read, by
+    name, the oldest first; `zone` is where jobs are that name none. Raises BackupError."""
+    facts = []
+    for name, job in found.jobs.items():
+        runs = history.runs(job=name, kind=Kind.BACKUP, limit=_LOOK_BACK)
+        repository = job.repository or next(iter(found.repositories), "")
+        gathered = _Gathering(
+            history, name, snapshots.get(repository), _checked(history, repository)
+        )
+        facts.append(
+            JobFacts(
+                name=name,
+                since=history.seen(name, now),
+                schedule=parse_sentence(job.schedule) if job.schedule else None,
+                zone=ZoneInfo(job.time_zone) if job.time_zone else zone,
+                jitter_s=parse_span(job.jitter, "jitter") if job.jitter else 0.0,
+                last=runs[0] if runs else None,
+                sources=gathered.sources(job, runs),
+            )
+        )
+    return facts
+
+
+def _checked(history: History, repository: str) -> Proof | None:
+    """Return when all data of a repository were read last, and were right."""
+    for run in history.runs(job=repository, kind=Kind.CHECK, limit=_LOOK_BACK):
+        levels = [each.level for each in history.sources(run.id)]
+        if run.result is Result.OK and CONTENT in levels:
+            return Proof(run.started, CONTENT)
+    return None
+
+
+class _Gathering:
+    """The sources of one job."""
+
+    def __init__(
+        self,
+        history: History,
+        job: str,
+        snapshots: Sequence[Recorded] | None,
+        checked: Proof | None,
+    ) -> None:
+        self._history = history
+        self._job = job
+        self._snapshots = snapshots
+        self._checked = checked
+
+    def sources(self, job: Job, runs: Iterable[Run]) -> tuple[SourceFacts, ...]:
+        """Return what is known of each, by name."""
+        tried = self._tried(runs)
+        for name in job.volumes:
+            tried.setdefault(f"volume:{name}", None)
+        return tuple(self._facts(name, tried[name]) for name in sorted(tried))
+
+    def _tried(self, runs: Iterable[Run]) -> dict[str, SourceResult | None]:
+        """Return what became of each source last: from the runs since one has tried them all."""
+        tried: dict[str, SourceResult | None] = {}
+        for run in runs:
+            for each in self._history.sources(run.id):
+                tried.setdefault(each.source, each)
+            # a run with a message of its own was ended by what concerns all sources
+            if run.ended is not None and not run.message:
+                break
+        return tried
+
+    def _facts(self, name: str, last: SourceResult | None) -> SourceFacts:
+        past = self._history.successes(Kind.BACKUP, self._job, name, _TREND)
+        facts = SourceFacts(
+            source=name,
+            host=last.host if last else past[0].host if past else "",
+            failure=last.message if last and last.snapshot is None else "",
+            warnings=last.warnings if last else 0,
+        )
+        if past:
+            newest = past[0]
+            facts = replace(
+                facts,
+                saved=newest.time,
+                snapshot=newest.snapshot,
+                files=newest.files,
+                sizes=tuple(each.size for each in reversed(past)),
+                seconds=newest.seconds,
+                held=newest.held,
+            )
+        return self._proven(self._as_stored(facts))
+
+    def _as_stored(self, facts: SourceFacts) -> SourceFacts:
+        """Return the facts as the repository has them, where it could be read."""
+        if self._snapshots is None:
+            return facts
+        stored = [each for each in self._snapshots if self._is_of(each, facts)]
+        if not stored:
+            return replace(
+                facts, saved=None, snapshot=None, sizes=(), held="", from_repository=True
+            )
+        newest = stored[-1].snapshot
+        accepted = ACCEPTED in newest.tags
+        return replace(
+            facts,
+            host=newest.host,
+            saved=newest.time,
+            snapshot=stored[-1].id,
+            files=newest.statistics.files,
+            sizes=tuple(each.snapshot.statistics.size for each in stored[-_TREND:]),
+            seconds=newest.statistics.seconds,
+            held="" if accepted else "; ".join(newest.anomalies),
+            from_repository=True,
+        )
+
+    def _is_of(self, recorded: Recorded, facts: SourceFacts) -> bool:
+        snapshot = recorded.snapshot
+        return (
+            recorded.forgotten is None
+            and snapshot.source == facts.source
+            and facts.host in ("", snapshot.host)
+        )
+
+    def _proven(self, facts: SourceFacts) -> SourceFacts:
+        drills = [
+            Proof(run.started, each.level, each.message)
+            for run, each in self._history.drills(facts.source, _TREND)
+        ]
+        good = [each for each in drills if not each.failure and each.level in PROVES_CONTENT]
+        if self._checked is not None and facts.saved is not None:
+            good.append(self._checked)
+        return replace(
+            facts,
+            drilled=drills[0] if drills else None,
+            verified=max(good, key=lambda proof: proof.time, default=None),
+        )
