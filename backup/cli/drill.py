@@ -75,7 +75,7 @@ def drill(  # noqa: PLR0913  one parameter an option
 
     Everything happens in scratch volumes and on a network without a way out; no container, network
     or volume of yours is touched. Levels: catalog, store, content, boot, assert. Exit code 4 where
-    data are damaged, 1 where nothing was proven, 3 where a part was not.
+    data are damaged, 1 where all of it failed, 3 where a part did.
     """
     context: Context = ctx.obj
     if bool(what) == everything:

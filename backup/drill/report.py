@@ -7,7 +7,7 @@ from datetime import datetime
 from backup.drill.boot import Booted
 from backup.drill.level import Level, Step, failed, passed
 from backup.drill.proof import Proven
-from backup.errors import BackupError
+from backup.errors import BackupError, IntegrityError
 from backup.history import Result
 from transports.errors import TransportError
 
@@ -73,7 +73,7 @@ class DrillReport:
     @property
     def damaged(self) -> bool:
         """Whether data are not what was stored."""
-        return any(step.damaged for step in self.steps)
+        return isinstance(self.error, IntegrityError) or any(step.damaged for step in self.steps)
 
     @property
     def result(self) -> Result:

@@ -68,8 +68,11 @@ def run_drill(means: Means, order: Order) -> DrillReport:
     """
     began, run = time.monotonic(), new_run()
     means.tidy(means.engine, run)
-    every = means.repository.snapshots()
+    every, damaged = means.repository.readable()
     chosen = _chosen(means.engine.name, every, order, means.history)
+    if damaged and not chosen:
+        raise damaged[0]
+    _demand_some(order, chosen)
     report = DrillReport(
         run=run,
         job=order.name,
@@ -78,6 +81,7 @@ def run_drill(means: Means, order: Order) -> DrillReport:
         wanted=order.wishes.level,
         started=datetime.now(UTC),
         select_s=round(time.monotonic() - began, 3),
+        error=damaged[0] if damaged else None,  # it may hide what is newer
     )
     saved = [each for each in every if each[1].image is not None]
     with _written(means.history, report):
@@ -122,6 +126,11 @@ def _chosen(host: str, every: list[Found], order: Order, history: History) -> tu
     else:
         pool = [each for each in every if each[1].host in {one[1].host for one in found}]
         chosen = units(found, pool, order.at, now)
+    return chosen
+
+
+def _demand_some(order: Order, chosen: tuple[Unit, ...]) -> None:
+    """Raise NoSuchSnapshot where there is nothing to drill, ConfigError where it is not clear."""
     if not chosen:
         when = f" up to {order.at.isoformat(timespec='minutes')}" if order.at else ""
         raise NoSuchSnapshot(
@@ -129,7 +138,6 @@ def _chosen(host: str, every: list[Found], order: Order, history: History) -> tu
             hint="`voltar snapshots` shows what there is",
         )
     _demand_one(order, chosen)
-    return chosen
 
 
 def _demand_one(order: Order, chosen: tuple[Unit, ...]) -> None:

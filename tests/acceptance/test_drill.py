@@ -12,10 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.cli import Voltar
-from tests.acceptance.drilling import HEALTH, levels, served, steps
+from tests.acceptance.drilling import HEALTH, left, levels, served, steps
 from tests.acceptance.test_jobs import configured
 from tests.testbed import images
-from tests.testbed.engine import Engine
+from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch
 
 ALL = ("catalog", "store", "content", "boot", "assert")
@@ -80,6 +80,43 @@ def test_damage_is_found_in_the_store_and_names_the_file(
         assert "big/noise" in done.summary["message"]
         assert done.summary["damaged"]
 
+    pack.unlink()
+    done = voltar("--json", "drill", f"volume:{volume}", "--level", "catalog", code=4)
+
+    assert (done.summary["level"], done.summary["failed"]) == (None, "catalog")
+    assert "is in no pack" in done.summary["message"]
+
+
+def test_a_record_that_is_damaged_fails_the_drill_of_the_others(
+    voltar: Voltar, filled: Callable[..., str]
+) -> None:
+    volume = filled()
+    for _ in range(2):
+        voltar("backup", volume)
+    assert voltar.repository is not None
+    record = next(path for path in (voltar.repository / "snapshots").rglob("*") if path.is_file())
+    record.chmod(0o600)
+    record.write_bytes(record.read_bytes()[:-1])
+
+    done = voltar("--json", "drill", volume, "--level", "catalog", code=4)
+
+    assert [unit["level"] for unit in done.summary["units"]] == ["catalog"]
+    assert (done.summary["result"], done.summary["damaged"]) == ("failed", True)
+
+
+def test_what_is_not_started_is_skipped_and_not_passed(
+    voltar: Voltar, scratch: Scratch, image: str
+) -> None:
+    name = scratch.container(image, "true", options=("-v", f"{scratch.volume()}:/data"))
+    voltar("backup", name)
+
+    done = voltar("--json", "drill", f"container:{name}")
+
+    (unit,) = done.summary["units"]
+    assert (done.summary["result"], unit["level"]) == ("ok", "content")
+    assert levels(unit)["boot"] == levels(unit)["assert"] == "skipped"
+    assert steps(unit)["boot"]["message"] == "it did not run when it was captured"
+
 
 def test_a_file_that_is_missing_in_the_restored_volume_fails_the_comparison(
     voltar: Voltar, filled: Callable[..., str], bed: Engine
@@ -132,6 +169,26 @@ def test_an_image_that_is_gone_fails_the_boot_unless_the_repository_has_it(
     (unit,) = there.summary["units"]
     assert (unit["level"], levels(unit)["assert"]) == ("boot", "skipped")
     assert bed.attempt("image", "inspect", image).returncode != 0
+
+
+@pytest.mark.private
+def test_another_engine_proves_what_this_one_saved(
+    voltar: Voltar, scratch: Scratch, bed: Engine, pool: Pool
+) -> None:
+    other = pool.engine("28.5-containerd")
+    image = images.build(bed, "voltar-test-cross", images.TOOLS, changes=["ENV CROSS=1"])
+    other.attempt("rmi", image)
+    name = served(scratch, image, *HEALTH)
+    text = f'[jobs.n]\ncontainers = ["{name}"]\nimages = true\n'
+    jobs = configured(voltar, f'{text}drill = {{ assert = ["cat", "/data/table"] }}\n')
+    jobs("run", "n")
+
+    done = jobs("--host", other.url, "--json", "drill", "n")
+
+    told = {unit["subject"]: unit["level"] for unit in done.summary["units"]}
+    assert told == {f"container:{name}": "assert", f"image:{image}": "store"}
+    assert left(other) == []
+    assert other.attempt("image", "inspect", image).returncode != 0
 
 
 def test_what_does_not_come_up_is_told_with_the_cause(
