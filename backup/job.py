@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from backup import __version__
-from backup.anomaly import anomalies
+from backup.anomaly import anomalies, is_comparable
 from backup.capture import Captured, Wish, capture
 from backup.engine import Access, Engine, Helper, VolumesFrom, helper
 from backup.errors import BackupError, IntegrityError
@@ -113,7 +113,7 @@ def _past(repository: Repository, host: str, on_event: OnEvent) -> _Past:
         if is_future(snapshot.time, now):
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
-        elif snapshot.host == host and (snapshot.image or not snapshot.imported):
+        elif snapshot.host == host and (snapshot.image or is_comparable(snapshot)):
             known = past.setdefault(snapshot.source, [])
             known[-1:] = [(each, _light(one)) for each, one in known[-1:]]
             known.append((snapshot_id, snapshot))

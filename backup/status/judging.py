@@ -92,7 +92,7 @@ def _state(source: SourceFacts, job: JobFacts, now: datetime) -> State:
 def _is_overdue(job: JobFacts, since: datetime, lasted_s: float, now: datetime) -> bool:
     if job.schedule is None:
         return False
-    due = next_time(job.schedule, min(since, now), job.zone)
+    due = next_time(job.schedule, since, job.zone)
     period = next_time(job.schedule, due, job.zone) - due
     grace = min(max(period / 2, _LEAST), _MOST)
     return now.astimezone(UTC) > due + grace + timedelta(seconds=job.jitter_s + lasted_s)
