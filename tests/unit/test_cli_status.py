@@ -104,6 +104,17 @@ def test_what_is_overdue_ends_with_3(repository, told):
     assert "volume:db is overdue: it was saved 2 d ago" in out
 
 
+def test_a_job_that_has_never_run_is_overdue_after_it_was_due(book, told, tmp_path):
+    path = tmp_path / "voltar.toml"
+    path.write_text(path.read_text().replace('volumes = ["db"]', 'patterns = ["x*"]'))
+    book.seen("nightly", NOW - timedelta(days=3))
+
+    code, out, _ = told("status", "--offline")
+
+    assert code == 3
+    assert "job nightly is overdue: it has saved nothing yet" in out
+
+
 def test_a_repository_that_does_not_answer_leaves_the_history(book, told, tmp_path):
     lived(book, SourceResult(source="volume:db", host="here", snapshot="ab", time=NOW, size=9))
 
@@ -148,7 +159,7 @@ def test_a_run_that_failed_is_told_with_what_it_said(repository, book, told):
 
     code, out, _ = told("status")
     assert code == 3
-    assert f"was failed: {why}; `voltar log 00000000`" in out
+    assert f" failed: {why}; `voltar log 00000000`" in out
 
     code, out, _ = told("log")
     assert code == 0
