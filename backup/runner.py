@@ -5,6 +5,7 @@ However it is started, by hand, by the daemon, by systemd or by cron, this is wh
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from backup.errors import BackupError, ConfigError, InUse
 from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.notify import Bell, Ended
 from backup.paths import printable
 from backup.policy import policy_of
 from backup.quantity import parse_size
@@ -37,7 +39,8 @@ class Doors:
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
     of the engine's host that are no sources. `tidy` clears away what killed runs left. `zone` is
-    where jobs are that name none.
+    where jobs are that name none. `bell` tells whoever wants to know; `code` is the exit code for a
+    result, or for what has ended a run.
     """
 
     config: Config
@@ -48,6 +51,8 @@ class Doors:
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
     zone: tzinfo = UTC
+    bell: Bell
+    code: Callable[[Result, BaseException | None], int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +95,7 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
         history.begin(Run(id=report.run, kind=Kind.BACKUP, job=name, started=report.started))
         message = "interrupted"
         try:
+            doors.bell.started(name)
             try:
                 _work(heard(doors, history, report.run), job, report, history, on_outcome)
             except (BackupError, TransportError) as error:
@@ -100,7 +106,35 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
             publish(doors, history)
+            code = doors.code(result, report.error or sys.exception())
+            doors.bell.ended(_ended(report, result, message, code))
     return report
+
+
+def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
+    """What others are told. A file that changed while it was read is no failure: its source is
+    there, and to be told of it each night would teach everybody to look away."""
+    failed = [each for each in report.outcomes if isinstance(each, Failed)]
+    saved = [each for each in report.outcomes if isinstance(each, Saved)]
+    warned = [each for each in saved if each.warnings]
+    return Ended(
+        subject=f"job {report.job}",
+        job=report.job,
+        run=report.run,
+        wrong=result is Result.FAILED or bool(failed or report.held),
+        code=code,
+        lines=(
+            f"job {report.job}: {result.value}{message and f': {message}'}",
+            f"{len(saved)} of {len(report.outcomes)} sources saved",
+            *(f"{each.source}: {each.error}" for each in failed),
+            *(
+                f"{each.snapshot.source}: {'; '.join(each.snapshot.anomalies)}; none is forgotten"
+                for each in saved
+                if each.snapshot.anomalies
+            ),
+            *(f"{each.snapshot.source}: warnings: {each.warnings}" for each in warned),
+        ),
+    )
 
 
 def publish(doors: Doors, history: History) -> None:

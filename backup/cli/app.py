@@ -28,6 +28,8 @@ from backup.cli import (
     config,
     container,
     copy,
+    cron,
+    daemon,
     diff,
     doctor,
     exit_code,
@@ -40,6 +42,7 @@ from backup.cli import (
     log,
     metrics,
     migrate,
+    notify,
     prune,
     recover,
     registry,
@@ -47,6 +50,7 @@ from backup.cli import (
     retention,
     stats,
     status,
+    systemd,
     tag,
 )
 from backup.cli import init as init_command
@@ -75,7 +79,10 @@ _VALUED: Final = (
     *("--limit-upload", "--limit-download", "--host-key", "--ssh-passphrase-file"),
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
-_WITHOUT_REPOSITORY: Final = ("image", "container", "migrate", "host", "recover")
+_WITHOUT_REPOSITORY: Final = (
+    *("image", "container", "migrate", "host", "recover"),
+    *("systemd", "cron", "notify"),
+)
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
 # what the parser raises has no public name in typer: it is the grandparent of BadParameter
@@ -110,8 +117,10 @@ app.command("tag")(tag.tag)
 app.command("pin")(tag.pin)
 app.command("unpin")(tag.unpin)
 app.command("run")(run_command.run)
+app.command("daemon")(daemon.daemon)
 app.command("status")(status.status)
 app.command("log")(log.log)
+app.command("cron")(cron.cron)
 app.command("metrics")(metrics.metrics)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
@@ -124,10 +133,12 @@ app.add_typer(config.app, name="config")
 app.add_typer(host.app, name="host")
 app.add_typer(key.app, name="key")
 app.add_typer(migrate.app, name="migrate")
+app.add_typer(notify.app, name="notify")
+app.add_typer(systemd.app, name="systemd")
 app.command("recover")(recover.recover)
 _GROUPS: Final = (
     *(image.app, container.app, retention.app, check.repair, config.app),
-    *(host.app, key.app, migrate.app),
+    *(host.app, key.app, migrate.app, notify.app, systemd.app),
 )
 for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)
@@ -272,6 +283,11 @@ def hoisted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return front, rest
+
+
+def without_flags(front: Sequence[str]) -> list[str]:
+    """Return hoisted global options but for those that say how to talk."""
+    return [word for word in front if word not in _FLAGS]
 
 
 def run(arguments: Sequence[str], stop: threading.Event | None = None) -> int:

@@ -6,7 +6,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from backup.cli import FAILED, INCOMPLETE, INTERRUPTED, exit_code
 from backup.cli.backup import keep_out
+from backup.cli.bell import bell
 from backup.cli.clock import machine_zone
 from backup.cli.context import Context, state_directory
 from backup.cli.places import Place, config_path
@@ -14,10 +16,12 @@ from backup.config import LOCAL, Config, examine
 from backup.config import Repository as Configured
 from backup.engine import Engine
 from backup.errors import UsageError
+from backup.history import Result
 from backup.report import OnEvent
 from backup.repository import Repository
 from backup.runner import Doors
 
+_CODES: Final = {Result.OK: 0, Result.INCOMPLETE: INCOMPLETE, Result.FAILED: FAILED}
 _NAMED_OUTSIDE: Final = "default"
 """The name of the repository of -r or VOLTAR_REPOSITORY, where the configuration has none."""
 
@@ -62,7 +66,16 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         tidy=context.tidy,
         on_event=on_event,
         zone=machine_zone(),
+        bell=bell(context, config),
+        code=code_of,
     )
+
+
+def code_of(result: Result, failure: BaseException | None) -> int:
+    """Return the exit code of a run that came to a result, or was ended by a failure."""
+    if failure is None:
+        return _CODES[result]
+    return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED
 
 
 def _with_repository(context: Context, config: Config) -> Config:

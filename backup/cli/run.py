@@ -5,15 +5,11 @@ from typing import Annotated
 
 import typer
 
-from backup.cli import FAILED, INCOMPLETE
 from backup.cli.backup import tell
-from backup.cli.configured import doors
+from backup.cli.configured import code_of, doors
 from backup.cli.console import listening
 from backup.cli.context import Context
-from backup.history import Result
 from backup.runner import JobReport, run_job
-
-_CODES = {Result.OK: 0, Result.INCOMPLETE: INCOMPLETE, Result.FAILED: FAILED}
 
 
 def run(
@@ -30,7 +26,7 @@ def run(
     _summarise(context, report)
     if report.error is not None:
         raise report.error
-    code = _CODES[report.result]
+    code = code_of(report.result, None)
     if code:
         raise typer.Exit(code)
 

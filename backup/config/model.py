@@ -214,6 +214,9 @@ class Job(Table, frozen=True, kw_only=True):
         Literal["postgres", "mariadb", "mysql"] | None,
         _doc("Store what the database's own program dumps, of those containers that serve it."),
     ] = None
+    ping: Annotated[
+        Ping | None, _doc("A check of its own, instead of that of `notify`, which is one for all.")
+    ] = None
     drill: Annotated[Drill | None, _doc("How restoring it is proven.")] = None
 
 

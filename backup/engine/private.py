@@ -18,9 +18,13 @@ YOUNG_S = 60.0
 
 
 def places() -> list[Path]:
-    """Where such a directory may be, the best place first: one that an engine is likely to see."""
-    named = ["/run"] if os.geteuid() == 0 else [os.environ.get("XDG_RUNTIME_DIR", "")]
-    candidates = [*named, tempfile.gettempdir()]
+    """Where such a directory may be, the best place first: one that an engine is likely to see.
+
+    A unit of systemd may have a /tmp of its own, and be kept from /run; what it was given there is
+    the machine's.
+    """
+    named = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "")
+    candidates = [os.environ.get("RUNTIME_DIRECTORY", ""), named, tempfile.gettempdir()]
     return [Path(one) for one in candidates if one and os.access(one, os.W_OK | os.X_OK)]
 
 

@@ -31,6 +31,7 @@ TEST_TOOLS: Mapping[str, str] = {
     "setcap": "libcap2-bin",
     "zstd": "zstd",
     "strace": "strace",
+    "systemd-analyze": "systemd",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

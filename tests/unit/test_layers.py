@@ -17,6 +17,9 @@ LIBRARIES = (
     "typer",
     "rich",
     "pathspec",
+    "schedule",
+    "apprise",
+    "prometheus_client",
 )
 VIOLATIONS = {
     "backup/paths.py": "import backup.engine",
@@ -52,7 +55,7 @@ def test_each_import_rule_can_be_broken(tmp_path: Path) -> None:
 
     said = " ".join(lint(tmp_path).stdout.split())
 
-    assert "0 kept, 10 broken" in said
+    assert "0 kept, 13 broken" in said
     for words in (
         "backup.paths is not allowed to import backup.engine",
         "backup.engine is not allowed to import backup.repository",

@@ -12,7 +12,7 @@ all stores promise, and one conformance suite checks:
 """
 
 from transports.store.file import publish, sync_directory
-from transports.store.location import open_store
+from transports.store.location import directory_of, open_store
 from transports.store.protocol import ObjectInfo, Store, WriteOnce, check_name
 from transports.store.settings import Settings
 
@@ -22,6 +22,7 @@ __all__ = [
     "Store",
     "WriteOnce",
     "check_name",
+    "directory_of",
     "open_store",
     "publish",
     "sync_directory",

@@ -31,17 +31,34 @@ def open_store(location: str, settings: Settings = _DEFAULT) -> Store:
     Where a store is far away, what fails by a lost connection is tried again. Raises Refused for
     what is no location.
     """
-    found = _SCHEME.fullmatch(location)
-    if found is None:
-        return _limited(FileStore(_directory(location)), settings)
-    scheme, rest = found[1] or found[3].lower(), found[2] or found[4] or ""
-    if scheme == "file":
-        return _limited(FileStore(_directory(unquote(_path(rest, location)))), settings)
+    directory = directory_of(location)
+    if directory is not None:
+        return _limited(FileStore(directory), settings)
+    scheme, rest = _divided(location)
     opener = _FAR.get(scheme)
     if opener is None:
         raise Refused(f"no store of the kind {scheme!r} in this version", hint=_WHAT_THERE_IS)
     far = _limited(opener(scheme, rest, settings), settings)
     return Retrying(far, on_retry=settings.on_retry, stop=settings.stop)
+
+
+def directory_of(location: str) -> Path | None:
+    """Return the directory of this machine that a location is, None for one elsewhere.
+
+    Raises Refused.
+    """
+    scheme, rest = _divided(location)
+    if scheme == "":
+        return _directory(location)
+    return _directory(unquote(_path(rest, location))) if scheme == "file" else None
+
+
+def _divided(location: str) -> tuple[str, str]:
+    """The scheme of a location, "" for a path, and what is behind it."""
+    found = _SCHEME.fullmatch(location)
+    if found is None:
+        return "", location
+    return found[1] or found[3].lower(), found[2] or found[4] or ""
 
 
 def _limited(store: Store, settings: Settings) -> Store:

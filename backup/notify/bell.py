@@ -1,0 +1,98 @@
+"""What the runs of a configuration ring."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from backup.config import Occasion
+from backup.errors import BackupError
+from backup.notify.alarm import Alarm, Observation, alarms, told
+from backup.notify.memory import Memory, remembered
+from backup.notify.ping import Ping, ping
+from backup.notify.secret import scrubbed
+from backup.notify.target import Target, send
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What a run came to, in lines; the first says it all. `subject` is "job NAME" or "drill NAME";
+    `job` is whose check gets a ping, None for no check."""
+
+    subject: str
+    job: str | None
+    run: str
+    wrong: bool
+    code: int
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join([*self.lines, f"run {self.run}, exit code {self.code}"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bell:
+    """Whom the configuration wants to be told, and of what; `machine` is how this one is called.
+
+    `pings` are URLs by job, with that of all others under "". `state` is where it is remembered.
+    """
+
+    machine: str
+    targets: tuple[Target, ...]
+    on: Collection[Occasion]
+    pings: Mapping[str, str]
+    state: Path
+    complain: Callable[[str], None]
+
+    def started(self, job: str) -> None:
+        """Tell a job's check that a run has begun."""
+        self._ping(job, Ping.START, f"{self.machine}: job {job} starts")
+
+    def ended(self, ended: Ended) -> None:
+        """Tell of a run's end: its check in any case, everybody else if that is news."""
+        if ended.job is not None:
+            what = Ping.FAIL if ended.wrong else Ping.SUCCESS
+            self._ping(ended.job, what, f"{self.machine}: {ended.text}")
+        wrong = Occasion.FAILURE if ended.wrong else None
+        self.observed([Observation(subject=ended.subject, wrong=wrong, text=ended.text)])
+
+    def observed(self, seen: Iterable[Observation]) -> None:
+        """Tell everybody what is news to them."""
+        if not self.targets:
+            return
+        seen = list(seen)
+        try:
+            with remembered(self.state) as memory:
+                for target in self.targets:
+                    self._tell(target, memory, seen)
+        except BackupError as error:
+            self.complain(str(error))
+
+    def _tell(self, target: Target, memory: Memory, seen: list[Observation]) -> None:
+        for alarm in alarms(memory.told(target.digest), seen):
+            try:
+                if alarm.occasion in self.on:
+                    send(target, *worded(alarm, self.machine))
+                memory.keep(target.digest, told(memory.told(target.digest), alarm))
+            except (BackupError, OSError) as error:
+                hint = f" ({error.hint})" if isinstance(error, BackupError) and error.hint else ""
+                self.complain(f"{target.place} was not told of {alarm.subject}: {error}{hint}")
+
+    def _ping(self, job: str, what: Ping, body: str) -> None:
+        url = self.pings.get(job, self.pings.get(""))
+        if url is None:
+            return
+        try:
+            ping(url, what, scrubbed(body))
+        except OSError as error:
+            self.complain(f"the check of job {job} got no {what.name.lower()} ping: {error}")
+
+
+def worded(alarm: Alarm, machine: str) -> tuple[str, str]:
+    """Return the title and the body of a message."""
+    became = {
+        Occasion.FAILURE: "failed",
+        Occasion.OVERDUE: "is overdue",
+        Occasion.RECOVERY: "is well again",
+    }[alarm.occasion]
+    return f"voltar on {machine}: {alarm.subject} {became}", scrubbed(alarm.text)

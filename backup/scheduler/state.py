@@ -1,0 +1,75 @@
+"""What the scheduler must know when it starts again, in one small file, replaced as a whole."""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from backup.errors import BackupError, InUse
+from backup.scheduler.mark import Mark
+
+
+@dataclass(slots=True)
+class State:
+    """How far each task has come, by key. `seed` makes this machine's jitter its own."""
+
+    seed: str = field(default_factory=lambda: secrets.token_hex(8))
+    marks: dict[str, Mark] = field(default_factory=dict)
+
+
+def read_state(path: Path) -> tuple[State, str | None]:
+    """Return what was saved, or nothing and why it cannot be used; then it is put aside."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=State), None
+    except FileNotFoundError:
+        return State(), None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        with suppress(OSError):  # it will be replaced
+            path.replace(path.with_suffix(".damaged"))
+        return State(), str(error)
+
+
+def save_state(path: Path, state: State) -> None:
+    """Replace what was saved; durable when this returns. Raises OSError, and then nothing changed.
+
+    A file that a killed daemon left half written is written over.
+    """
+    part = path.with_suffix(".part")
+    try:
+        with part.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(state)))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+@contextmanager
+def only_daemon(state: Path) -> Iterator[None]:
+    """Be the only daemon of a state directory, until the process ends. Raises InUse."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BackupError(f"the daemon cannot use {state}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InUse(f"another daemon runs already, with {state}") from error
+        yield
+    finally:
+        os.close(handle)
