@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 
 from backup import __version__
+from backup.anomaly import is_comparable
 from backup.database.dump import keep as keep_dump
 from backup.engine import Engine, VolumesFrom
 from backup.errors import BackupError, IntegrityError
@@ -80,7 +81,7 @@ def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
         if is_future(snapshot.time, now):
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
-        elif snapshot.host == host and (snapshot.image or not snapshot.imported):
+        elif snapshot.host == host and (snapshot.image or is_comparable(snapshot)):
             known = past.setdefault(snapshot.source, [])
             known[-1:] = [(each, _light(one)) for each, one in known[-1:]]
             known.append((snapshot_id, snapshot))

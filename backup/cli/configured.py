@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from backup.cli.places import Place, config_path
 from backup.config import LOCAL, Config, examine
 from backup.config import Repository as Configured
 from backup.engine import Engine
-from backup.errors import UsageError
+from backup.errors import ConfigError, UsageError
 from backup.history import Result
 from backup.report import OnEvent
 from backup.repository import Repository
@@ -65,7 +66,7 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         tidy=context.tidy,
         on_event=on_event,
         environ=hook_environment(),
-        zone=machine_zone(),
+        zone=_zone(),
         bell=bell(context, config),
         code=code_of,
     )
@@ -76,6 +77,13 @@ def code_of(result: Result, failure: BaseException | None) -> int:
     if failure is None:
         return _CODES[result]
     return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED
+
+
+def _zone() -> tzinfo:
+    try:
+        return machine_zone()
+    except ConfigError:  # it is for what is told of a run, and keeps none from beginning
+        return UTC
 
 
 def _with_repository(context: Context, config: Config) -> Config:

@@ -6,6 +6,7 @@ import typer
 
 from backup.cli.console import counted
 from backup.cli.context import state_directory
+from backup.cli.metrics import exporting
 
 
 def daemon(ctx: typer.Context) -> None:
@@ -24,12 +25,13 @@ def daemon(ctx: typer.Context) -> None:
 
     state = state_directory()
     machine = Machine(ctx.obj, state)
-    with scheduler.signals_held(), scheduler.only_daemon(state):
+    with scheduler.signals_held(), scheduler.only_daemon(state), exporting(ctx.obj) as address:
         tasks, parallel = machine.read()
         doors = scheduler.Doors(
             now=lambda: datetime.now(UTC), start=machine.start, save=machine.save, tell=machine.tell
         )
         loop = scheduler.Loop(tasks, parallel, machine.known(tasks), doors)
         text = f"ready: {counted(len(tasks), 'task')} with a schedule"
+        text += f", metrics at {address}" if address else ""
         machine.tell(scheduler.Told(event="ready", text=text))
         scheduler.serve(loop, doors, supervisor(), machine.read)

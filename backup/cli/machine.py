@@ -3,16 +3,16 @@
 import os
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from backup import config
+from backup.cli.clock import machine_zone
 from backup.cli.console import local_text
 from backup.cli.context import Context
 from backup.cli.places import config_path
-from backup.errors import BackupError, ConfigError
+from backup.errors import BackupError
 from backup.history import History, Kind
 from backup.scheduler import (
     Process,
@@ -117,23 +117,6 @@ class Machine:
             self._voice.warn(f"{date}{told.text}")
         else:
             self._voice.say(f"{date}{told.text}")
-
-
-def machine_zone() -> tzinfo:
-    """Return the time zone of this machine, or that of TZ. Raises ConfigError."""
-    named = os.environ.get("TZ", "").removeprefix(":")
-    try:
-        if named:
-            return ZoneInfo(named)
-        with Path("/etc/localtime").open("rb") as file:
-            return ZoneInfo.from_file(file)
-    except FileNotFoundError:  # as the C library has it
-        return UTC
-    except (OSError, ValueError, KeyError) as error:  # a zone that nobody knows is a KeyError
-        raise ConfigError(
-            f"the time zone {named or '/etc/localtime'!r} is not known",
-            hint="TZ=Europe/Berlin names one, or time-zone in the configuration",
-        ) from error
 
 
 def _command() -> list[str]:

@@ -1,13 +1,17 @@
 """voltar metrics"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
 
 from backup.cli.clock import machine_zone
 from backup.cli.configured import doors
-from backup.cli.context import Context
-from backup.errors import UsageError
+from backup.cli.context import Context, state_directory
+from backup.cli.places import config_path
+from backup.config import Config, load
+from backup.errors import BackupError, UsageError
 from backup.history import History
 from backup.report import ignore
 from backup.runner import history_path
@@ -49,3 +53,29 @@ def metrics(
         context.voice.document({"written": str(path)})
     else:
         context.voice.report(f"written: {path}")
+
+
+@contextmanager
+def exporting(context: Context) -> Iterator[str | None]:
+    """Answer Prometheus where the configuration says, if it does; yield where that is.
+
+    It is read again whenever somebody asks; while it has errors, the last one counts that had none.
+    Raises ConfigError where the address cannot be had.
+    """
+    path = config_path(context.config)
+    found = load(path)
+    if found.metrics is None or found.metrics.listen is None:
+        yield None
+        return
+
+    def latest() -> Config:
+        nonlocal found
+        with suppress(BackupError):
+            found = load(path)
+        return found
+
+    from backup.metrics import serving  # noqa: PLC0415  0.1 s to load
+
+    history = History(history_path(state_directory()), context.voice.warn)
+    with serving(found.metrics.listen, latest, history, machine_zone()):
+        yield found.metrics.listen

@@ -15,6 +15,7 @@ from backup.anomaly import ACCEPTED
 from backup.config import Config, Job
 from backup.history import CONTENT, History, Kind, Result, Run, SourceResult
 from backup.repository import Recorded
+from backup.repository.timing import is_future
 from backup.sentence import parse_sentence
 from backup.span import parse_span
 from backup.status.facts import JobFacts, Proof, SourceFacts
@@ -36,13 +37,13 @@ def gather(
 ) -> list[JobFacts]:
     """Return the facts of all jobs. `snapshots` are those of repositories that could be read, by
     name, the oldest first; `zone` is where jobs are that name none. Raises BackupError."""
+    checked = {each: _checked(history, found, each) for each in found.repositories}
+    stored = {each: _by_source(some, now) for each, some in snapshots.items()}
     facts = []
     for name, job in found.jobs.items():
         runs = history.runs(job=name, kind=Kind.BACKUP, limit=_LOOK_BACK)
         repository = job.repository or next(iter(found.repositories), "")
-        gathered = _Gathering(
-            history, name, snapshots.get(repository), _checked(history, found, repository)
-        )
+        gathered = _Gathering(history, name, stored.get(repository), checked.get(repository), now)
         facts.append(
             JobFacts(
                 name=name,
@@ -57,9 +58,22 @@ def gather(
     return facts
 
 
+_BySource = Mapping[str, Sequence[Recorded]]
+
+
+def _by_source(snapshots: Iterable[Recorded], now: datetime) -> _BySource:
+    """Return the snapshots that count; one that a wrong clock has dated in the future would hide
+    until then that no other is made."""
+    found: dict[str, list[Recorded]] = {}
+    for each in snapshots:
+        if each.forgotten is None and not is_future(each.snapshot.time, now):
+            found.setdefault(each.snapshot.source, []).append(each)
+    return found
+
+
 def _checked(history: History, found: Config, repository: str) -> Proof | None:
     """Return when all data of a repository were read last, and were right."""
-    location = found.repositories[repository].location if repository in found.repositories else ""
+    location = found.repositories[repository].location
     proofs = [
         Proof(run.started, CONTENT)
         for called in {repository, location}  # as whoever checked it called it
@@ -77,13 +91,15 @@ class _Gathering:
         self,
         history: History,
         job: str,
-        snapshots: Sequence[Recorded] | None,
+        stored: _BySource | None,
         checked: Proof | None,
+        now: datetime,
     ) -> None:
         self._history = history
         self._job = job
-        self._snapshots = snapshots
+        self._stored = stored
         self._checked = checked
+        self._now = now
 
     def sources(self, job: Job, runs: Iterable[Run]) -> tuple[SourceFacts, ...]:
         """Return what is known of each, by name."""
@@ -104,7 +120,8 @@ class _Gathering:
         return tried
 
     def _facts(self, name: str, last: SourceResult | None) -> SourceFacts:
-        past = self._history.successes(Kind.BACKUP, self._job, name, _TREND)
+        known = self._history.successes(Kind.BACKUP, self._job, name, _TREND)
+        past = [each for each in known if each.time and not is_future(each.time, self._now)]
         facts = SourceFacts(
             source=name,
             host=last.host if last else past[0].host if past else "",
@@ -126,9 +143,10 @@ class _Gathering:
 
     def _as_stored(self, facts: SourceFacts) -> SourceFacts:
         """Return the facts as the repository has them, where it could be read."""
-        if self._snapshots is None:
+        if self._stored is None:
             return facts
-        stored = [each for each in self._snapshots if self._is_of(each, facts)]
+        some = self._stored.get(facts.source, ())
+        stored = [each for each in some if facts.host in ("", each.snapshot.host)]
         if not stored:
             return replace(
                 facts, saved=None, snapshot=None, sizes=(), held="", from_repository=True
@@ -145,14 +163,6 @@ class _Gathering:
             seconds=newest.statistics.seconds,
             held="" if accepted else "; ".join(newest.anomalies),
             from_repository=True,
-        )
-
-    def _is_of(self, recorded: Recorded, facts: SourceFacts) -> bool:
-        snapshot = recorded.snapshot
-        return (
-            recorded.forgotten is None
-            and snapshot.source == facts.source
-            and facts.host in ("", snapshot.host)
         )
 
     def _proven(self, facts: SourceFacts) -> SourceFacts:

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,6 +141,21 @@ def test_a_new_configuration_with_an_error_changes_nothing(home: Home) -> None:
     assert "stays as it was" in refused["message"]
     assert "'every dya'" in refused["message"]
     assert home.events("ended")[0] | {"task": "check main", "code": 0} == home.events("ended")[0]
+
+
+def test_prometheus_is_answered_while_the_daemon_lives_if_it_can_be(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        home.configure(f'{DAILY}\n[metrics]\nlisten = "{address}"\n')
+        refused = home.voltar("--config", home.path / "voltar.toml", "daemon", code=2)
+    assert f"cannot listen on {address}: Address already in use" in refused.err
+
+    with home.daemon() as running:
+        home.wait_for(f"ready: 1 task with a schedule, metrics at {address}")
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as reply:
+            assert b"\nvoltar_up 1.0\n" in reply.read()
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end().code == 0
 
 
 def test_there_is_one_daemon_of_a_machine(home: Home) -> None:

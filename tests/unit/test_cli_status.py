@@ -3,12 +3,17 @@
 import json
 import os
 import pty
+import socket
 import subprocess
+import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from backup.cli.app import run
+from backup.cli.context import Context
+from backup.cli.metrics import exporting
+from backup.errors import ConfigError
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.repository import Snapshot, Statistics
 from tests.acceptance.cli import COMMAND
@@ -99,6 +104,17 @@ def test_what_is_overdue_ends_with_3(repository, told):
     assert "volume:db is overdue: it was saved 2 d ago" in out
 
 
+def test_a_job_that_has_never_run_is_overdue_after_it_was_due(book, told, tmp_path):
+    path = tmp_path / "voltar.toml"
+    path.write_text(path.read_text().replace('volumes = ["db"]', 'patterns = ["x*"]'))
+    book.seen("nightly", NOW - timedelta(days=3))
+
+    code, out, _ = told("status", "--offline")
+
+    assert code == 3
+    assert "job nightly is overdue: it has saved nothing yet" in out
+
+
 def test_a_repository_that_does_not_answer_leaves_the_history(book, told, tmp_path):
     lived(book, SourceResult(source="volume:db", host="here", snapshot="ab", time=NOW, size=9))
 
@@ -143,7 +159,7 @@ def test_a_run_that_failed_is_told_with_what_it_said(repository, book, told):
 
     code, out, _ = told("status")
     assert code == 3
-    assert f"was failed: {why}; `voltar log 00000000`" in out
+    assert f" failed: {why}; `voltar log 00000000`" in out
 
     code, out, _ = told("log")
     assert code == 0
@@ -229,6 +245,29 @@ def test_a_check_that_finds_damage_verifies_nothing(repository, told, tmp_path):
     assert (run["result"], run["message"][:10]) == ("failed", "1 damage: ")
     (source,) = json.loads(told("status", "--json")[1])["jobs"][0]["sources"]
     assert source["verified"] is None
+
+
+def test_the_endpoint_is_where_the_configuration_says_and_outlives_errors_in_it(
+    repository, book, tmp_path
+):
+    path = tmp_path / "voltar.toml"
+    context = Context(config=path)
+    with exporting(context) as nowhere:
+        assert nowhere is None
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        with path.open("a") as file:
+            file.write(f'[metrics]\nlisten = "{address}"\n')
+        with pytest.raises(ConfigError, match="cannot listen"), exporting(context):
+            pass
+
+    with exporting(context) as where:
+        assert where == address
+        path.write_text("none")
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as reply:
+            text = reply.read().decode()
+
+    assert 'voltar_source_failed{host="",job="nightly",source="volume:db"} 0.0' in text
 
 
 def test_metrics_are_printed_and_written(repository, book, told, tmp_path):
