@@ -89,5 +89,5 @@ def _state(source: SourceFacts, job: JobFacts, now: datetime) -> State:
 def _is_overdue(job: JobFacts, since: datetime, lasted_s: float, now: datetime) -> bool:
     if job.schedule is None:
         return False
-    late = late_after(job.schedule, min(since, now), job.zone)
+    late = late_after(job.schedule, since, job.zone)
     return now.astimezone(UTC) > late + timedelta(seconds=job.jitter_s + lasted_s)
