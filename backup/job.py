@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from backup import __version__
+from backup.anomaly import is_comparable
 from backup.database.dump import keep as keep_dump
 from backup.engine import Engine, VolumesFrom
 from backup.errors import BackupError, IntegrityError
@@ -65,7 +68,7 @@ def back_up(
 
 
 def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
-    """Return the snapshots of each source of a host, the oldest first.
+    """Return the snapshots of each source of a host, the oldest first, and only the newest whole.
 
     A record that is damaged is told of and passed over: it must not keep anything from being saved.
     """
@@ -78,9 +81,18 @@ def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
         if is_future(snapshot.time, now):
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
-        elif snapshot.host == host and (snapshot.image or not snapshot.imported):
-            past.setdefault(snapshot.source, []).append((snapshot_id, snapshot))
+        elif snapshot.host == host and (snapshot.image or is_comparable(snapshot)):
+            known = past.setdefault(snapshot.source, [])
+            known[-1:] = [(each, _light(one)) for each, one in known[-1:]]
+            known.append((snapshot_id, snapshot))
     return past
+
+
+def _light(snapshot: Snapshot) -> Snapshot:
+    """Return a record without what makes it large: of all but the newest, only counts are asked."""
+    return msgspec.structs.replace(
+        snapshot, volume=None, mount=None, definition=None, image=None, manifest=[]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +182,7 @@ class _Run:
             statistics=counted(kept.statistics, storing.since(before)),
             manifest=kept.manifest,
         )
+        snapshot = storing.looked_at(snapshot)
         saved = Saved(storing.repository.commit(snapshot, writer), snapshot, kept.notes)
         if kept.directory is not None:
             storing.dumped.append(kept.directory)

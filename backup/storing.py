@@ -199,11 +199,11 @@ class Storing:
 
     def commit(self, read: Read) -> Saved:
         read = self.finished(read)
-        snapshot = self._looked_at(self.record(read))
+        snapshot = self.looked_at(self.record(read))
         warnings = read.captured.warnings
         return Saved(self.repository.commit(snapshot, self.writer), snapshot, warnings)
 
-    def _looked_at(self, snapshot: Snapshot) -> Snapshot:
+    def looked_at(self, snapshot: Snapshot) -> Snapshot:
         """Return the record with its anomalies, and tell of them."""
         if not self.wishes.watchful:
             return snapshot

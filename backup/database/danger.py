@@ -121,7 +121,7 @@ def seen(engine: Engine, reader: Helper, source: Source, dumped: Sequence[Direct
         found = users(engine, source.origin)
     else:
         found = path_users(engine, PurePosixPath(source.origin))
-    active = [each for each in found if each.running and not each.paused]
+    active = [each for each in found if each.running and each.writes and not each.paused]
     if not active:
         return Seen()
     own = {place for each in dumped if (place := each.within(source)) is not None}

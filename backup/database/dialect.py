@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backup.database.kind import Kind
+from backup.engine.execution import END_ALONE, END_FAMILY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +19,9 @@ class Dialect:
 
     `users` are accounts of the container's system to try, "" for the container's own. `login` is a
     script that runs what follows as whoever may read everything. `greet` prints the version and,
-    after a bar, the data directory.
-    `client` reads statements until `quit`. A whole dump begins with `begins`, and `ends` is a line
-    near its end.
+    after a bar, the data directory. `end_dump` ends a dump that nobody wants any more. `client`
+    reads statements until `quit`. A whole dump begins with `begins`, and `ends` is a line near its
+    end.
     """
 
     kind: Kind
@@ -28,6 +29,7 @@ class Dialect:
     login: str
     greet: tuple[str, ...]
     dump: tuple[str, ...]
+    end_dump: str
     client: tuple[str, ...]
     quit: bytes
     begins: bytes
@@ -73,6 +75,7 @@ _POSTGRES: Final = Dialect(
         "from pg_catalog.pg_roles where rolname = current_user and rolsuper",
     ),
     dump=("pg_dumpall", "--no-password"),
+    end_dump=END_FAMILY,
     client=("psql", "-Xqw", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", "template1"),
     quit=b"\n\\q\n",
     begins=b"--\n-- PostgreSQL database cluster dump\n",
@@ -98,6 +101,7 @@ def _mariadb(kind: Kind) -> Dialect:
             "select concat(version(), '|', @@datadir)",
         ),
         dump=_DUMP,
+        end_dump=END_ALONE,
         client=("mariadb", "--batch", "--default-character-set=utf8mb4"),
         quit=b"\n\\q\n",
         begins=b"",

@@ -45,7 +45,8 @@ class Server:
     @contextmanager
     def dumping(self) -> Iterator[Output]:
         """The server's dump as it comes; whether it is whole is for whoever reads it to say."""
-        with reading(self.engine, self.where, self.dialect.argv(self.dialect.dump)) as output:
+        argv, end = self.dialect.argv(self.dialect.dump), self.dialect.end_dump
+        with reading(self.engine, self.where, argv, end=end) as output:
             yield output
 
     def feed(self, blocks: Blocks) -> None:

@@ -5,13 +5,18 @@
     # here the command has ended, and `output.finished` says how
 
 Nothing of it outlives voltar: a shell beside the command waits on a connection that the engine
-closes when voltar is gone, however that came about, and then ends the command and its children.
+closes when voltar is gone, however that came about, and then ends the command. How, the caller
+says, for nothing may be left without its parent: the container's first process would inherit it,
+and a PostgreSQL that is that process takes a stranger that was killed for one of its own, and
+restarts itself with all connections.
+
 The engine gives a slow reader two seconds for what a command wrote last, and says nothing about
 what it dropped; so the shell writes a random mark and the status, and stays until we have it.
 """
 
 import secrets
 import select
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,19 +26,25 @@ from backup.blocks import Blocks
 from backup.engine.connect import Engine
 from backup.engine.door import Declined
 from backup.engine.gather import gathered
-from backup.engine.session import IDLE_S, Finished, Frames, Tail
+from backup.engine.session import IDLE_S, PATIENCE_S, Finished, Frames, Tail
 from backup.engine.wire import Wire
 from backup.errors import EngineError, NotOnEngine
 
 _STDOUT: Final = 1
 _DIGITS: Final = 3
+_CANNOT_RUN: Final = (126, 127)
 _BUFFER: Final = 256 << 10
 _GUARDED: Final = (
-    "m=$1; shift; exec 3<&0; s=; command -v setsid >/dev/null 2>&1 && s=setsid; "
-    '$s "$@" </dev/null 3<&- & p=$!; '
-    '{ read -r w || { kill -TERM "-$p" || kill -TERM "$p"; }; } <&3 >/dev/null 2>&1 & w=$!; '
+    "m=$1 e=$2; shift 2; trap '' INT; exec 3<&0; "
+    '"$@" </dev/null 3<&- & p=$!; '
+    '{ read -r w || while kill -0 "$p"; do eval "$e"; sleep 1; done; } <&3 >/dev/null 2>&1 & w=$!; '
     'wait "$p"; printf "%s%03d" "$m" "$?"; wait "$w"'
 )
+END_ALONE: Final = 'kill -TERM "$p"'
+"""Ends a command that starts no others."""
+END_FAMILY: Final = "kill -INT 0"
+"""Interrupts what a command has started; it ignores that itself, unless it wants to know of it, and
+ends when they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +59,10 @@ class Where:
 class Output:
     """What a command writes, as blocks; `finished` is there after the last one."""
 
-    def __init__(self, engine: Engine, where: Where, argv: Sequence[str]) -> None:
+    def __init__(self, engine: Engine, where: Where, argv: Sequence[str], end: str) -> None:
         self.finished: Finished | None = None
         self._mark = secrets.token_hex(16).encode()
-        guarded = ["sh", "-c", _GUARDED, "voltar", self._mark.decode(), *argv]
+        guarded = ["sh", "-c", _GUARDED, "voltar", self._mark.decode(), end, *argv]
         self._call = _Call(engine, where, guarded)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -79,12 +90,14 @@ class Output:
 
 
 @contextmanager
-def reading(engine: Engine, where: Where, argv: Sequence[str]) -> Iterator[Output]:
-    """Run a command and read what it writes. One that is not read to its end is ended.
+def reading(
+    engine: Engine, where: Where, argv: Sequence[str], *, end: str = END_ALONE
+) -> Iterator[Output]:
+    """Run a command and read what it writes. One that is not read to its end is ended by `end`.
 
     Raises EngineError where the container cannot run it, is stopped or paused meanwhile.
     """
-    output = Output(engine, where, argv)
+    output = Output(engine, where, argv, end)
     try:
         yield output
     finally:
@@ -139,10 +152,16 @@ class _Call:
 
     def take(self) -> bytes:
         """What came next on stdout, maybe nothing; waits until something happens."""
+        came = self._came()
+        if came is None:
+            self._wait(writing=False)
+        return came or b""
+
+    def _came(self) -> bytes | None:
+        """What is there of stdout, None where nothing has happened."""
         size = self._wire.receive(self._buffer)
         if size is None:
-            self._wait(writing=False)
-            return b""
+            return None
         if size == 0:
             self.ended = True
             return b""
@@ -158,8 +177,8 @@ class _Call:
         """Send it all; False when the command has ended."""
         rest = memoryview(data)
         while rest:
-            if self._ready(0, writing=False):
-                self.tail.add(self.take())
+            while (came := self._came()) is not None and not self.ended:
+                self.tail.add(came)
             if self.ended:
                 return False
             size = self._wire.send(rest)
@@ -188,12 +207,19 @@ class _Call:
         return Finished(status=status, stderr=self.tail.text, dropped=self.tail.dropped)
 
     def cut_off(self, said: bytes) -> EngineError:
-        """Why a stream ended before its end; `said` is what came last."""
+        """Why a stream ended before its end. The engine tells of a container's death a little later
+        than it closes its streams. `said` is the engine's own complaint where it cannot run a
+        command, and otherwise data, which belong in no message."""
+        limit = time.monotonic() + PATIENCE_S
         self._examine()
         status = self._status()
-        more = (said.decode(errors="replace") + self.tail.text).strip() if status else ""
-        what = f"the command in container {self._where.name!r} was cut off"
-        return EngineError(f"{what}: {more}" if more else what)
+        while status not in _CANNOT_RUN and time.monotonic() < limit:
+            time.sleep(0.05)
+            self._examine()
+        if status in _CANNOT_RUN:
+            text = (said.decode(errors="replace") + self.tail.text).strip()
+            return EngineError(f"container {self._where.name!r} cannot run a command: {text}")
+        return EngineError(f"the command in container {self._where.name!r} was cut off")
 
     def close(self) -> None:
         self._wire.close()
@@ -206,15 +232,10 @@ class _Call:
         return None
 
     def _wait(self, *, writing: bool) -> None:
-        if not self._ready(IDLE_S * 1000, writing=writing):
-            self._examine()
-
-    def _ready(self, within_ms: float, *, writing: bool) -> bool:
-        if self._wire.early:
-            return True
         poll = select.poll()
         poll.register(self._wire, select.POLLIN | (select.POLLOUT if writing else 0))
-        return bool(poll.poll(within_ms))
+        if not poll.poll(IDLE_S * 1000):
+            self._examine()
 
     def _examine(self) -> None:
         """Raise EngineError where the container does not run any more."""

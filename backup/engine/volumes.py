@@ -42,12 +42,13 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A container that mounts a volume."""
+    """A container that mounts a volume; `writes` where it may write to it."""
 
     id: str
     name: str
     running: bool
     paused: bool
+    writes: bool = True
 
 
 def volumes(engine: Engine) -> tuple[Volume, ...]:
@@ -106,6 +107,11 @@ def users(engine: Engine, name: str) -> tuple[User, ...]:
             name=_name(one),
             running=one["State"] in ("running", "paused", "restarting"),
             paused=one["State"] == "paused",
+            writes=any(
+                mount.get("RW", True)
+                for mount in one.get("Mounts") or []
+                if mount.get("Name") == name
+            ),
         )
         for one in sorted(found, key=_name)
         # the filter also finds containers that mount something else at a path of that name
@@ -122,6 +128,9 @@ def path_users(engine: Engine, path: PurePosixPath) -> tuple[User, ...]:
             name=_name(one),
             running=one["State"] in ("running", "paused", "restarting"),
             paused=one["State"] == "paused",
+            writes=any(
+                mount.get("RW", True) for mount in one.get("Mounts") or [] if _meets(mount, path)
+            ),
         )
         for one in sorted(engine.get("/containers/json", all=1), key=_name)
         if LABEL not in (one.get("Labels") or {})

@@ -19,7 +19,10 @@ WORD = "geheim-7f3a"
 @dataclass(frozen=True, slots=True)
 class Make:
     """A make of server. `transaction` writes row N to two tables, and tells N when it is
-    committed."""
+    committed.
+
+    While `hold` runs, `program`, which dumps, waits in its middle, and `held` says 1 or more.
+    """
 
     name: str
     image: Callable[[Engine], str]
@@ -29,6 +32,10 @@ class Make:
     tables: str
     transaction: str
     check: Sequence[str]
+    clerks: str
+    hold: str
+    held: str
+    program: str
 
 
 POSTGRES = Make(
@@ -44,6 +51,11 @@ POSTGRES = Make(
     transaction="begin; insert into debit values ($i, repeat(md5($i::text), 30)); "
     "insert into credit values ($i, repeat(md5($i::text), 30)); commit; select $i;",
     check=("pg_amcheck", "-U", "boss", "-w", "--all", "--install-missing", "--heapallindexed"),
+    clerks="select count(*) from pg_roles where rolname = 'clerk';",
+    hold="begin; lock table debit in access exclusive mode;",
+    held="select count(*) from pg_stat_activity where application_name = 'pg_dump' "
+    "and wait_event_type = 'Lock';",
+    program="pg_dump",
 )
 MARIADB = Make(
     name="mariadb",
@@ -58,6 +70,11 @@ MARIADB = Make(
     transaction="begin; insert into debit values ($i, repeat(md5($i), 30)); "
     "insert into credit values ($i, repeat(md5($i), 30)); commit; select $i;",
     check=("mariadb-check", "-uroot", f"-p{WORD}", "--all-databases", "--silent"),
+    clerks="select count(*) from mysql.user where user = 'clerk';",
+    hold="lock tables debit write;",
+    held="select count(*) from information_schema.processlist "
+    "where state like 'Waiting for table metadata lock%';",
+    program="mariadb-dump",
 )
 MAKES = (POSTGRES, MARIADB)
 
@@ -96,6 +113,41 @@ class Server:
         counts = {int(each) for each in f"{debit} {credit}".replace("|", " ").split()}
         return int(whole), max(counts) - min(*counts, int(whole))
 
+    def dumps(self) -> int:
+        """How many programs that dump run in the container."""
+        words = ("exec", self.container, "pgrep", "-c", self.make.program)
+        return int(self.engine.attempt(*words).stdout or 0)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have every dump wait in its middle."""
+        process = subprocess.Popen(
+            [
+                docker_command(),
+                "exec",
+                self.container,
+                "sh",
+                "-c",
+                f"{{ echo '{self.make.hold}'; sleep 300; }} | \"$@\"",
+                "-",
+                *self.make.client,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self.engine.environment,
+        )
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+            for name in ("sleep", self.make.client[0]):
+                self.engine.attempt("exec", self.container, "pkill", "-x", name)
+
+    def is_waiting(self) -> bool:
+        """Whether a dump waits for the table; a server goes on waiting for a dead one."""
+        return bool(self.dumps()) and self.ask(self.make.held)[0] != "0"
+
     @contextmanager
     def written_to(self) -> Iterator["Load"]:
         """Have somebody write until the `with` is left."""
@@ -114,8 +166,7 @@ class Server:
             yield load
         finally:
             load.end()
-            ended = f"pkill -x {self.make.client[0]} || :"
-            self.engine.attempt("exec", self.container, "sh", "-c", ended)
+            self.engine.attempt("exec", self.container, "pkill", "-x", self.make.client[0])
 
 
 class Load:
@@ -153,7 +204,7 @@ def serve(
     volume = volume or scratch.volume()
     environment = [word for each in make.environment for word in ("-e", each)]
     more = ["-v", f"{volume}:{make.data}", "--stop-timeout", "30", *environment, *options]
-    if make is POSTGRES:
+    if make.name == POSTGRES.name:
         more += ["--stop-signal", "SIGINT"]
     server = Server(make, scratch.engine, scratch.running(image, options=more), volume)
     until(server.answers, what=f"the {make.name}")

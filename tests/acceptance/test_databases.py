@@ -1,29 +1,241 @@
 """Databases under load: dumped, copied, restored, with every row that was committed before."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from tests.acceptance.cli import Voltar
-from tests.acceptance.servers import MAKES, Make, serve
+from tests.acceptance.cli import Voltar, until
+from tests.acceptance.servers import MAKES, POSTGRES, WORD, Make, Server, serve
 from tests.acceptance.test_jobs import configured
+from tests.testbed import databases
+from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
 
+REDIS = "redis-server --dir /data --appendonly yes --appendfsync always"
+SMALL = f"""
+{REDIS} --daemonize yes >/dev/null
+sqlite3 app.db 'pragma journal_mode = wal' >/dev/null
+sqlite3 app.db 'create table t (i integer primary key, what text)'
+until redis-cli ping >/dev/null; do sleep 0.1; done
+i=0
+while i=$((i + 1)); do
+  redis-cli set k$i $i >/dev/null
+  sqlite3 app.db "insert into t values ($i, hex(randomblob(500)))"
+  echo $i
+done
+"""
+EACH = pytest.mark.parametrize("make", MAKES, ids=lambda make: make.name)
 
-@pytest.mark.parametrize("make", MAKES, ids=lambda make: make.name)
+
+@pytest.fixture(scope="module")
+def shop(engine: Engine) -> Iterator[Server]:
+    """A PostgreSQL that tests share."""
+    with Scratch(engine) as scratch:
+        yield serve(scratch, POSTGRES, filled=True)
+
+
+def job(voltar: Voltar, server: Server, more: str) -> Voltar:
+    return configured(voltar, f'[jobs.n]\ncontainers = ["{server.container}"]\n{more}\n')
+
+
+@EACH
 def test_a_dump_under_load_has_every_row_committed_before_it(
     make: Make, voltar: Voltar, scratch: Scratch
 ) -> None:
     server = serve(scratch, make, filled=True)
-    job = f'[jobs.n]\ncontainers = ["{server.container}"]\ndump = "{make.name}"\n'
     with server.written_to() as load:
         before = load.committed
-        configured(voltar, job)("run", "n")
-        after = load.committed
+        job(voltar, server, f'dump = "{make.name}"')("run", "n")
 
     into = serve(scratch, make)
-    voltar("restore", server.source, "--to", f"container:{into.container}")
+    done = voltar("restore", server.source, "--to", f"container:{into.container}")
 
+    assert "dumped again and compared" in done.text
     whole, broken = into.rows()
     assert before <= whole
     assert broken == 0
-    print(before, after, whole)
     assert into.ask("select twice(21);") == ["42"]
+    assert into.ask(make.clerks) == ["1"]
+
+
+@EACH
+def test_copies_of_a_stopped_and_of_a_paused_server_have_every_row_committed_before(
+    make: Make, voltar: Voltar, scratch: Scratch, fresh: Any
+) -> None:
+    server = serve(scratch, make, filled=True)
+    for way in ("pause", "stop"):
+        with server.written_to() as load:
+            before = load.committed
+            job(voltar, server, f'quiesce = "{way}"')("run", "n")
+        until(server.answers, what="the server, after the copy")
+        copy = fresh()
+        voltar("restore", f"volume:{server.volume}", "--to", copy)
+
+        into = serve(scratch, make, volume=copy)
+
+        whole, broken = into.rows()
+        assert before <= whole, way
+        assert broken == 0, way
+        scratch.engine.docker("exec", into.container, *make.check)
+
+
+def test_a_hot_copy_is_warned_of_refused_or_allowed(
+    voltar: Voltar, shop: Server, scratch: Scratch
+) -> None:
+    source = f"volume:{shop.volume}"
+
+    warned = voltar("backup", source, code=3)
+    refused = job(voltar, shop, 'hot-copy = "refuse"')("run", "n", code=(1, 3))
+    job(voltar, shop, 'hot-copy = "allow"')("run", "n")
+    shop.engine.docker("pause", shop.container)
+    reader = ["-v", f"{shop.volume}:/x:ro", "--entrypoint", "sleep"]
+    scratch.running(databases.postgres(shop.engine), "300", options=reader)
+    voltar("backup", source)
+    shop.engine.docker("unpause", shop.container)
+
+    assert f"PostgreSQL in use by {shop.container}" in warned.err
+    assert 'choose dump = "postgres", quiesce = "pause" or quiesce = "stop"' in warned.err
+    assert "hot-copy is refused" in refused.err
+    assert len(voltar.ask("snapshots")) == 3
+
+
+def test_beside_a_dump_only_the_configuration_is_copied(voltar: Voltar, shop: Server) -> None:
+    job(voltar, shop, 'dump = "postgres"')("run", "n")
+
+    listed = voltar("ls", f"volume:{shop.volume}").text
+    assert "postgresql.conf" in listed
+    assert "pg_hba.conf" in listed
+    assert "PG_VERSION" not in listed
+    assert "pg_wal" not in listed
+
+
+def test_a_password_stays_in_its_container(
+    voltar: Voltar, scratch: Scratch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(WORD)
+    secret.chmod(0o644)
+    options = ["-e", "LOCAL_AUTH=scram-sha-256", "-e", "POSTGRES_PASSWORD=", "-v", f"{secret}:/s"]
+    options += ["-e", "POSTGRES_PASSWORD_FILE=/s"]
+    # The test itself has it on its command lines.
+    client = ("psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", f"postgresql://boss:{WORD}@/shop")
+    server = serve(scratch, replace(POSTGRES, client=client), options=options, filled=True)
+    with server.held():
+        run = job(voltar, server, 'dump = "postgres"').start("-v", "run", "n")
+        until(server.is_waiting, what="the dump")
+        lines = list(command_lines())
+
+    done = run.end()
+
+    assert done.code == 0, str(done)
+    assert any(b"pg_dump" in line for line in lines)
+    assert not [line for line in lines if WORD.encode() in line and b"postgresql://" not in line]
+    assert WORD not in done.said
+    assert WORD.encode() not in (voltar.home / "state/history.sqlite").read_bytes()
+
+
+@EACH
+def test_a_dump_that_is_killed_in_its_middle_commits_nothing_and_leaves_nothing(
+    make: Make, voltar: Voltar, scratch: Scratch
+) -> None:
+    server = serve(scratch, make, filled=True)
+    server.ask("insert into debit values (1, 'x'); insert into credit values (1, 'x');")
+    dump = f'dump = "{make.name}"\nexclude = ["volume:{server.volume}"]'
+    jobs = job(voltar, server, dump)
+    with server.held():
+        with jobs.start("run", "n") as run:
+            until(server.is_waiting, what="the dump")
+            run.kill()
+        until(lambda: not server.dumps(), what="the end of what dumps")
+
+        with jobs.start("run", "n") as run:
+            until(server.is_waiting, what="the dump")
+            scratch.engine.docker("exec", server.container, "pkill", "-9", "-x", make.program)
+            ended = run.end()
+
+        with jobs.start("run", "n") as run:
+            until(server.is_waiting, what="the dump")
+            scratch.engine.docker("kill", server.container)
+            died = run.end()
+
+    down = job(voltar, server, f'dump = "{make.name}"')("run", "n", code=3)
+
+    assert ended.code == 1, str(ended)
+    assert "failed with status" in ended.err
+    assert died.code == 1, str(died)
+    assert f"{server.source} was not backed up" in died.err
+    assert f"container '{server.container}' does not run" in down.err
+    assert [one["source"] for one in voltar.ask("snapshots")] == [f"volume:{server.volume}"]
+    said = scratch.engine.attempt("logs", server.container).stderr
+    assert b"terminating any other active server processes" not in said
+
+
+def test_a_restore_that_fails_drops_what_it_had_made(
+    voltar: Voltar, scratch: Scratch, shop: Server
+) -> None:
+    # Its rows are restored before those that its check looks for.
+    shop.ask(
+        "create function found() returns boolean language sql as "
+        "'select exists (select from public.debit)'; insert into debit values (1, 'x'); "
+        "create table aaa (id int check (found())); insert into aaa values (1);"
+    )
+    job(voltar, shop, 'dump = "postgres"')("run", "n")
+    into = serve(scratch, POSTGRES)
+
+    failed = voltar("restore", shop.source, "--to", f"container:{into.container}", code=1)
+
+    assert 'violates check constraint "aaa_check"' in failed.err
+    assert "were dropped again" in failed.err
+    assert into.ask("select count(*) from pg_tables where schemaname = 'public';") == ["0"]
+    assert into.ask(POSTGRES.clerks) == ["0"]
+
+
+def test_a_server_that_holds_something_is_left_as_it_is(voltar: Voltar, shop: Server) -> None:
+    job(voltar, shop, 'dump = "postgres"')("run", "n")
+    shop.ask("insert into debit values (7, 'later') on conflict do nothing;")
+
+    refused = voltar("restore", shop.source, "--to", f"container:{shop.container}", code=5)
+
+    assert "holds shop: public." in refused.err
+    assert shop.ask("select what from debit where id = 7;") == ["later"]
+    assert voltar("restore", shop.source, "--to", "-").out.startswith(b"--\n-- PostgreSQL")
+
+
+def test_redis_and_sqlite_are_warned_of_and_whole_when_paused(
+    voltar: Voltar, scratch: Scratch, fresh: Any
+) -> None:
+    image, volume, copy = databases.small(scratch.engine), scratch.volume(), fresh()
+    name = scratch.running(image, "sh", "-c", SMALL, options=["-v", f"{volume}:/data"])
+
+    def committed() -> int:
+        return int((scratch.engine.docker("logs", "--tail", "1", name) or "0").split()[-1])
+
+    until(lambda: committed() > 20, what="a committed row")
+    hot = voltar("backup", f"container:{name}", code=3)
+    before = committed()
+    jobs = configured(voltar, f'[jobs.n]\ncontainers = ["{name}"]\nquiesce = "pause"\n')
+    jobs("run", "n")
+    voltar("restore", f"volume:{volume}", "--to", copy)
+    scratch.engine.docker("rm", "-f", name)
+    into = scratch.running(image, *REDIS.split(), options=["-v", f"{copy}:/data"])
+
+    def ask(*words: str) -> str:
+        return scratch.engine.attempt("exec", into, *words).stdout.decode().strip()
+
+    until(lambda: ask("redis-cli", "dbsize").isdigit(), what="redis")
+    assert "Redis in use by" in hot.err
+    assert "SQLite in use by" in hot.err
+    assert before <= int(ask("redis-cli", "dbsize"))
+    assert ask("sqlite3", "app.db", "pragma integrity_check") == "ok"
+    assert before <= int(ask("sqlite3", "app.db", "select count(*) from t"))
+
+
+def command_lines() -> Iterator[bytes]:
+    """What `ps` shows of every process of this machine, those in containers among them."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield path.read_bytes()
