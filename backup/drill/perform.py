@@ -86,6 +86,8 @@ class Drilled:
         missing = [one.source for one in sources if one.volume is None]
         if missing:
             return f"{missing[0]} was not restored"
+        if unit.dumped:
+            return "its database is kept as a dump, which no drill feeds back yet"
         if unit.definition and not unit.definition.get("running"):
             return "it did not run when it was captured"
         return None

@@ -4,7 +4,7 @@ a message that names the cause."""
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,9 +16,17 @@ from tests.acceptance.drilling import HEALTH, left, levels, served, steps
 from tests.acceptance.test_jobs import configured
 from tests.testbed import images
 from tests.testbed.engine import Engine, Pool
+from tests.testbed.listener import Listener
 from tests.testbed.scratch import Scratch
 
 ALL = ("catalog", "store", "content", "boot", "assert")
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
+
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -55,7 +63,8 @@ def test_a_job_is_drilled_up_to_its_assertion(
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("8", "0", "0")
     metrics = list(text_string_to_metric_families(files["prom"].read_text()))
     assert [one.samples[0].value for one in metrics if one.name == "voltar_drill_success"] == [1.0]
-    assert [one["job"] for one in jobs.ask("status")] == ["night", "night"]
+    (job,) = jobs.ask("status")["jobs"]
+    assert {one["drill"]["level"] for one in job["sources"]} == {"assert"}
 
 
 def test_damage_is_found_in_the_store_and_names_the_file(
@@ -224,7 +233,7 @@ def test_what_does_not_come_up_is_told_with_the_cause(
 
 
 def test_an_assertion_that_fails_is_told_with_what_it_said(
-    voltar: Voltar, scratch: Scratch, image: str
+    voltar: Voltar, scratch: Scratch, image: str, listener: Listener
 ) -> None:
     name = served(scratch, image)
     wrong = {
@@ -238,7 +247,8 @@ def test_an_assertion_that_fails_is_told_with_what_it_said(
             f'[jobs.{job}]\ncontainers = ["{name}"]\n[jobs.{job}.drill]\n'
             f'assert = [{command}]\nsettle = "1s"\ntimeout = "2s"\n'
             for job, (command, _) in wrong.items()
-        ),
+        )
+        + f'[notify]\nurls = ["json://127.0.0.1:{listener.port}/"]\n',
     )
     jobs("run", "fails")
 
@@ -249,7 +259,13 @@ def test_an_assertion_that_fails_is_told_with_what_it_said(
         assert (unit["level"], unit["failed"]) == ("boot", "assert")
         assert wrong[drill["job"]][1] in drill["message"]
         assert drill["recovery_time_seconds"]["boot"] > 1
-    assert len(done.events) >= 3
+    told = [json.loads(each.body) for each in listener.heard]
+    assert [each["title"].split(": ")[1] for each in told] == [
+        f"drill {job} failed" for job in wrong
+    ]
+    assert "no rows" in told[0]["message"]
+    run = next(one["run"] for one in done.events if one.get("job") == "fails")
+    assert "assert failed: sh -c echo no rows" in jobs("log", run).text
 
 
 def test_nothing_to_drill_is_an_error(voltar: Voltar) -> None:

@@ -219,7 +219,7 @@ def test_a_killed_drill_is_cleared_away_by_the_next_run_and_a_living_one_is_not(
 
     assert "was killed; what it made is removed" in again.err
     assert left(bed) == [other]
-    assert [one.get("result") for one in jobs.ask("status")][:1] != ["ok"]
+    assert [jobs.ask("log")[key] for key in ("kind", "result")] == ["drill", "killed"]
 
 
 def test_a_drill_that_is_interrupted_leaves_nothing(
