@@ -55,6 +55,9 @@ def back_up(
     with repository.writer() as writer:
         storing = Storing(engine, repository, writer, wishes, past, run, on_event)
         work = _Run(storing)
+        if wishes.windows is not None and wishes.windows.skipped is not None:
+            wishes.windows.leave_out(_names(plan), wishes.windows.skipped)
+            return
         for dump in plan.dumps:  # first: their servers must run, and what follows may stop them
             yield storing.guarded(dump.source, partial(work.save_dump, dump))
         if wishes.windows is None:
@@ -65,6 +68,16 @@ def back_up(
                 yield from work.back_up_unit(unit, wishes.windows)
         for image in plan.images:
             yield work.back_up_image(image)
+
+
+def _names(plan: Plan) -> list[str]:
+    """Return the names of all sources of a plan."""
+    dumps = [each.source for each in plan.dumps]
+    return [
+        *dumps,
+        *(each.name for each in plan.sources),
+        *(f"{IMAGE}{each}" for each in plan.images),
+    ]
 
 
 def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
@@ -123,9 +136,7 @@ class _Run:
 
     def back_up_unit(self, unit: Unit, windows: Windows) -> Iterator[Outcome]:
         """Save a unit's sources, those of which users are to be quiet together."""
-        if windows.skipped is not None:
-            windows.leave_out(unit, windows.skipped)
-        elif unit.refused is not None:
+        if unit.refused is not None:
             yield from (Failed(source.name, unit.refused) for source in unit.sources)
         elif unit.quieted or unit.hooks:
             yield from back_up_together(self.storing, unit, windows)

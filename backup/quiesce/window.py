@@ -11,7 +11,7 @@ One window at a time is open on an engine, of all runs of this machine.
 
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -60,9 +60,9 @@ class Windows:
     failures: list[BackupError] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
-    def leave_out(self, unit: Unit, why: str) -> None:
-        """Take note that a hook wants a unit's sources left out."""
-        self.left_out += [(source.name, why) for source in unit.sources]
+    def leave_out(self, names: Iterable[str], why: str) -> None:
+        """Take note that a hook wants sources left out."""
+        self.left_out += [(name, why) for name in names]
 
     @contextmanager
     def window(self, unit: Unit) -> Iterator[Window]:

@@ -262,3 +262,16 @@ def test_who_cannot_be_stopped_is_refused_before_anything_stops(
 )
 def test_what_cannot_be_meant_is_refused(voltar: Voltar, words: Sequence[str]) -> None:
     assert "--grace" in voltar("backup", "x", *words, code=2).err
+
+
+def test_a_hook_that_wants_a_run_left_out_leaves_out_images_too(
+    voltar: Voltar, writer: Callable[..., str], fresh: Callable[..., str]
+) -> None:
+    name = writer(fresh())
+    hook = 'when = "before", command = ["false"], on-error = "skip"'
+    jobs = job(voltar, f'containers = ["{name}"]\nimages = true\nhooks = [{{ {hook} }}]')
+
+    done = jobs("run", "nightly", code=(0, 1, 3))
+
+    assert "image:" in done.said
+    assert voltar.ask("snapshots") == []
