@@ -15,16 +15,17 @@ from backup.drill.level import Level, Outcome, Step
 from backup.drill.proof import Proven
 from backup.drill.scene import Scene
 from backup.engine import (
+    Command,
     Engine,
     ImageFacts,
     canonical,
     create_container,
-    execute,
     find_image,
     host,
     images,
     logs,
     request,
+    run_in,
     start,
     state,
     volume,
@@ -110,7 +111,7 @@ def boot(
         _failed(booted, Level.BOOT, str(error), began, damaged=damaged)
     else:
         _passed(booted, Level.BOOT, began)
-        _ask(stage.engine, name, wishes, booted)
+        _ask(stage, name, wishes, booted)
         return booted
     booted.steps.append(_unasked("the container did not come up"))
     return booted
@@ -188,7 +189,7 @@ def _said(engine: Engine, name: str) -> str:
     return f": {last[0].strip()}" if last else f"; {_ALONE}"
 
 
-def _ask(engine: Engine, name: str, wishes: Wishes, booted: Booted) -> None:
+def _ask(stage: Scene, name: str, wishes: Wishes, booted: Booted) -> None:
     """Run the command that must end with 0."""
     if wishes.command is None:
         booted.steps.append(_unasked("no command is configured"))
@@ -199,20 +200,25 @@ def _ask(engine: Engine, name: str, wishes: Wishes, booted: Booted) -> None:
     began = time.monotonic()
     shown = " ".join(wishes.command)
     try:
-        done = execute(engine, name, wishes.command, wishes.timeout_s)
+        done = run_in(
+            stage.engine,
+            Command(container=name, argv=wishes.command),
+            timeout_s=wishes.timeout_s,
+            run=stage.run,
+        )
     except EngineUnavailable:
         raise
     except BackupError as error:
         _failed(booted, Level.ASSERT, str(error), began)
         return
     if done.status == 0:
-        _passed(booted, Level.ASSERT, began, output=done.output)
+        _passed(booted, Level.ASSERT, began, output=done.said)
         return
     how = f"ended with exit code {done.status}"
     if done.status is None:
         how = f"had not ended after {wishes.timeout_s:.0f} s"
-    last = f": {done.output.splitlines()[-1]}" if done.output else ""
-    _failed(booted, Level.ASSERT, f"{shown} {how}{last}", began, output=done.output)
+    last = f": {done.said.splitlines()[-1]}" if done.said else ""
+    _failed(booted, Level.ASSERT, f"{shown} {how}{last}", began, output=done.said)
 
 
 def _unasked(why: str) -> Step:

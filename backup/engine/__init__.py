@@ -80,11 +80,9 @@ from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
 from backup.engine.trial import (
     DRILL_IMAGE,
-    Executed,
     Remains,
     clear,
     drill_name,
-    execute,
     living,
     remains,
 )
@@ -111,7 +109,6 @@ __all__ = [
     "Container",
     "Ended",
     "Engine",
-    "Executed",
     "Finished",
     "Found",
     "Held",
@@ -145,7 +142,6 @@ __all__ = [
     "drill_name",
     "end_command",
     "ended_at",
-    "execute",
     "find_image",
     "fixed_ports",
     "free_space",

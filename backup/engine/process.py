@@ -59,7 +59,7 @@ def run_in(
     *,
     timeout_s: float,
     run: str,
-    on_created: Callable[[str], None],
+    on_created: Callable[[str], None] | None = None,
 ) -> Ended:
     """Run a command in a container, in its environment. One that takes longer is killed.
 
@@ -67,7 +67,8 @@ def run_in(
     interrupted has it killed too. Raises NotOnEngine, EngineError.
     """
     identity = _created(engine, command)
-    on_created(identity)
+    if on_created is not None:
+        on_created(identity)
     try:
         return _ran(engine, command, identity, time.monotonic() + timeout_s, run)
     except BaseException as error:

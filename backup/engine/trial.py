@@ -1,4 +1,4 @@
-"""What drills leave on an engine, and one command in a container of theirs, bounded in time.
+"""What drills leave on an engine.
 
 All that a drill makes has DRILL_LABEL with its run's id. A helper with the same label, made before
 anything else, lives as long as the drill: where none runs, the drill is dead, and what it made is
@@ -7,20 +7,16 @@ nobody's. Images cannot be labelled afterwards; those of drills have a name of t
 
 import json
 import re
-import select
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from backup.engine.connect import Engine
-from backup.engine.door import Declined
 from backup.engine.images import images, remove_image
 from backup.engine.lifecycle import remove_container
 from backup.engine.lifetime import DRILL_LABEL, LABEL
 from backup.engine.networks import remove_network
 from backup.engine.orphans import orphans
-from backup.engine.session import Frames
 from backup.engine.volumes import remove_volume
 from backup.errors import EngineError, NotOnEngine
 
@@ -28,9 +24,6 @@ DRILL_IMAGE: Final = "voltar-drill"
 """The name of images that drills bring to an engine; the tag is the run."""
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 _IMAGE: Final = re.compile(rf"{DRILL_IMAGE}:([0-9a-f]{{16}})")
-_KEPT: Final = 64 << 10
-_BUFFER: Final = 64 << 10
-_SETTLES_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -113,64 +106,4 @@ def _removed(engine: Engine, name: str, remove: Any) -> str | None:
         return None
     except EngineError as error:
         return str(error)
-    return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
-    """How a command ended, and the last of what it wrote. Without a `status` it had to be given up:
-    it may run until its container is removed."""
-
-    status: int | None
-    output: str
-
-
-def execute(engine: Engine, container: str, argv: Sequence[str], timeout_s: float) -> Executed:
-    """Run a command in a container as its own user would. Raises EngineError."""
-    limit = time.monotonic() + timeout_s
-    body = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(argv)}
-    try:
-        identity = str(engine.post(f"/containers/{container}/exec", body)["Id"])
-        wire = engine.stream(f"/exec/{identity}/start", {"Detach": False, "Tty": False})
-    except Declined as err:
-        raise EngineError(f"{argv[0]} cannot be run: {err.reason}") from err
-    said = bytearray()
-    try:
-        ended = _listened(wire, said, limit)
-    finally:
-        wire.close()
-    status = _status(engine, identity) if ended else None
-    return Executed(status=status, output=said.decode(errors="backslashreplace").strip())
-
-
-def _listened(wire: Any, said: bytearray, limit: float) -> bool:
-    """Take what is written until its end; False where that did not come in time."""
-    frames, buffer = Frames(), memoryview(bytearray(_BUFFER))
-    poll = select.poll()
-    poll.register(wire, select.POLLIN)
-    while (left := limit - time.monotonic()) > 0:
-        if not wire.early and not poll.poll(left * 1000):
-            return False
-        size = wire.receive(buffer)
-        if size == 0:
-            return True
-        if size is not None:
-            _keep(said, frames.feed(buffer[:size]))
-    return False
-
-
-def _keep(said: bytearray, pieces: Iterable[tuple[int, memoryview]]) -> None:
-    for _, piece in pieces:
-        said += piece
-    del said[:-_KEPT]
-
-
-def _status(engine: Engine, identity: str) -> int | None:
-    """The engine tells of the end of the output a moment before that of the command."""
-    limit = time.monotonic() + _SETTLES_S
-    while time.monotonic() < limit:
-        found = engine.find("command", identity, f"/exec/{identity}/json")
-        if not found["Running"] and found["ExitCode"] is not None:
-            return int(found["ExitCode"])
-        time.sleep(0.02)
     return None
