@@ -14,9 +14,8 @@ from backup.errors import NoSuchSnapshot
 from backup.lookup import Found
 from backup.repository import Snapshot
 from backup.repository.timing import is_future
-from backup.targets import CONTAINER
+from backup.targets import CONTAINER, DUMP
 
-_DUMP: Final = "dump:"
 _PROJECT: Final = "com.docker.compose.project"
 
 
@@ -150,7 +149,7 @@ def _of_container(
         subject=f"{CONTAINER}{name}",
         found=tuple(each for each in found if each is not None),
         definition=defining.definition,
-        dumped=any(source.startswith(f"{_DUMP}{name}/") for source in newest),
+        dumped=any(source.startswith(f"{DUMP}{name}/") for source in newest),
     )
 
 
