@@ -12,7 +12,6 @@ than the bounds, or one that is spread over many runs, is not seen.
 """
 
 from collections.abc import Iterable, Sequence
-from statistics import median
 from typing import Final, NamedTuple
 
 from backup.repository import Recorded, Snapshot, Statistics
@@ -20,6 +19,7 @@ from backup.repository import Recorded, Snapshot, Statistics
 ACCEPTED: Final = "accepted"
 """The tag of a snapshot whose anomalies are known to be meant."""
 
+_DUMP: Final = "dump:"
 ENCRYPTED: Final = "encrypted"
 _MIB: Final = 1 << 20
 _LEAST_FILES: Final = 50
@@ -54,6 +54,12 @@ class Origin(NamedTuple):
     source: str
 
 
+def is_comparable(snapshot: Snapshot) -> bool:
+    """Whether snapshots of its source are alike, time after time: those of images are not, nor what
+    somebody imports; what a database dumps is, though it comes as an archive as well."""
+    return not snapshot.imported or snapshot.source.startswith(_DUMP)
+
+
 def is_calm(snapshot: Snapshot) -> bool:
     """Whether a snapshot's anomalies, if any, are accepted."""
     return not snapshot.anomalies or ACCEPTED in snapshot.tags
@@ -64,7 +70,7 @@ def anomalies(now: Snapshot, past: Sequence[Snapshot]) -> list[str]:
 
     Each is a word (files, shrunk, grown, encrypted), a colon, and what was compared.
     """
-    if not past or now.imported:
+    if not past or not is_comparable(now):
         return []
     last = past[-1]
     calm = next((each for each in reversed(past) if is_calm(each)), None)
@@ -123,8 +129,8 @@ def _is_encrypted(now: Statistics, past: Sequence[Statistics], calm: Statistics)
     compressible = fresh >= _LEAST_FRESH and (
         sum(each.compressed for each in past) <= _COMPRESSIBLE * fresh
     )
-    shares = [each.fresh / each.size for each in past[1:] if each.size]
-    return compressible or (bool(shares) and median(shares) <= _SETTLED)
+    shares = sorted(each.fresh / each.size for each in past[1:] if each.size)
+    return compressible or (bool(shares) and shares[len(shares) // 2] <= _SETTLED)
 
 
 def _encryption_text(now: Statistics) -> str:

@@ -21,6 +21,7 @@ CONTAINER: Final = "container:"
 VOLUME: Final = "volume:"
 PATH: Final = "path:"
 _PROJECT: Final = "project:"
+_SHORT_ID: Final = 12
 
 
 class Way(Enum):
@@ -166,10 +167,12 @@ class _Chooser:
             yield Way.LABEL
 
     def _called(self, kind: str, name: str) -> list[Thing]:
-        """What has a name; of containers, an id or its beginning is one where no name is."""
+        """What has a name, or of containers an id, which may be as short as docker shows it: the
+        id of another one may begin with "db" when db is gone."""
         same = [each for each in self.things if each.kind == kind]
+        by_id = kind == CONTAINER and len(name) >= _SHORT_ID
         return [each for each in same if each.name == name] or [
-            each for each in same if kind == CONTAINER and each.id.startswith(name)
+            each for each in same if by_id and each.id.startswith(name)
         ]
 
     def _asked(self, thing: Thing) -> Sequence[str]:
@@ -182,25 +185,22 @@ class _Chooser:
         """Tell what is wrong with labels, by a job that has the thing, or else by who would."""
         if chosen:
             self.choice.warnings += [f"{thing.target}: {note}" for note in thing.said.notes]
-        if not chosen and self.name not in self._keepers(thing):
-            return
-        wrong = list(thing.said.problems)
-        if self.name in self._keepers(thing):
+        wrong = list(thing.said.problems) if chosen or self._tells(thing) else []
+        if self._tells(thing):
             wrong += self._stray(thing)
         if wrong:
             error = ConfigError(f"its labels are wrong: {'; '.join(wrong)}")
             self.choice.failed.append((thing.target, error))
 
-    def _keepers(self, thing: Thing) -> list[str]:
-        """The jobs that tell of labels that nobody obeys."""
-        host = self.job.host
-        hearing = [
+    def _tells(self, thing: Thing) -> bool:
+        """Whether labels that nobody obeys are for this job to tell: for those for what is
+        labelled, or else for all of this host."""
+        labelled = [
             name
-            for name, job in self.jobs.items()
-            if job.host == host and hears(job, thing.project)
+            for name in labelled_jobs(self.jobs, self.job.host)
+            if hears(self.jobs[name], thing.project)
         ]
-        labelled = [name for name in labelled_jobs(self.jobs, host) if name in hearing]
-        return labelled or hearing
+        return self.name in labelled if labelled else hears(self.job, thing.project)
 
     def _stray(self, thing: Thing) -> Iterable[str]:
         here = {name: job for name, job in self.jobs.items() if job.host == self.job.host}

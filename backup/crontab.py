@@ -48,7 +48,7 @@ def crontab(config: Config, caller: Caller, *, clock: tzinfo, now: datetime) -> 
         if task.schedule is None:
             continue
         sentence = parse_sentence(task.schedule)
-        whose = f"{task.work.value} {task.subject}, {task.schedule}"
+        whose = f"{task.work.value} {task.subject}".strip() + f", {task.schedule}"
         expressions = fields(sentence)
         if not expressions:
             unsaid.append(f"{whose}: cron cannot say that; the daemon can")

@@ -4,28 +4,20 @@ One job takes everything and dumps the databases of the kind that is there most.
 kinds get a job each, because a job has one kind of dump.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from backup.config.mistake import quoted
+from backup.database.kind import DUMPED, Kind, recognised
 from backup.engine import Container, Volume
+from backup.labels import project_of
 from backup.paths import printable
 
-PROJECT: Final = "com.docker.compose.project"
 NIGHTLY: Final = "nightly"
 _SCHEDULE: Final = "every day at 03:00"
 _KEEP: Final = "{ daily = 7, weekly = 4, monthly = 12 }"
-_IMAGES: Final = (
-    (re.compile("postgres|postgis|timescale|pgvector"), "postgres"),
-    (re.compile("mariadb"), "mariadb"),
-    (re.compile("mysql|percona"), "mysql"),
-    (re.compile("redis|valkey"), "redis"),
-)
-_BESIDE: Final = re.compile("export|admin|backup|client|proxy|bouncer|operator|insight|commander")
-"""Images that are named after a database and only talk to one."""
 _WIDTH: Final = 96
 
 
@@ -43,14 +35,6 @@ class Facts:
 def draft(facts: Facts) -> str:
     """Return the text of a configuration."""
     return "\n".join(_lines(facts)) + "\n"
-
-
-def database_of(container: Container) -> str | None:
-    """Return which database the name of a container's image speaks of."""
-    name = _image(container).rpartition("/")[2].partition(":")[0].lower()
-    if _BESIDE.search(name):
-        return None
-    return next((kind for pattern, kind in _IMAGES if pattern.search(name)), None)
 
 
 def _lines(facts: Facts) -> Iterator[str]:
@@ -88,17 +72,18 @@ def _repository(facts: Facts) -> Iterator[str]:
     yield ""
 
 
-def _by_kind(containers: Sequence[Container]) -> Mapping[str, list[Container]]:
+def _by_kind(containers: Sequence[Container]) -> Mapping[Kind, list[Container]]:
     """Return the containers that can be dumped, by their kind, those of the most frequent first."""
-    kinds = {each.name: database_of(each) for each in containers}
-    frequent = Counter(kind for kind in kinds.values() if kind not in (None, "redis"))
+    kinds = {each.name: recognised(each.definition) for each in containers}
+    frequent = Counter(kind for kind in kinds.values() if kind in DUMPED)
     return {
-        str(kind): [each for each in containers if kinds[each.name] == kind]
+        kind: [each for each in containers if kinds[each.name] is kind]
         for kind, _ in frequent.most_common()
+        if kind is not None
     }
 
 
-def _nightly(facts: Facts, kind: str | None, others: Sequence[Container]) -> Iterator[str]:
+def _nightly(facts: Facts, kind: Kind | None, others: Sequence[Container]) -> Iterator[str]:
     yield "# All containers with what they mount, and all volumes. Today these are:"
     for project, members in _projects(facts.containers).items():
         where = f"compose project {_shown(project)}: " if project else ""
@@ -114,7 +99,7 @@ def _nightly(facts: Facts, kind: str | None, others: Sequence[Container]) -> Ite
     yield from _when()
     if kind is not None:
         yield "# The database's own dump, as a source of its own beside its files."
-        yield f"dump = {quoted(kind)}"
+        yield f"dump = {quoted(kind.value)}"
     yield from _cached(facts.containers)
     yield "# Nobody writes while a volume is read; stop is safer, and takes longer:"
     yield '# quiesce = "pause"'
@@ -123,19 +108,19 @@ def _nightly(facts: Facts, kind: str | None, others: Sequence[Container]) -> Ite
 
 def _cached(containers: Sequence[Container]) -> Iterator[str]:
     for each in containers:
-        if database_of(each) == "redis":
+        if recognised(each.definition) is Kind.REDIS:
             yield from _comment(
                 f"{each.name} is Redis: with the label voltar.quiesce=pause on it, its files are"
                 " read while it stands still"
             )
 
 
-def _database(kind: str, containers: Sequence[Container]) -> Iterator[str]:
+def _database(kind: Kind, containers: Sequence[Container]) -> Iterator[str]:
     yield "# A job has one kind of dump."
-    yield f"[jobs.{kind}]"
+    yield f"[jobs.{kind.value}]"
     yield f"containers = [{', '.join(quoted(each.name) for each in containers)}]"
     yield from _when()
-    yield f"dump = {quoted(kind)}"
+    yield f"dump = {quoted(kind.value)}"
     yield ""
 
 
@@ -157,9 +142,14 @@ def _further() -> Iterator[str]:
 
 def _projects(containers: Sequence[Container]) -> Mapping[str, list[Container]]:
     found: dict[str, list[Container]] = {}
-    for each in sorted(containers, key=lambda one: (one.labels.get(PROJECT, ""), one.name)):
-        found.setdefault(each.labels.get(PROJECT, ""), []).append(each)
+    for each in sorted(containers, key=lambda one: (_project(one), one.name)):
+        found.setdefault(_project(each), []).append(each)
     return found
+
+
+def _project(container: Container) -> str:
+    of_image = (container.definition["image"].get("config") or {}).get("Labels") or {}
+    return project_of(container.labels, of_image) or ""
 
 
 def _image(container: Container) -> str:

@@ -6,27 +6,9 @@ from dataclasses import dataclass, replace
 from backup.config import Job
 from backup.database.choice import dumps, undumped
 from backup.engine import Container, Engine, Volume, containers, volumes
-from backup.errors import BackupError
+from backup.errors import BackupError, ConfigError
 from backup.selection import Selection, select
 from backup.targets import Plan, plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
-    """What a job chooses, and the sources that this comes to."""
-
-    selection: Selection
-    plan: Plan
-
-    @property
-    def failed(self) -> list[tuple[str, BackupError]]:
-        """What cannot be had, and why."""
-        return [*self.selection.failed, *self.plan.failed]
-
-    @property
-    def left_out(self) -> list[tuple[str, str]]:
-        """What is not captured, and why."""
-        return [*self.selection.excluded, *self.plan.skipped]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +17,22 @@ class Present:
 
     containers: tuple[Container, ...]
     volumes: tuple[Volume, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What a job chooses of what is present, and the sources that this comes to. `failed` are
+    (name, error) of what cannot be had."""
+
+    present: Present
+    selection: Selection
+    plan: Plan
+    failed: tuple[tuple[str, BackupError], ...] = ()
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """What is not captured, and why."""
+        return [*self.selection.excluded, *self.plan.skipped]
 
 
 def present(engine: Engine) -> Present:
@@ -60,8 +58,11 @@ def intend(
         with_images=jobs[name].images,
         left_out=dict(selection.excluded),
     )
-    chosen = dumps(selection.treatments, there.containers)
-    failed = list(wanted.failed)
-    if jobs[name].dump is not None and not chosen:
-        failed.append(("dump", undumped(jobs[name].dump)))
-    return Intent(selection=selection, plan=replace(wanted, dumps=chosen, failed=tuple(failed)))
+    wanted = replace(wanted, dumps=dumps(selection.treatments, there.containers))
+    failed = [*selection.failed, *wanted.failed]
+    if (kind := jobs[name].dump) is not None and not wanted.dumps:
+        failed.append(("dump", undumped(kind)))
+    if not (failed or wanted.sources or wanted.images or wanted.dumps):
+        why = "nothing that it chooses holds data, or all of it is left out"
+        failed.append((f"job {name}", ConfigError(why)))
+    return Intent(present=there, selection=selection, plan=wanted, failed=tuple(failed))

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from backup import __version__
+from backup.anomaly import is_comparable
 from backup.database.dump import keep as keep_dump
 from backup.engine import Engine, VolumesFrom
 from backup.errors import BackupError, IntegrityError
@@ -52,6 +55,9 @@ def back_up(
     with repository.writer() as writer:
         storing = Storing(engine, repository, writer, wishes, past, run, on_event)
         work = _Run(storing)
+        if wishes.windows is not None and wishes.windows.skipped is not None:
+            wishes.windows.leave_out(_names(plan), wishes.windows.skipped)
+            return
         for dump in plan.dumps:  # first: their servers must run, and what follows may stop them
             yield storing.guarded(dump.source, partial(work.save_dump, dump))
         if wishes.windows is None:
@@ -64,8 +70,18 @@ def back_up(
             yield work.back_up_image(image)
 
 
+def _names(plan: Plan) -> list[str]:
+    """Return the names of all sources of a plan."""
+    dumps = [each.source for each in plan.dumps]
+    return [
+        *dumps,
+        *(each.name for each in plan.sources),
+        *(f"{IMAGE}{each}" for each in plan.images),
+    ]
+
+
 def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
-    """Return the snapshots of each source of a host, the oldest first.
+    """Return the snapshots of each source of a host, the oldest first, and only the newest whole.
 
     A record that is damaged is told of and passed over: it must not keep anything from being saved.
     """
@@ -78,9 +94,18 @@ def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
         if is_future(snapshot.time, now):
             text = f"snapshot {snapshot_id[:SHORT_ID]} is dated in the future: a clock was wrong"
             on_event(Noted(snapshot.source, b"", text))
-        elif snapshot.host == host and (snapshot.image or not snapshot.imported):
-            past.setdefault(snapshot.source, []).append((snapshot_id, snapshot))
+        elif snapshot.host == host and (snapshot.image or is_comparable(snapshot)):
+            known = past.setdefault(snapshot.source, [])
+            known[-1:] = [(each, _light(one)) for each, one in known[-1:]]
+            known.append((snapshot_id, snapshot))
     return past
+
+
+def _light(snapshot: Snapshot) -> Snapshot:
+    """Return a record without what makes it large: of all but the newest, only counts are asked."""
+    return msgspec.structs.replace(
+        snapshot, volume=None, mount=None, definition=None, image=None, manifest=[]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +136,7 @@ class _Run:
 
     def back_up_unit(self, unit: Unit, windows: Windows) -> Iterator[Outcome]:
         """Save a unit's sources, those of which users are to be quiet together."""
-        if windows.skipped is not None:
-            windows.leave_out(unit, windows.skipped)
-        elif unit.refused is not None:
+        if unit.refused is not None:
             yield from (Failed(source.name, unit.refused) for source in unit.sources)
         elif unit.quieted or unit.hooks:
             yield from back_up_together(self.storing, unit, windows)

@@ -1,16 +1,18 @@
 """What a job would do if it ran now. Nothing is changed, on the engine or in the repository."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Final
 
+from backup.anomaly import held
 from backup.config import Job
 from backup.engine import Engine
 from backup.errors import BackupError
 from backup.freshness import next_run
 from backup.intent import Intent, intend
 from backup.policy import policy_of
+from backup.quiesce.plan import Order, Unit, units
 from backup.repository import Recorded, Repository, Snapshot, SnapshotId
 from backup.runner import Doors, named_job, repository_of
 from backup.scope import Scope, Verdict, judge
@@ -40,6 +42,26 @@ class Preview:
     next_runs: list[datetime] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    def kept(self, source: str) -> list[Verdict]:
+        """Those of a source that would be kept, and why, without the one that is not there yet."""
+        return [
+            each
+            for each in self.verdicts[source]
+            if each.kept and not each.recorded.id.startswith(_NEW)
+        ]
+
+    def dropped(self, source: str) -> list[Recorded]:
+        """The snapshots of a source that would be forgotten."""
+        return [each.recorded for each in self.verdicts[source] if not each.kept]
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """What is read in one window, and who is quiet meanwhile, in order."""
+        if self.intent is None:
+            return ()
+        order = Order(treatments=self.intent.selection.treatments, hooks=tuple(self.job.hooks))
+        return units(self.intent.plan.groups, self.intent.present.containers, order)
+
     @property
     def sources(self) -> list[str]:
         """What would be captured."""
@@ -47,7 +69,8 @@ class Preview:
             return []
         wanted = self.intent.plan
         images = [f"{IMAGE}{each}" for each in wanted.images]
-        return [*(each.name for each in wanted.sources), *images]
+        dumps = [each.source for each in wanted.dumps]
+        return [*(each.name for each in wanted.sources), *dumps, *images]
 
 
 def preview(doors: Doors, name: str, now: datetime, clock: tzinfo) -> Preview:
@@ -79,6 +102,7 @@ def _look(doors: Doors, found: Preview, engine: Engine, repository: Repository |
     found.intent = intend(found.name, doors.config.jobs, engine, keep_out)
     found.problems += [f"{target}: {error}" for target, error in found.intent.failed]
     found.problems += found.intent.selection.warnings
+    found.problems += [str(each.refused) for each in found.units if each.refused]
 
 
 def _judge(found: Preview, repository: Repository, now: datetime) -> None:
@@ -90,7 +114,7 @@ def _judge(found: Preview, repository: Repository, now: datetime) -> None:
         return
     scope = Scope(sources=found.sources, hosts=[found.host])
     expected = [*ours, *_expected(found, now)]
-    judged = judge(expected, scope, policy_of(found.job.keep), now=now)
+    judged = judge(expected, scope, policy_of(found.job.keep), now=now, held=held(ours))
     found.verdicts = {group.source: verdicts for group, verdicts in judged.items()}
 
 
@@ -101,16 +125,6 @@ def _expected(found: Preview, now: datetime) -> Iterable[Recorded]:
             time=now, host=found.host, source=source, run="", tags=sorted(set(found.job.tags))
         )
         yield Recorded(id=SnapshotId(f"{_NEW}{number}"), snapshot=snapshot)
-
-
-def dropped(verdicts: Sequence[Verdict]) -> list[Recorded]:
-    """Return the snapshots that would be forgotten."""
-    return [each.recorded for each in verdicts if not each.kept]
-
-
-def kept(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return those that would be kept, and why, without the one that is not there yet."""
-    return [each for each in verdicts if each.kept and not each.recorded.id.startswith(_NEW)]
 
 
 def _next_runs(job: Job, now: datetime, clock: tzinfo) -> list[datetime]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
 
@@ -41,9 +41,9 @@ class Doors:
     """What whoever starts runs opens for them: it knows the secrets.
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
-    of the engine's host that are no sources. `tidy` clears away what killed runs left. `bell` tells
-    whoever wants to know; `code` is the exit code that a result leads to, or what ended the run.
-    `environ` is what hooks on this machine see.
+    of the engine's host that are no sources. `tidy` clears away what killed runs left. `zone` is
+    where jobs are that name none. `bell` tells whoever wants to know; `code` is the exit code for a
+    result, or for what has ended a run. `environ` is what hooks on this machine see.
     """
 
     config: Config
@@ -53,6 +53,7 @@ class Doors:
     keep_out: Callable[[Engine, Repository], list[str]]
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
+    zone: tzinfo = UTC
     bell: Bell
     code: Callable[[Result, BaseException | None], int]
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -126,9 +127,48 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             report.ended = datetime.now(UTC)
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
+            publish(doors, history)
             code = doors.code(result, report.error or sys.exception())
             doors.bell.ended(_ended(report, result, message, code))
     return report
+
+
+def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
+    """What others are told. A file that changed while it was read is no failure: its source is
+    there, and to be told of it each night would teach everybody to look away."""
+    failed = [each for each in report.outcomes if isinstance(each, Failed)]
+    saved = [each for each in report.outcomes if isinstance(each, Saved)]
+    warned = [each for each in saved if each.warnings]
+    return Ended(
+        subject=f"job {report.job}",
+        job=report.job,
+        run=report.run,
+        wrong=result is Result.FAILED or bool(failed or report.held),
+        code=code,
+        lines=(
+            f"job {report.job}: {result.value}{message and f': {message}'}",
+            f"{len(saved)} of {len(report.outcomes)} sources saved",
+            *(f"{each.source}: {each.error}" for each in failed),
+            *(
+                f"{each.snapshot.source}: {'; '.join(each.snapshot.anomalies)}; none is forgotten"
+                for each in saved
+                if each.snapshot.anomalies
+            ),
+            *(f"{each.snapshot.source}: warnings: {each.warnings}" for each in warned),
+        ),
+    )
+
+
+def publish(doors: Doors, history: History) -> None:
+    """Write the metrics where the configuration wants them; what fails is told, and no more."""
+    if doors.config.metrics is None or doors.config.metrics.textfile is None:
+        return
+    from backup import metrics  # noqa: PLC0415  0.1 s to load, and not for everybody
+
+    try:
+        metrics.publish(doors.config, history, doors.zone)
+    except BackupError as error:
+        _tell(doors.on_event, str(error))
 
 
 def history_path(state: Path) -> Path:
@@ -150,30 +190,6 @@ def heard(doors: Doors, history: History, run: str) -> Doors:
 
 def _tell(on_event: OnEvent, text: str) -> None:
     on_event(Noted("", b"", text))
-
-
-def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
-    """What others are told. A file that changed while it was read is no failure: its source is
-    there, and to be told of it each night would teach everybody to look away."""
-    failed = [each for each in report.outcomes if isinstance(each, Failed)]
-    saved = [each for each in report.outcomes if isinstance(each, Saved)]
-    return Ended(
-        subject=f"job {report.job}",
-        job=report.job,
-        run=report.run,
-        wrong=result is Result.FAILED or bool(failed),
-        code=code,
-        lines=(
-            f"job {report.job}: {result.value}{message and f': {message}'}",
-            f"{len(saved)} of {len(report.outcomes)} sources saved",
-            *(f"{each.source}: {each.error}" for each in failed),
-            *(
-                f"{each.snapshot.source}: warnings, {each.warnings}"
-                for each in saved
-                if each.warnings
-            ),
-        ),
-    )
 
 
 def named_job(found: Config, name: str) -> config.Job:
@@ -226,12 +242,7 @@ def _work(
         for warning in intent.selection.warnings:
             doors.on_event(Noted(f"job {report.job}", b"", warning))
         report.skipped += intent.left_out
-        largest = job.exclude_larger_than
-        exclusion = Exclusion(
-            tuple(job.exclude_files),
-            job.exclude_caches,
-            None if largest is None else parse_size(largest, "exclude-larger-than"),
-        )
+        exclusion = _exclusion(job)
         outcomes = [Failed(each, error) for each, error in intent.failed]
         setting = doors.quiet(job.host, report.run, report.job)
         order = Order(treatments=intent.selection.treatments, hooks=tuple(job.hooks))
@@ -258,6 +269,12 @@ def _work(
         if job.keep is not None:
             report.forgotten += _forget(repository, job.keep, report)
             history.say(report.run, f"forgotten: {len(report.forgotten)} snapshots")
+
+
+def _exclusion(job: config.Job) -> Exclusion:
+    largest = job.exclude_larger_than
+    size = None if largest is None else parse_size(largest, "exclude-larger-than")
+    return Exclusion(tuple(job.exclude_files), job.exclude_caches, size)
 
 
 def _each(first: list[Failed], rest: Iterator[Outcome]) -> Iterator[Outcome]:

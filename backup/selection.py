@@ -13,7 +13,7 @@ because of a project, so all who use it are touched; but then labels of another 
 volume's own do not count. Who is excluded is never touched.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backup.choice import (
@@ -28,7 +28,7 @@ from backup.choice import (
     thing_of,
 )
 from backup.config import Hook, Job, Quiesce
-from backup.engine import Container, Volume
+from backup.engine import Container, Mount, Volume
 from backup.errors import BackupError
 from backup.labels import SILENT
 from backup.span import parse_span
@@ -79,13 +79,26 @@ def select(
     return selector.selection()
 
 
-def source_names(found: Container) -> dict[str, bool]:
-    """Return the sources that a container mounts, and whether it may write to them."""
-    writable: dict[str, bool] = {}
-    for mount in found.mounts:
-        name = f"{VOLUME if mount.kind == 'volume' else PATH}{mount.source}"
-        writable[name] = writable.get(name, False) or not mount.read_only
-    return writable
+def source_names(found: Container) -> list[str]:
+    """Return the sources that a container mounts."""
+    return list(dict.fromkeys(map(_source_name, found.mounts)))
+
+
+def _source_name(mount: Mount) -> str:
+    return f"{VOLUME if mount.kind == 'volume' else PATH}{mount.source}"
+
+
+def _leads_into(theirs: Sequence[str], source: str, ours: Iterable[str]) -> bool:
+    """Whether what is in a source, in our directories, can be reached by a mount of theirs: one
+    lies in the other. A directory that volumes lie in is for who looks after the engine."""
+    if any(one.startswith(other) for other in ours for one in theirs):
+        return True
+    return source.startswith(PATH) and any(a.startswith(b) for a in ours for b in theirs)
+
+
+def _closed(paths: Iterable[str]) -> list[str]:
+    """Directories with a slash at the end, so that what is below one begins with it."""
+    return [f"{each.rstrip('/')}/" for each in paths]
 
 
 class _Selector:
@@ -104,17 +117,18 @@ class _Selector:
             thing.target: thing for thing in (thing_of(each, job) for each in self._all(volumes))
         }
         self.sources = {target: source_names(each) for target, each in self.containers.items()}
-        users: dict[str, list[Thing]] = {}
+        self.places = {f"{VOLUME}{each.name}": _closed(each.places) for each in volumes}
+        holders: dict[str, list[Thing]] = {}
         for target, names in self.sources.items():
             for each in names:
-                users.setdefault(each, []).append(self.things[target])
-        self.users = users
-        self.choice: Choice = choose(name, jobs, tuple(self.things.values()), users)
+                holders.setdefault(each, []).append(self.things[target])
+        self.choice: Choice = choose(name, jobs, tuple(self.things.values()), holders)
         self.taken = [each for each in self.choice.chosen if each not in self.choice.excluded]
         self.left_out: dict[str, str] = {
             each: why for each, why in self.choice.excluded.items() if each in self.choice.chosen
         }
         self.limits: dict[str, set[str | None]] = {}
+        self.writable: dict[str, dict[str, bool]] = {}
 
     def _all(self, volumes: tuple[Volume, ...]) -> Iterable[Container | Volume]:
         yield from self.containers.values()
@@ -148,6 +162,26 @@ class _Selector:
                     self.left_out[name] = why
                 else:
                     self.limits.setdefault(name, set()).add(thing.project)
+        for target, found in self.containers.items():
+            self.writable[target] = self._used(found)
+
+    def _used(self, found: Container) -> dict[str, bool]:
+        """What of that a container uses, and whether it may write to it."""
+        mounts = [
+            (
+                _source_name(each),
+                _closed(each.volume.places if each.volume else [each.source]),
+                each.read_only,
+            )
+            for each in found.mounts
+        ]
+        used: dict[str, bool] = {}
+        for source in self.limits:
+            ours = self.places.get(source) or _closed([source.removeprefix(PATH)])
+            for name, theirs, read_only in mounts:
+                if name == source or _leads_into(theirs, source, ours):
+                    used[source] = used.get(source, False) or not read_only
+        return used
 
     def _why_left_out(self, source: str) -> str | None:
         if source in self.things:
@@ -160,9 +194,8 @@ class _Selector:
         chosen, project = target in self.taken, self.things[target].project
         return [
             name
-            for name in self.sources[target]
-            if name in self.limits
-            and (chosen or None in self.limits[name] or project in self.limits[name])
+            for name in self.writable[target]
+            if chosen or None in self.limits[name] or project in self.limits[name]
         ]
 
     def _is_touched(self, target: str) -> bool:
@@ -199,16 +232,15 @@ class _Selector:
     def _untouched(self, treatments: Mapping[str, Treatment]) -> Iterable[str]:
         """Tell who goes on writing to what others stop for."""
         for source in sorted(self.limits):
-            users = self.users.get(source, [])
+            users = [target for target, used in self.writable.items() if source in used]
+            names = [self.things[target].name for target in users]
             quieted = self.job.quiesce not in (None, Quiesce.NONE) or any(
-                treatments[user.name].quiesce is not Quiesce.NONE
-                for user in users
-                if user.name in treatments
+                treatments[each].quiesce is not Quiesce.NONE for each in names if each in treatments
             )
-            for user in users:
-                found = self.containers[user.target]
-                writes = found.running and self.sources[user.target][source]
-                if quieted and writes and user.name not in treatments:
+            for target in users if quieted else ():
+                user = self.things[target]
+                writes = self.containers[target].running and self.writable[target][source]
+                if writes and user.name not in treatments:
                     whose = f" of project {user.project}" if user.project else ""
                     yield (
                         f"{source} is also used by container {user.name}{whose}, which this job"

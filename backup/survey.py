@@ -61,10 +61,11 @@ class Selection:
 class Survey:
     """A snapshot, or a selection of it, that was looked at.
 
-    `size` is what its files will have, in bytes. `links` are all hard links and what they lead to.
-    `moved` gives, for each target of a link that is not selected itself, the first selected link:
-    it becomes the file. `shadowed` holds the ordinals of members that a later member of the same
-    name replaces. `few` are all records that are needed, where they are few.
+    `size` is what its files will have, in bytes, and `held` that without holes. `links` are all
+    hard links and what they lead to. `moved` gives, for each target of a link that is not selected
+    itself, the first selected link: it becomes the file. `shadowed` holds the ordinals of members
+    that a later member of the same name replaces. `few` are all records that are needed, where they
+    are few.
     """
 
     repository: Repository
@@ -76,6 +77,7 @@ class Survey:
     moved: Mapping[bytes, bytes]
     shadowed: frozenset[int]
     few: Sequence[Member | More] | None
+    held: int
 
     @property
     def ordered(self) -> bool:
@@ -101,7 +103,7 @@ class _View:
         self._imported = snapshot.imported
         self._matched: set[bytes] = set()
         self._entries = 0
-        self._size = 0
+        self._size = self._held = 0
         self._lacking: dict[bytes, str] = {}
         self._links: dict[bytes, bytes] = {}
         self.moved: dict[bytes, bytes] = {}
@@ -138,6 +140,7 @@ class _View:
             return
         self._entries += 1
         self._size += member.size if member.kind == "f" else 0
+        self._held += member.body_size
         if self._selection.patterns:
             self._matched.update(p for p in self._selection.patterns if selected(path, (p,)))
 
@@ -180,6 +183,7 @@ class _View:
             self.moved,
             frozenset(self._shadowed),
             self._few,
+            self._held,
         )
 
 

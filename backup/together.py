@@ -37,7 +37,7 @@ def back_up_together(storing: Storing, unit: Unit, windows: Windows) -> Iterator
             read = [Failed(source.name, error) for _, source in readers]
     yield from outcomes
     if window.skipped is not None:
-        windows.leave_out(unit, window.skipped)
+        windows.leave_out((source.name for source in unit.sources), window.skipped)
     yield from _committed(storing, read, tuple(window.downtimes))
 
 

@@ -68,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         given = None if worker else config.option.basetemp
         config.option.basetemp = given or str(run.tmp / "pytest")
         os.environ["TMPDIR"] = str(run.tmp)
+        os.environ["VOLTAR_STATE_DIRECTORY"] = str(run.tmp / "state")
         tempfile.tempdir = None
         config.add_cleanup(run.close)
         if located("apt-get"):

@@ -215,8 +215,8 @@ def play(on: Stage, tell: Teller) -> None:
     show(on, tell, f"voltar drill container:{on.container} --settle 2s")
     tell.explain(
         "The newest snapshot went into a scratch volume, every byte was compared, and the "
-        "container was started on it, cut off from everything; then all of that was removed. A schedule does "
-        "this every week: docs/drills.md."
+        "container was started on it, cut off from everything; then all of that was removed. A "
+        "schedule does this every week: docs/drills.md."
     )
     tell.verdict(f"the same bytes, owners, modes and times: {len(before)} entries")
 

@@ -5,7 +5,8 @@ Exit codes, all in this one table:
     0    done
     1    failed
     2    the command line is wrong
-    3    done, but some sources failed or were not captured as they should be
+    3    done, but some sources failed, were not captured as they should be, look like a loss, or
+         failed in a drill; of `status`: something failed, is overdue or held
     4    stored data is damaged, or what was restored is not what was stored
     5    refused: the target is in use or not empty, the repository exists, what would be removed is
          protected, or a migration cannot begin

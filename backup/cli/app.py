@@ -42,6 +42,7 @@ from backup.cli import (
     image,
     key,
     log,
+    metrics,
     migrate,
     notify,
     plan,
@@ -82,14 +83,8 @@ _VALUED: Final = (
 )
 _JOINED: Final = (*_VALUED, "--ssh-binary")
 _WITHOUT_REPOSITORY: Final = (
-    "image",
-    "container",
-    "migrate",
-    "host",
-    "recover",
-    "systemd",
-    "cron",
-    "notify",
+    *("image", "container", "migrate", "host", "recover"),
+    *("systemd", "cron", "notify"),
 )
 _FLAGS: Final = ("--json", "-q", "--quiet", "-v", "--verbose")
 
@@ -132,6 +127,7 @@ app.command("drill")(drill.drill)
 app.command("status")(status.status)
 app.command("log")(log.log)
 app.command("cron")(cron.cron)
+app.command("metrics")(metrics.metrics)
 app.command("doctor")(doctor.doctor)
 image.app.command("push")(registry.push)
 image.app.command("pull")(registry.pull)

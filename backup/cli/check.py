@@ -7,6 +7,8 @@ import typer
 from backup.cli import INTEGRITY
 from backup.cli.console import Voice, counted, listening, size_text
 from backup.cli.context import Context
+from backup.cli.recording import recording
+from backup.history import CONTENT, STORE, Kind, SourceResult
 from backup.quantity import parse_percent, parse_size
 from backup.repository import (
     EVERYTHING,
@@ -47,9 +49,20 @@ def check(
     """
     context: Context = ctx.obj
     amount = _amount(read_data)
-    repository = context.open()
-    with listening(context.voice) as listener:
-        found = check_repository(repository, listener, amount)
+    with recording(context, Kind.CHECK) as run:
+        repository = context.open()
+        with listening(context.voice) as listener:
+            found = check_repository(repository, listener, amount)
+        run.found = SourceResult(
+            source="repository",
+            host="",
+            level=CONTENT if found.read >= found.size else STORE,
+            size=found.read,
+        )
+        if found.damages:
+            run.message = f"{counted(len(found.damages), 'damage')}: {found.damages[0].text}"
+        else:
+            run.end_well()
     forgotten = catalog.hidden(repository)
     if context.voice.as_json:
         context.voice.event(_as_json(found, forgotten))

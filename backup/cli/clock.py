@@ -3,18 +3,27 @@
 import os
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo
+
+from backup.errors import ConfigError
 
 
 def machine_zone() -> tzinfo:
-    """Return the time zone of this machine, or of TZ."""
+    """Return the time zone of this machine, or that of TZ. Raises ConfigError."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  few commands ask for it
+
+    named = os.environ.get("TZ", "").removeprefix(":")
     try:
-        if os.environ.get("TZ"):
-            return ZoneInfo(os.environ["TZ"].removeprefix(":"))
+        if named:
+            return ZoneInfo(named)
         with Path("/etc/localtime").open("rb") as file:
             return ZoneInfo.from_file(file)
-    except (OSError, ValueError, KeyError):  # that nobody knows is a KeyError
+    except FileNotFoundError:  # as the C library has it
         return UTC
+    except (OSError, ValueError, KeyError) as error:  # a zone that nobody knows is a KeyError
+        raise ConfigError(
+            f"the time zone {named or '/etc/localtime'!r} is not known",
+            hint="TZ=Europe/Berlin names one, or time-zone in the configuration",
+        ) from error
 
 
 def ago_text(time: datetime | None, now: datetime) -> str:

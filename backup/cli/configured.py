@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Final
 
 from msgspec.structs import replace
@@ -9,12 +10,13 @@ from msgspec.structs import replace
 from backup.cli import FAILED, INCOMPLETE, INTERRUPTED, exit_code
 from backup.cli.backup import keep_out
 from backup.cli.bell import bell
+from backup.cli.clock import machine_zone
 from backup.cli.context import Context, hook_environment, state_directory
 from backup.cli.places import Place, config_path
 from backup.config import LOCAL, Config, examine
 from backup.config import Repository as Configured
 from backup.engine import Engine
-from backup.errors import UsageError
+from backup.errors import ConfigError, UsageError
 from backup.history import Result
 from backup.report import OnEvent
 from backup.repository import Repository
@@ -50,10 +52,9 @@ class _Opener:
 def doors(context: Context, on_event: OnEvent) -> Doors:
     """Read the configuration, and return what it leads to. Raises ConfigError."""
     found = examine(config_path(context.config))
-    for doubt in (
-        [] if context.voice.as_json else found.exposed
-    ):  # it would be no part of a document
-        context.voice.warn(found.advice(doubt))
+    if not context.voice.as_json:  # there it would be no part of a document
+        for doubt in found.exposed:
+            context.voice.warn(found.advice(doubt))
     config = _with_repository(context, found.demand())
     opener = _Opener(context, config)
     return Doors(
@@ -65,9 +66,24 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         tidy=context.tidy,
         on_event=on_event,
         environ=hook_environment(),
+        zone=_zone(),
         bell=bell(context, config),
         code=code_of,
     )
+
+
+def code_of(result: Result, failure: BaseException | None) -> int:
+    """Return the exit code of a run that came to a result, or was ended by a failure."""
+    if failure is None:
+        return _CODES[result]
+    return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED
+
+
+def _zone() -> tzinfo:
+    try:
+        return machine_zone()
+    except ConfigError:  # it is for what is told of a run, and keeps none from beginning
+        return UTC
 
 
 def _with_repository(context: Context, config: Config) -> Config:
@@ -83,10 +99,3 @@ def _with_repository(context: Context, config: Config) -> Config:
     if not location:
         return config
     return replace(config, repositories={_NAMED_OUTSIDE: Configured(location=location)})
-
-
-def code_of(result: Result, failure: BaseException | None) -> int:
-    """Return the exit code of a run that came to a result, or was ended by a failure."""
-    if failure is None:
-        return _CODES[result]
-    return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED

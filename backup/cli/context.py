@@ -236,13 +236,17 @@ class Context:
         return _opened(store, password)
 
     def open_configured(self, place: Place) -> Repository:
-        """Open a repository of the configuration, asking for its password where none is left."""
+        """Open a repository of the configuration, asking for its password where none is left.
+
+        One without a password, where there should be one, is refused: somebody may have put it
+        there. Raises WrongKey.
+        """
         store = self.store_at(place)
-        if not read_descriptor(store).sealed:
-            return _opened(store, None)
-        question = f"password of repository {place.name or place.location}: "
         password = self._password_for(place)
-        return _opened(store, _opening_password(password, question, hint=_PLACES))
+        if read_descriptor(store).sealed:
+            question = f"password of repository {place.name or place.location}: "
+            password = _opening_password(password, question, hint=_PLACES)
+        return _opened(store, password)
 
     def new_password(self) -> str:
         """Return the password for a new repository; asked for twice at a terminal."""

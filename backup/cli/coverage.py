@@ -1,7 +1,7 @@
 """voltar coverage"""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -10,8 +10,13 @@ from backup.cli.clock import machine_zone
 from backup.cli.configured import doors
 from backup.cli.console import Voice, counted, listening, local_text
 from backup.cli.context import Context
-from backup.coverage import Coverage, Covered, State, survey
 from backup.paths import printable
+
+if TYPE_CHECKING:
+    from backup.coverage import Coverage, Covered
+
+_ORDER = ("forgotten", "stale", "excluded", "protected")
+"""What is to be looked at first."""
 
 
 def coverage(ctx: typer.Context) -> None:
@@ -24,6 +29,8 @@ def coverage(ctx: typer.Context) -> None:
     Ends with 3 where anything is stale or forgotten, an engine cannot be reached, or a job asks for
     what is not there.
     """
+    from backup.coverage import survey  # noqa: PLC0415  only what asks for it loads it
+
     context: Context = ctx.obj
     with listening(context.voice) as listener:
         found = survey(doors(context, listener), datetime.now(UTC), machine_zone())
@@ -36,7 +43,7 @@ def coverage(ctx: typer.Context) -> None:
         raise typer.Exit(code)
 
 
-def _print(voice: Voice, found: Coverage) -> None:
+def _print(voice: Voice, found: "Coverage") -> None:
     for host, why in found.unreached.items():
         voice.warn(f"host {host} cannot be reached, so nothing is known of it: {why}")
     for complaint in found.complaints:
@@ -54,13 +61,13 @@ def _print(voice: Voice, found: Coverage) -> None:
     voice.say(f"{counts}; {_reached(found)}")
 
 
-def _urgency(found: Covered) -> tuple[int, str, str]:
-    order = (State.FORGOTTEN, State.STALE, State.EXCLUDED, State.PROTECTED)
-    return order.index(found.state), found.host, found.source
+def _urgency(found: "Covered") -> tuple[int, str, str]:
+    return _ORDER.index(found.state.value), found.host, found.source
 
 
-def _row(found: Covered) -> tuple[str, ...]:
-    users = f" (in {', '.join(found.users)})" if found.users and found.state in _UNSAVED else ""
+def _row(found: "Covered") -> tuple[str, ...]:
+    unsaved = found.state.value in _ORDER[:2]
+    users = f" (in {', '.join(found.users)})" if found.users and unsaved else ""
     return (
         found.state.value,
         found.host,
@@ -71,19 +78,17 @@ def _row(found: Covered) -> tuple[str, ...]:
     )
 
 
-_UNSAVED = (State.FORGOTTEN, State.STALE)
+def _counts(found: "Coverage") -> dict[str, int]:
+    states = [each.state.value for each in found.covered]
+    return {state: states.count(state) for state in reversed(_ORDER)}
 
 
-def _counts(found: Coverage) -> dict[str, int]:
-    return {state.value: sum(each.state is state for each in found.covered) for state in State}
-
-
-def _reached(found: Coverage) -> str:
+def _reached(found: "Coverage") -> str:
     every = len(found.reached) + len(found.unreached)
     return f"{len(found.reached)} of {counted(every, 'engine')} reached"
 
 
-def _as_json(found: Coverage, code: int) -> dict[str, Any]:
+def _as_json(found: "Coverage", code: int) -> dict[str, Any]:
     return {
         "code": code,
         "counts": _counts(found),

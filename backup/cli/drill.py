@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from backup.cli import FAILED, INCOMPLETE, INTEGRITY, exit_code
-from backup.cli.configured import doors
+from backup.cli.configured import code_of, doors
 from backup.cli.console import listening
 from backup.cli.context import Context, state_directory
 from backup.cli.drilled import Files, tell_drill, tell_unit
@@ -26,13 +26,14 @@ from backup.engine import Engine
 from backup.errors import BackupError, ConfigError, UsageError
 from backup.history import History, Result
 from backup.lookup import parse_time
+from backup.notify import Bell, Ended
+from backup.paths import printable
 from backup.report import OnEvent
 from backup.repository import Repository
-from backup.runner import Doors, alone, repository_of
+from backup.runner import Doors, alone, history_path, repository_of
 from backup.span import parse_span
 from transports.errors import TransportError
 
-_CODES: Final = {Result.OK: 0, Result.INCOMPLETE: INCOMPLETE, Result.FAILED: FAILED}
 _GRAVITY: Final = (0, INCOMPLETE, FAILED)
 
 
@@ -75,7 +76,7 @@ def drill(  # noqa: PLR0913  one parameter an option
 
     Everything happens in scratch volumes and on a network without a way out; no container, network
     or volume of yours is touched. Levels: catalog, store, content, boot, assert. Exit code 4 where
-    data are damaged, 1 where nothing was proven, 3 where a part was not.
+    data are damaged, 1 where all of it failed, 3 where a part did.
     """
     context: Context = ctx.obj
     if bool(what) == everything:
@@ -86,10 +87,9 @@ def drill(  # noqa: PLR0913  one parameter an option
     with listening(context.voice) as listener:
         reports, errors = _drilled(context, _tasks(context, what, asked, listener))
     files.write(reports)
-    damaged = any(each.damaged for each in reports)
     for error in errors:
         context.voice.error(error, exit_code(error))
-    if code := INTEGRITY if damaged else _code(reports, errors):
+    if code := _code(reports, errors):
         raise typer.Exit(code)
 
 
@@ -116,12 +116,13 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One drill, and what opens its engine and its repository."""
+    """One drill, what opens its engine and its repository, and who is told of a job's."""
 
     order: Order
     engine: Callable[[], AbstractContextManager[Engine]]
     repository: Callable[[], Repository]
     on_event: OnEvent
+    bell: Bell | None = None
 
 
 def _tasks(context: Context, what: str | None, asked: _Asked, listener: OnEvent) -> Iterator[_Task]:
@@ -135,9 +136,8 @@ def _tasks(context: Context, what: str | None, asked: _Asked, listener: OnEvent)
         job = jobs[name]
         engine = context.engine if context.host else partial(opened.engine, job.host)
         repository = repository_of(opened.config, job)
-        yield _Task(
-            asked.order(name, job), engine, partial(opened.repository, repository), listener
-        )
+        opening = partial(opened.repository, repository)
+        yield _Task(asked.order(name, job), engine, opening, listener, opened.bell)
     if names:
         return
     order = asked.order(what or "")
@@ -166,32 +166,52 @@ def _drilled(
     errors: list[BackupError | TransportError] = []
     for task in tasks:
         try:
-            reports.append(_drill(context, task))
+            report = _drill(context, task)
         except (BackupError, TransportError) as error:
             errors.append(error)
-        else:
-            tell_drill(context.voice, reports[-1])
-            errors += filter(None, [reports[-1].error])
+            continue
+        reports.append(report)
+        if report.units:
+            tell_drill(context.voice, report)
+        errors += filter(None, [report.error])
     return reports, errors
 
 
 def _drill(context: Context, task: _Task) -> DrillReport:
     state = state_directory()
     name = f"drill of {task.order.name}"
-    with alone(state, name) if task.order.job else nullcontext(), task.engine() as engine:
-        means = Means(
-            engine=engine,
-            repository=task.repository(),
-            history=History(state / "history.sqlite"),
-            tidy=context.tidy,
-            on_event=task.on_event,
-            on_unit=partial(tell_unit, context.voice),
-        )
-        return run_drill(means, task.order)
+    means = Means(
+        engine=task.engine,
+        repository=task.repository,
+        history=History(history_path(state), context.voice.warn),
+        tidy=context.tidy,
+        on_event=task.on_event,
+        on_unit=partial(tell_unit, context.voice),
+    )
+    with alone(state, name) if task.order.job else nullcontext():
+        report = run_drill(means, task.order)
+    if task.bell is not None:
+        task.bell.ended(_ended(report))
+    return report
+
+
+def _ended(report: DrillReport) -> Ended:
+    """What whoever wants to know is told of a job's drill."""
+    said = f"drill {report.job}: {report.result.value}"
+    return Ended(
+        subject=f"drill {report.job}",
+        job=None,
+        run=report.run,
+        wrong=report.result is not Result.OK,
+        code=_code([report], [report.error] if report.error else []),
+        lines=(f"{said}: {printable(report.message.encode())}" if report.message else said,),
+    )
 
 
 def _code(reports: Sequence[DrillReport], errors: Sequence[Exception]) -> int:
-    """The exit code where nothing is damaged: what failed as a whole counts more than a part."""
+    """The exit code: damage first, then what failed as a whole, then a part."""
+    if any(each.damaged for each in reports):
+        return INTEGRITY
     if errors:
         return exit_code(errors[0])
-    return max((_CODES[each.result] for each in reports), default=0, key=_GRAVITY.index)
+    return max((code_of(each.result, None) for each in reports), default=0, key=_GRAVITY.index)

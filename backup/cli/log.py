@@ -34,8 +34,8 @@ def log(
 
     Examples: voltar log · voltar log --list · voltar log --job nightly · voltar log 3fa9c1d2
 
-    Runs of jobs and drills are kept, and checks and prunes: 1000 of each job, what was said in the
-    newest 100.
+    Without a name it is the newest. Runs of jobs and drills are kept, and checks and prunes: 1000
+    of each job, and what was said in the newest 100.
     """
     context: Context = ctx.obj
     voice = context.voice

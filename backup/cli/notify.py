@@ -2,17 +2,22 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import typer
 
 from backup import config
 from backup.cli import FAILED, INCOMPLETE
 from backup.cli.bell import pings, targets
+from backup.cli.configured import doors
 from backup.cli.context import Context
 from backup.cli.places import config_path
 from backup.config import Config, Notify
 from backup.errors import ConfigError
+from backup.history import History
 from backup.notify import Ping, ping, send
+from backup.report import ignore
+from backup.runner import history_path
 
 _TITLE = "voltar on {}: a test"
 _BODY = "This is what `voltar notify test` sends. Nothing is wrong."
@@ -29,12 +34,12 @@ def _notify() -> None:
 
 @app.command("test")
 def test(ctx: typer.Context) -> None:
-    """Send a message to everybody who would be told, and say who got it.
+    """Send a test to everybody who would be told.
 
     Example: voltar notify test
 
-    Checks for pings get one that changes nothing (/log). Exit code 1 if nobody was reached, 3 if
-    some were not.
+    It says who got it. Checks for pings get one that changes nothing (/log). Exit code 1 if nobody
+    was reached, 3 if some were not.
     """
     context: Context = ctx.obj
     found = config.load(config_path(context.config))
@@ -52,6 +57,33 @@ def test(ctx: typer.Context) -> None:
             context.voice.answer(f"ok      {place}" if why is None else f"failed  {place}: {why}")
     if failed:
         raise typer.Exit(FAILED if len(failed) == len(results) else INCOMPLETE)
+
+
+@app.command("overdue")
+def overdue(ctx: typer.Context) -> None:
+    """Tell of what is overdue or was killed.
+
+    Example: voltar notify overdue
+
+    The timers and lines of `voltar systemd install` and `voltar cron` do so each hour. What was
+    told is not told again. `voltar status` has exit codes for what it sees; this has none.
+    """
+    from backup.status import gather, judge  # noqa: PLC0415  only what asks for it loads SQLite
+    from backup.watch import observations  # noqa: PLC0415
+
+    context: Context = ctx.obj
+    opened = doors(context, ignore)
+    history = History(history_path(opened.state), context.voice.warn)
+    now = datetime.now(UTC)
+    facts = gather(opened.config, history, {}, zone=opened.zone, now=now)
+    seen = list(observations(judge(each, now) for each in facts))
+    opened.bell.observed(seen)
+    wrong = [each for each in seen if each.wrong is not None]
+    if context.voice.as_json:
+        context.voice.document([{"subject": each.subject, "text": each.text} for each in wrong])
+    else:
+        for line in (line for each in wrong for line in each.text.splitlines()):
+            context.voice.say(line)
 
 
 def _tried_targets(found: Config) -> Iterator[tuple[str, str | None]]:

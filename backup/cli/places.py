@@ -61,7 +61,8 @@ def existing_config(option: Path | None) -> Path | None:
     named = option or named_path("VOLTAR_CONFIG")
     if named is not None:
         return named
-    return next((place for place in _usual() if place.exists()), None)
+    # what lies in a directory that is closed to this user is not his; pathlib would raise
+    return next((place for place in _usual() if os.path.exists(place)), None)  # noqa: PTH110
 
 
 def new_config(option: Path | None) -> Path:

@@ -1,8 +1,9 @@
 """voltar plan"""
 
 import shlex
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +15,12 @@ from backup.cli.context import Context
 from backup.config import Hook, Quiesce
 from backup.errors import ConfigError
 from backup.paths import printable
-from backup.preview import Preview, dropped, kept, preview
+from backup.quiesce.plan import Unit, after, before
 from backup.repository import SHORT_ID
 from backup.selection import Treatment
+
+if TYPE_CHECKING:
+    from backup.preview import Preview
 
 
 def plan(
@@ -33,6 +37,8 @@ def plan(
     would run and where, and which snapshots would be forgotten after a run that went well. Ends
     with 3 where a run would have something to complain of.
     """
+    from backup.preview import preview  # noqa: PLC0415  only what asks for it loads it
+
     context: Context = ctx.obj
     now, clock = datetime.now(UTC), machine_zone()
     with listening(context.voice) as listener:
@@ -50,31 +56,46 @@ def plan(
         raise typer.Exit(INCOMPLETE)
 
 
-def _print(voice: Voice, found: Preview) -> None:
+def _print(voice: Voice, found: "Preview") -> None:
     voice.answer(f"job {found.name}{f' on {found.host}' if found.host else ''}")
-    voice.answer(f"  {_when(found)}")
-    for source in found.sources:
-        voice.answer(f"  captures {printable(source.encode())}{_last(found, source)}")
-    if found.intent is not None:
-        for name, why in found.intent.left_out:
-            voice.answer(f"  leaves out {printable(name.encode())}: {why}")
-        for name, treatment in sorted(found.intent.selection.treatments.items()):
-            _print_treatment(voice, name, treatment)
-    for hook in found.job.hooks:
-        voice.answer(f"  executes {_hook_text(hook)}")
-    _print_retention(voice, found)
+    for line in (_when(found), *_captures(found), *_acts(found), *_retention(found)):
+        voice.answer(f"  {line}")
     for problem in found.problems:
         voice.warn(f"job {found.name}: {problem}")
 
 
-def _when(found: Preview) -> str:
+def _captures(found: "Preview") -> Iterator[str]:
+    for source in found.sources:
+        yield f"captures {printable(source.encode())}{_last(found, source)}"
+    for name, why in found.intent.left_out if found.intent else ():
+        yield f"leaves out {printable(name.encode())}: {why}"
+
+
+def _acts(found: "Preview") -> Iterator[str]:
+    """What happens to containers, in the order in which it does."""
+    yield from _executes(before(found.job.hooks))
+    for unit in found.units:
+        sources = ", ".join(printable(each.name.encode()) for each in unit.sources)
+        yield from _executes(before(unit.hooks))
+        for each in unit.quieted:
+            grace = f" within {each.grace_s} s" if each.how is Quiesce.STOP else ""
+            yield f"{_VERBS[each.how]} {each.name}{grace}, to read {sources}"
+        yield from _executes(after(unit.hooks))
+    yield from _executes(after(found.job.hooks))
+
+
+def _executes(hooks: Iterable[Hook]) -> Iterator[str]:
+    return (f"executes {_hook_text(hook)}" for hook in hooks)
+
+
+def _when(found: "Preview") -> str:
     if not found.next_runs:
         return "runs when somebody runs it: it has no schedule"
     first, *later = map(local_text, found.next_runs)
     return f"runs next {first}; then {', '.join(later)}"
 
 
-def _last(found: Preview, source: str) -> str:
+def _last(found: "Preview", source: str) -> str:
     newest = found.newest.get(source)
     if newest is None:
         return ": for the first time"
@@ -85,17 +106,6 @@ def _last(found: Preview, source: str) -> str:
 _VERBS = {Quiesce.STOP: "stops", Quiesce.PAUSE: "pauses"}
 
 
-def _print_treatment(voice: Voice, name: str, treatment: Treatment) -> None:
-    if treatment.quiesce in _VERBS:
-        grace = treatment.grace_s
-        within = f", which has {grace:g} s to end" if grace is not None else ""
-        voice.answer(f"  {_VERBS[treatment.quiesce]} {name} if it runs{within}")
-    for hook in treatment.hooks:
-        voice.answer(f"  executes {_hook_text(hook)}")
-    if treatment.dump is not None:
-        voice.answer(f"  dumps {treatment.dump} in {name}")
-
-
 def _hook_text(hook: Hook) -> str:
     where = f"in {hook.container}" if hook.container else "on this machine"
     who = f" as {hook.user}" if hook.user else ""
@@ -103,18 +113,19 @@ def _hook_text(hook: Hook) -> str:
     return f"{hook.when.value} the reading, {where}{who}: {command}"
 
 
-def _print_retention(voice: Voice, found: Preview) -> None:
+def _retention(found: "Preview") -> Iterator[str]:
     if found.job.keep is None:
-        voice.answer("  keeps all snapshots: it has no policy")
-        return
-    for source, verdicts in found.verdicts.items():
-        keeping, dropping = len(kept(verdicts)), dropped(verdicts)
+        yield "keeps all snapshots: it has no policy"
+    for source in found.verdicts:
+        keeping, dropping = (
+            counted(len(found.kept(source)), "older snapshot"),
+            found.dropped(source),
+        )
         ids = f": {', '.join(each.id[:SHORT_ID] for each in dropping)}" if dropping else ""
-        of = f"of {printable(source.encode())}"
-        voice.answer(f"  keeps {counted(keeping, 'snapshot')} {of}, forgets {len(dropping)}{ids}")
+        yield f"keeps {keeping} of {printable(source.encode())}, forgets {len(dropping)}{ids}"
 
 
-def _as_json(found: Preview) -> dict[str, Any]:
+def _as_json(found: "Preview") -> dict[str, Any]:
     intent = found.intent
     treatments = intent.selection.treatments if intent else {}
     return {
@@ -125,27 +136,41 @@ def _as_json(found: Preview) -> dict[str, Any]:
         "leaves_out": [
             {"name": name, "why": why} for name, why in (intent.left_out if intent else ())
         ],
+        "windows": [_unit_json(each) for each in found.units],
         "treats": {name: _treatment_json(each) for name, each in sorted(treatments.items())},
         "hooks": [_hook_json(each) for each in found.job.hooks],
         "retention": {
             source: {
                 "keeps": [
-                    {"id": each.recorded.id, "why": list(each.reasons)} for each in kept(verdicts)
+                    {"id": each.recorded.id, "why": list(each.reasons)}
+                    for each in found.kept(source)
                 ],
-                "forgets": [each.id for each in dropped(verdicts)],
+                "forgets": [each.id for each in found.dropped(source)],
             }
-            for source, verdicts in found.verdicts.items()
+            for source in found.verdicts
         },
         "problems": found.problems,
     }
 
 
-def _source_json(found: Preview, source: str) -> dict[str, Any]:
+def _source_json(found: "Preview", source: str) -> dict[str, Any]:
     newest = found.newest.get(source)
     return {
         "source": source,
         "last": newest.time.isoformat() if newest else None,
         "last_bytes": newest.statistics.size if newest else None,
+    }
+
+
+def _unit_json(unit: Unit) -> dict[str, Any]:
+    return {
+        "sources": [each.name for each in unit.sources],
+        "quiets": [
+            {"container": each.name, "how": each.how.value, "grace_s": each.grace_s}
+            for each in unit.quieted
+        ],
+        "hooks": [_hook_json(each) for each in unit.hooks],
+        "refused": None if unit.refused is None else str(unit.refused),
     }
 
 

@@ -7,6 +7,8 @@ import typer
 from backup.cli.check import unlisted_text
 from backup.cli.console import Voice, counted, listening, size_text
 from backup.cli.context import Context
+from backup.cli.recording import recording
+from backup.history import Kind
 from backup.quantity import parse_percent, parse_size
 from backup.repository import MaxUnused, Pruned, Repository, catalog, prune_repository
 
@@ -46,8 +48,12 @@ def prune(
     """
     context: Context = ctx.obj
     limit = parse_max_unused(max_unused)
-    repository = context.open()
-    run(context.voice, repository, limit, exclusive=exclusive, dry_run=dry_run)
+    if dry_run:
+        run(context.voice, context.open(), limit, exclusive=exclusive, dry_run=True)
+        return
+    with recording(context, Kind.PRUNE) as recorded:
+        run(context.voice, context.open(), limit, exclusive=exclusive)
+        recorded.end_well()
 
 
 def run(

@@ -13,6 +13,8 @@ from backup.migrate import journal
 from backup.migrate.apply import Remedy, remedy
 from backup.migrate.apply import recover as recover_migration
 from backup.migrate.work import Engines, Work
+from backup.quiesce.journal import DIRECTORY
+from backup.quiesce.recovery import left_quiet
 from transports.errors import TransportError
 
 Failure = BackupError | TransportError
@@ -29,9 +31,11 @@ def recover(
 
     Examples: voltar recover · voltar --host ssh://root@other recover · voltar recover container:db
 
-    A migration that had not yet started the target is taken back: the source runs as before, and
-    nothing is left on the target. What was started is waited for, and is moved then. Restores,
-    captures and drills are taken back on the engine of --host, as by every backup there.
+    What a run of a job has stopped or paused runs again, and its hooks for after the reading run,
+    on whatever engine. A migration that had not yet started the target is taken back: the source
+    runs as before, and nothing is left on the target. What was started is waited for, and is moved
+    then. Restores, captures and drills are taken back on the engine of --host, as by every backup
+    there.
     """
     context: Context = ctx.obj
     paths, failed = _killed(state_directory() / "migrations", migration)
@@ -42,6 +46,7 @@ def recover(
             failed.append(error)
             context.voice.warn(f"migration {path.stem}: {error}")
     tidied = Tidied() if migration is not None else _tidied(context, failed)
+    resumed = () if migration is not None else _resumed(context, failed)
     if failed:
         raise failed[0]
     if context.voice.as_json:
@@ -51,11 +56,11 @@ def recover(
                 "recovered": [path.stem for path in paths],
                 "restores": tidied.restores,
                 "captures": tidied.captures,
-                "runs": tidied.resumed,
+                "runs": [*tidied.resumed, *resumed],
                 "drills": tidied.drills,
             }
         )
-    elif not paths and tidied == Tidied():
+    elif not paths and not resumed and tidied == Tidied():
         context.voice.report("nothing was left half done")
 
 
@@ -82,6 +87,23 @@ def _tidied(context: Context, failed: list[Failure]) -> Tidied:
         failed.append(error)
         context.voice.warn(f"not all that killed runs left is cleared away: {error}")
     return Tidied()
+
+
+def _resumed(context: Context, failed: list[Failure]) -> list[str]:
+    """Let run again what killed runs keep quiet on other engines than that of --host."""
+    resumed: list[str] = []
+    for header in left_quiet(state_directory() / DIRECTORY):
+        who = f"job {header.job}" if header.job else "a backup"
+        try:
+            with context.engine_at(header.url) as engine:
+                resumed += context.tidy(engine, secrets.token_hex(8)).resumed
+        except (BackupError, TransportError) as error:
+            failed.append(error)
+            context.voice.warn(
+                f"containers that {who} has stopped or paused on {header.url} may be so still: "
+                f"{error}"
+            )
+    return resumed
 
 
 def recover_one(context: Context, path: Path) -> Remedy:

@@ -70,11 +70,14 @@ def trend_text(sizes: Sequence[int]) -> str:
 def _remarks(job: "JobStatus", now: datetime) -> Iterator[str]:
     last = job.last
     if last is not None and last.result is not None and last.result.value in ("failed", "killed"):
+        was = {"failed": "failed", "killed": "was killed"}[last.result.value]
         why = f": {last.message}" if last.message else ""
         yield (
-            f"job {job.name}: the run of {local_text(last.started)} was {last.result.value}{why}; "
+            f"the run of job {job.name} at {local_text(last.started)} {was}{why}; "
             f"`voltar log {last.id[:8]}`"
         )
+    if not job.sources and job.state.value == "overdue":
+        yield f"job {job.name} is overdue: it has saved nothing yet"
     for one in job.sources:
         name, facts = _shown(one.facts.source), one.facts
         if facts.failure:

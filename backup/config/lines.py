@@ -39,6 +39,10 @@ class _Reader:
     _tables: dict[Key, int] = field(default_factory=dict)
     """How many tables an array of tables has so far."""
 
+    _counted: int = 0
+    _line: int = 1
+    """The line to which lines were counted, which is at `_counted`."""
+
     def document(self) -> None:
         here: Key = ()
         self._pass(_BLANK)
@@ -118,7 +122,9 @@ class _Reader:
 
     def _noted(self, key: Key) -> Key:
         if key not in self.lines:
-            self.lines[key] = self.text.count("\n", 0, self.at) + 1
+            self._line += self.text.count("\n", self._counted, self.at)
+            self._counted = self.at
+            self.lines[key] = self._line
         return key
 
     def _pass(self, what: "re.Pattern[str]") -> str:

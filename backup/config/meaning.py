@@ -57,10 +57,10 @@ def doubts(config: Config) -> Iterator[Mistake]:
 
 
 def _job_doubts(name: str, job: Job) -> Iterator[Mistake]:
-    if not job.all and not any(getattr(job, each) for each in _SELECTORS):
+    if not job.all and not job.labelled and not any(getattr(job, each) for each in _SELECTORS):
         yield Mistake(
             ("jobs", name),
-            f"it chooses nothing by itself, only what has the label voltar.job={name}",
+            "it chooses nothing by itself, only what labels give to it",
             f"say {listed(_SELECTORS)}, or all = true",
         )
 

@@ -215,7 +215,7 @@ class Job(Table, frozen=True, kw_only=True):
     jitter: Annotated[Span | None, _doc("Start up to so much later, by chance.")] = None
     keep: Annotated[Keep | None, _doc("What is kept; without it, everything.")] = None
     brake: Annotated[
-        bool, _doc("Forget nothing of a source whose newest snapshot looks like a loss or attack.")
+        bool, _doc("Forget nothing of a source that looks as after a loss or an attack.")
     ] = True
     quiesce: Annotated[
         Quiesce | None, _doc("What is done to the containers while their volumes are read.")
@@ -231,7 +231,9 @@ class Job(Table, frozen=True, kw_only=True):
     hot_copy: Annotated[
         HotCopy, _doc("What is done where a database writes to the files that are read.")
     ] = HotCopy.WARN
-    ping: Annotated[Ping | None, _doc("A check of its own, as that of `notify` is for all.")] = None
+    ping: Annotated[
+        Ping | None, _doc("A check of its own, instead of that of `notify`, which is one for all.")
+    ] = None
     drill: Annotated[Drill | None, _doc("How restoring it is proven.")] = None
 
 

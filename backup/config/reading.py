@@ -80,6 +80,7 @@ def examine_text(data: bytes, path: Path) -> Examined:
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
         document = tomllib.loads(text)
+        lines = key_lines(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return Examined(
@@ -90,7 +91,6 @@ def examine_text(data: bytes, path: Path) -> Examined:
     except RecursionError:
         said = Mistake((), "there are too many brackets in brackets")
         return Examined(file=path, config=None, mistakes=[said])
-    lines = key_lines(text)
     wrong = list(shape.mistakes(document))
     wrong += _senseless(document, wrong)
     doubts: list[Mistake] = []
@@ -167,16 +167,21 @@ def _exposed(found: Examined, status: os.stat_result) -> Iterator[Mistake]:
     if mode & 0o022:
         said = f"others may write it (mode {mode:o}), and it says what is run"
         yield Mistake((), said, f"chmod go-w {found.file}")
-    notify = config.notify if config is not None else None
-    if mode & 0o044 and notify is not None and (notify.urls or notify.ping):
-        said = f"others may read it (mode {mode:o}), and it has secrets in it (notify)"
+    if mode & 0o044 and config is not None and _has_secrets(config):
+        said = f"others may read it (mode {mode:o}), and it has secrets in it: urls or ping"
         yield Mistake((), said, f"chmod 600 {found.file}")
+    notify = config.notify if config is not None else None
     if notify is not None and notify.urls_file is not None:
         yield from _exposed_file(("notify", "urls-file"), Path(notify.urls_file))
     for name, one in config.repositories.items() if config is not None else ():
         if one.password_file is not None:
             key = ("repositories", name, "password-file")
             yield from _exposed_file(key, Path(one.password_file))
+
+
+def _has_secrets(config: Config) -> bool:
+    notify = config.notify or Notify()
+    return bool(notify.urls or notify.ping or any(job.ping for job in config.jobs.values()))
 
 
 def _exposed_file(key: Key, file: Path) -> Iterator[Mistake]:

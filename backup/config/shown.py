@@ -20,15 +20,20 @@ def effective(config: Config) -> dict[str, Any]:
     only = next(iter(config.repositories)) if len(config.repositories) == 1 else None
     for job in found["jobs"].values():
         job["repository"] = job["repository"] or only
+        job["ping"] = _scheme(job["ping"])
     for one in found["repositories"].values():
         command = one["password-command"]
         one["password-command"] = command and [command[0], *[HIDDEN] * bool(command[1:])]
     notify = found["notify"]
     if notify:
-        notify["urls"] = [f"{each.partition('://')[0]}://{HIDDEN}" for each in notify["urls"]]
-        ping = notify["ping"]
-        notify["ping"] = ping and f"{ping.partition('://')[0]}://{HIDDEN}"
+        notify["urls"] = [_scheme(each) for each in notify["urls"]]
+        notify["ping"] = _scheme(notify["ping"])
     return found
+
+
+def _scheme(url: str | None) -> str | None:
+    """Return what may be seen of a URL that is a secret as a whole."""
+    return url and f"{url.partition('://')[0]}://{HIDDEN}"
 
 
 def written(table: Mapping[str, Any]) -> str:

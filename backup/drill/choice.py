@@ -16,16 +16,21 @@ from backup.repository import Snapshot
 from backup.repository.timing import is_future
 from backup.targets import CONTAINER
 
+_DUMP: Final = "dump:"
 _PROJECT: Final = "com.docker.compose.project"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """What is drilled together. `definition` is of a container; a source alone has none."""
+    """What is drilled together. `definition` is of a container; a source alone has none.
+
+    `dumped`: what the container keeps in a database is saved as a dump, and not in its volume.
+    """
 
     subject: str
     found: tuple[Found, ...]
     definition: Mapping[str, Any] | None = None
+    dumped: bool = False
 
 
 def of_job(job: Job, runs: Collection[str], every: Iterable[Found]) -> list[Found]:
@@ -145,6 +150,7 @@ def _of_container(
         subject=f"{CONTAINER}{name}",
         found=tuple(each for each in found if each is not None),
         definition=defining.definition,
+        dumped=any(source.startswith(f"{_DUMP}{name}/") for source in newest),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from backup.drill.boot import Booted, Shelf, Wishes, boot, skipped
 from backup.drill.choice import Unit
 from backup.drill.level import Level, Outcome, Step
-from backup.drill.proof import Proven, lacking_room, look, read, restored
+from backup.drill.proof import Proven, lacking_room, look, read, restored, room
 from backup.drill.report import UnitReport
 from backup.drill.scene import Scene
 from backup.engine import free_space
@@ -53,8 +53,9 @@ class Drilled:
     def _prove(self, surveyed: Sequence[tuple[Proven, Survey]]) -> None:
         wanted = self.wishes.level
         if wanted.rank >= Level.CONTENT.rank:
-            size = sum(seen.size for _, seen in surveyed if seen.snapshot.image is None)
-            why = lacking_room(size, free_space(self.stage.engine, self.stage.run))
+            files = [seen for _, seen in surveyed if seen.snapshot.image is None]
+            needed = room([(seen.held, seen.entries) for seen in files])
+            why = lacking_room(needed, free_space(self.stage.engine, self.stage.run))
             for proven, seen in surveyed:
                 if why is None:
                     restored(self.stage, proven, seen, self.on_event)
@@ -85,6 +86,8 @@ class Drilled:
         missing = [one.source for one in sources if one.volume is None]
         if missing:
             return f"{missing[0]} was not restored"
+        if unit.dumped:
+            return "its database is kept as a dump, which no drill feeds back yet"
         if unit.definition and not unit.definition.get("running"):
             return "it did not run when it was captured"
         return None

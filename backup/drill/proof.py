@@ -5,6 +5,7 @@ second one would tell no more.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -31,6 +32,7 @@ from transports.errors import TransportError
 
 Failure = BackupError | TransportError
 _DAMAGE: Final = (IntegrityError, VerificationFailed, UnsafeArchive, DamagedImage)
+_BLOCK: Final = 4096
 _LEVELS: Final = (Level.CATALOG, Level.STORE, Level.CONTENT)
 
 
@@ -160,9 +162,15 @@ class _Clock:
         self.on_event(event)
 
 
-def lacking_room(size: int, free: int) -> str | None:
+def room(sources: Iterable[tuple[int, int]]) -> int:
+    """Return how much room sources need, given by their bytes and their entries, and a tenth more:
+    each entry takes a block, and a container writes too."""
+    needed = sum(size + entries * _BLOCK for size, entries in sources)
+    return needed + needed // 10
+
+
+def lacking_room(needed: int, free: int) -> str | None:
     """Say that there is no room for so many bytes, or return None."""
-    needed = size + size // 10
     if needed <= free:
         return None
     return f"no room: the engine has {free >> 20} MiB free, and {needed >> 20} MiB are needed"

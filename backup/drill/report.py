@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from backup.drill.boot import Booted
-from backup.drill.level import Level, Step, failed, passed
+from backup.drill.level import Level, Outcome, Step, failed, passed
 from backup.drill.proof import Proven
-from backup.errors import BackupError
+from backup.errors import BackupError, IntegrityError
 from backup.history import Result
 from transports.errors import TransportError
 
@@ -33,6 +33,15 @@ class UnitReport:
     @property
     def steps(self) -> list[Step]:
         return [step for _, steps in self.subjects() for step in steps]
+
+    def told(self) -> Iterator[str]:
+        """Yield a line for what was not passed, and one for what was left out."""
+        for subject, steps in self.subjects():
+            for step in steps:
+                if step.outcome is not Outcome.PASSED:
+                    yield f"{subject}: {step.level.value} {step.outcome.value}: {step.message}"
+        if self.booted is not None and self.booted.left_out:
+            yield f"{self.subject}: left out: {'; '.join(self.booted.left_out)}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +82,7 @@ class DrillReport:
     @property
     def damaged(self) -> bool:
         """Whether data are not what was stored."""
-        return any(step.damaged for step in self.steps)
+        return isinstance(self.error, IntegrityError) or any(step.damaged for step in self.steps)
 
     @property
     def result(self) -> Result:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -41,8 +41,8 @@ class Means:
     """What a drill works with. `tidy` clears away what killed runs left; `on_unit` is told of what
     was drilled as soon as it was."""
 
-    engine: Engine
-    repository: Repository
+    engine: Callable[[], AbstractContextManager[Engine]]
+    repository: Callable[[], Repository]
     history: History
     tidy: Callable[[Engine, str], object]
     on_event: OnEvent
@@ -62,57 +62,72 @@ def wishes_of(name: str, job: Job) -> Wishes:
 
 
 def run_drill(means: Means, order: Order) -> DrillReport:
-    """Drill now. What fails is in the report; one that is interrupted is written down as failed.
-
-    Raises NoSuchSnapshot and ConfigError where there is nothing to drill.
-    """
-    began, run = time.monotonic(), new_run()
-    means.tidy(means.engine, run)
-    every = means.repository.snapshots()
-    chosen = _chosen(means.engine.name, every, order, means.history)
+    """Drill now. What fails is in the report; one that is interrupted is written down as failed."""
     report = DrillReport(
-        run=run,
-        job=order.name,
-        engine=means.engine.name,
-        repository=means.repository.store.url,
-        wanted=order.wishes.level,
-        started=datetime.now(UTC),
-        select_s=round(time.monotonic() - began, 3),
+        run=new_run(), job=order.name, wanted=order.wishes.level, started=datetime.now(UTC)
     )
-    saved = [each for each in every if each[1].image is not None]
     with _written(means.history, report):
         try:
-            _perform(means, order.wishes, (chosen, saved), report)
+            if order.job is not None:
+                _begin(means.history, report)
+            _work(means, order, report)
         except (BackupError, TransportError) as error:
             report.error = error
     return report
 
 
+def _begin(history: History, report: DrillReport) -> None:
+    history.begin(Run(id=report.run, kind=Kind.DRILL, job=report.job, started=report.started))
+
+
+def _work(means: Means, order: Order, report: DrillReport) -> None:
+    """Choose and perform. A source that nobody has saved is no drill that failed."""
+    began = time.monotonic()
+    with means.engine() as engine:
+        means.tidy(engine, report.run)
+        repository = means.repository()
+        report.engine, report.repository = engine.name, repository.store.url
+        every, damaged = repository.readable()
+        chosen = _chosen(engine.name, every, order, means.history)
+        if damaged and not chosen:
+            raise damaged[0]
+        _demand_some(order, chosen)
+        if order.job is None:
+            _begin(means.history, report)
+        report.select_s = round(time.monotonic() - began, 3)
+        saved = [each for each in every if each[1].image is not None]
+        shelf = Shelf(repository, saved, means.on_event)
+        _perform(means, (engine, repository, shelf), (order.wishes, chosen), report)
+        if damaged:  # it may hide what is newer
+            raise damaged[0]
+
+
 def _perform(
     means: Means,
-    wishes: Wishes,
-    chosen: tuple[Sequence[Unit], Sequence[Found]],
+    place: tuple[Engine, Repository, Shelf],
+    what: tuple[Wishes, Sequence[Unit]],
     report: DrillReport,
 ) -> None:
-    with scene(means.engine, report.run, means.on_event) as stage:
+    engine, repository, shelf = place
+    with scene(engine, report.run, means.on_event) as stage:
+        report.left = stage.left
         drilled = Drilled(
             stage=stage,
-            repository=means.repository,
-            shelf=Shelf(means.repository, chosen[1], means.on_event),
-            wishes=wishes,
+            repository=repository,
+            shelf=shelf,
+            wishes=what[0],
             on_event=means.on_event,
         )
-        for unit in drilled.each(chosen[0]):
+        for unit in drilled.each(what[1]):
             report.units.append(unit)
             means.on_unit(unit)
-        report.left = stage.left
 
 
 def _chosen(host: str, every: list[Found], order: Order, history: History) -> tuple[Unit, ...]:
     now = datetime.now(UTC)
     found = list(every)
     if order.job is not None:
-        runs = {each.id for each in history.runs(job=order.name, limit=10_000)}
+        runs = {each.id for each in history.runs(job=order.name, kind=Kind.BACKUP, limit=10_000)}
         found = of_job(order.job, runs, every)
     elif order.name:
         found = of_source(order.name, every)
@@ -122,6 +137,11 @@ def _chosen(host: str, every: list[Found], order: Order, history: History) -> tu
     else:
         pool = [each for each in every if each[1].host in {one[1].host for one in found}]
         chosen = units(found, pool, order.at, now)
+    return chosen
+
+
+def _demand_some(order: Order, chosen: tuple[Unit, ...]) -> None:
+    """Raise NoSuchSnapshot where there is nothing to drill, ConfigError where it is not clear."""
     if not chosen:
         when = f" up to {order.at.isoformat(timespec='minutes')}" if order.at else ""
         raise NoSuchSnapshot(
@@ -129,7 +149,6 @@ def _chosen(host: str, every: list[Found], order: Order, history: History) -> tu
             hint="`voltar snapshots` shows what there is",
         )
     _demand_one(order, chosen)
-    return chosen
 
 
 def _demand_one(order: Order, chosen: tuple[Unit, ...]) -> None:
@@ -152,7 +171,6 @@ def _demand_one(order: Order, chosen: tuple[Unit, ...]) -> None:
 
 @contextmanager
 def _written(history: History, report: DrillReport) -> Iterator[None]:
-    history.begin(Run(id=report.run, kind=Kind.DRILL, job=report.job, started=report.started))
     result, message = Result.FAILED, "interrupted"
     try:
         yield
@@ -162,6 +180,8 @@ def _written(history: History, report: DrillReport) -> Iterator[None]:
         for unit in report.units:
             for each in _recorded(unit, report):
                 history.add(report.run, each)
+            for line in unit.told():
+                history.say(report.run, line)
         history.end(report.run, report.ended, result, message)
 
 

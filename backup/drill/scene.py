@@ -27,6 +27,7 @@ from backup.engine import (
     living,
     remains,
 )
+from backup.errors import EngineError
 from backup.report import Noted, OnEvent
 from backup.repository import VolumeFacts
 from backup.restore import uninterrupted
@@ -105,11 +106,14 @@ def scene(engine: Engine, run: str, on_event: OnEvent) -> Iterator[Scene]:
     with helper(engine, (), access=Access.READ, run=run, labels=stage.labels):
         try:
             yield stage
-        except BaseException:
+        except BaseException as error:
             with uninterrupted():
-                stage.clear()
-                time.sleep(_LATE_S)
-                stage.clear()
+                try:
+                    stage.clear()
+                    time.sleep(_LATE_S)
+                    stage.clear()
+                except EngineError as left:
+                    error.add_note(f"the next run clears away what the drill made: {left}")
             raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from backup.engine.connect import Engine, segment
 from backup.engine.definition import reduce
-from backup.engine.lifetime import DRILL_LABEL, LABEL
+from backup.engine.lifetime import is_own
 from backup.engine.volumes import Volume, volumes
 from backup.errors import NotOnEngine
 
@@ -58,7 +58,7 @@ def containers(engine: Engine, *, running_only: bool = False) -> tuple[Container
     known = {one.name: one for one in volumes(engine)}
     found = []
     for listed in engine.get("/containers/json", all=0 if running_only else 1):
-        if {LABEL, DRILL_LABEL} & set(listed.get("Labels") or {}):
+        if is_own(listed.get("Labels") or {}, *listed.get("Names") or []):
             continue
         try:
             found.append(_container(engine, str(listed["Id"]), known))

@@ -11,7 +11,7 @@ if its owner was removed in the meantime without its volumes.
 import enum
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +31,7 @@ LABEL = "voltar.helper"
 RUN_LABEL = "voltar.run"
 DRILL_LABEL = "voltar.drill-run"
 """On all that a drill makes, and on the helper that lives as long as it; the value is its run."""
+_OWN_NAME = "voltar-"
 _READING = ("DAC_READ_SEARCH",)
 _WRITING = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID"),
@@ -58,6 +59,15 @@ class Wanted:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+def is_own(labels: Collection[str], *names: str) -> bool:
+    """Whether something is voltar's own: by its labels and by its name.
+
+    An image can have any label, and what is made of it must not vanish from backups for that.
+    """
+    labelled = LABEL in labels or DRILL_LABEL in labels
+    return labelled and any(name.lstrip("/").startswith(_OWN_NAME) for name in names)
+
+
 @contextmanager
 def running(engine: Engine, wanted: Wanted, scratch: str | None) -> Iterator[Cell]:
     """A helper container that runs until the end of the `with`, and is removed on every path.
@@ -65,7 +75,7 @@ def running(engine: Engine, wanted: Wanted, scratch: str | None) -> Iterator[Cel
     `scratch` is the host's directory that the helper sees at SCRATCH; without one it is in memory.
     Raises NotOnEngine for a volume or container that is not there.
     """
-    name = f"voltar-{secrets.token_hex(6)}"
+    name = f"{_OWN_NAME}{secrets.token_hex(6)}"
     with ExitStack() as stack:
         try:
             used, identity = _create(engine, name, wanted, scratch)

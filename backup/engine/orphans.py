@@ -57,7 +57,8 @@ def orphans(engine: Engine) -> list[Orphan]:
         "/containers/json", all=1, filters=json.dumps({"label": [lifetime.LABEL]})
     )
     now = engine.now()  # created times are by its clock, not ours
-    dead = [one for one in found if _is_dead(one, now)]
+    ours = [one for one in found if lifetime.is_own(one["Labels"], *one["Names"] or [])]
+    dead = [one for one in ours if _is_dead(one, now)]
     return [
         Orphan(
             id=str(one["Id"]),

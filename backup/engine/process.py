@@ -22,6 +22,8 @@ from backup.errors import EngineError, NotOnEngine
 KEPT: Final = 64 << 10
 """So much of what a command says is kept: the end of it."""
 _LOOK_EVERY_S: Final = 1.0
+_LATE_S: Final = 2.0
+_DIES_WITHIN_S: Final = 5.0
 _END_SESSION: Final = """
 for stat in /proc/[0-9]*/stat; do
   read -r line < "$stat" 2>/dev/null || continue
@@ -81,10 +83,10 @@ def end_command(engine: Engine, identity: str, run: str) -> bool:
 
     Raises EngineError where it lives on.
     """
-    limit = time.monotonic() + 5
-    found = _state(engine, identity)
-    if found is None or not found["Running"] or not found.get("Pid"):
+    found = _begun(engine, identity)
+    if found is None or not found["Running"]:
         return False
+    limit = time.monotonic() + _DIES_WITHIN_S
     with helper(engine, (), access=Access.SIGNAL, run=run) as killer:
         while True:
             killer.run(["sh", "-c", _END_SESSION, "sh", str(found["Pid"])])
@@ -94,6 +96,18 @@ def end_command(engine: Engine, identity: str, run: str) -> bool:
             if time.monotonic() > limit:
                 raise EngineError("the command does not end by being killed")
             time.sleep(0.05)
+
+
+def _begun(engine: Engine, identity: str) -> dict[str, Any] | None:
+    """How a command is, once it has begun or ended: a request that was cut off may be obeyed."""
+    limit = time.monotonic() + _LATE_S
+    while True:
+        found = _state(engine, identity)
+        if found is None or found.get("Pid") or found["ExitCode"] is not None:
+            return found
+        if time.monotonic() > limit:
+            return None
+        time.sleep(0.05)
 
 
 def _ran(engine: Engine, command: Command, identity: str, limit: float, run: str) -> Ended:

@@ -9,7 +9,7 @@ from typing import Any
 
 from backup.engine.connect import Engine, segment
 from backup.engine.door import Declined
-from backup.engine.lifetime import DRILL_LABEL, LABEL
+from backup.engine.lifetime import is_own
 from backup.errors import EngineError, InUse, NotOnEngine
 
 ANONYMOUS = "com.docker.volume.anonymous"
@@ -55,7 +55,7 @@ def volumes(engine: Engine) -> tuple[Volume, ...]:
     """All volumes but those of drills, by name."""
     found = engine.get("/volumes")["Volumes"] or []
     seen = sorted((_volume(one) for one in found), key=lambda one: one.name)
-    return tuple(one for one in seen if DRILL_LABEL not in one.labels)
+    return tuple(one for one in seen if not is_own(one.labels, one.name))
 
 
 def volume(engine: Engine, name: str) -> Volume:
@@ -115,7 +115,7 @@ def users(engine: Engine, name: str) -> tuple[User, ...]:
         )
         for one in sorted(found, key=_name)
         # the filter also finds containers that mount something else at a path of that name
-        if LABEL not in (one.get("Labels") or {})
+        if not is_own(one.get("Labels") or {}, *one.get("Names") or [])
         and any(mount.get("Name") == name for mount in one.get("Mounts") or [])
     )
 
@@ -133,7 +133,7 @@ def path_users(engine: Engine, path: PurePosixPath) -> tuple[User, ...]:
             ),
         )
         for one in sorted(engine.get("/containers/json", all=1), key=_name)
-        if LABEL not in (one.get("Labels") or {})
+        if not is_own(one.get("Labels") or {}, *one.get("Names") or [])
         and any(_meets(mount, path) for mount in one.get("Mounts") or [])
     )
 

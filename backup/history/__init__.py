@@ -6,13 +6,15 @@ bounded by what is kept of each job.
 """
 
 from backup.history.book import LONGEST_MESSAGE, MOST_MESSAGES, MOST_RUNS, MOST_TALKATIVE, History
-from backup.history.record import Kind, Message, Result, Run, SourceResult
+from backup.history.record import CONTENT, STORE, Kind, Message, Result, Run, SourceResult
 
 __all__ = [
+    "CONTENT",
     "LONGEST_MESSAGE",
     "MOST_MESSAGES",
     "MOST_RUNS",
     "MOST_TALKATIVE",
+    "STORE",
     "History",
     "Kind",
     "Message",

@@ -165,9 +165,11 @@ class History:
 
     def seen(self, job: str, now: datetime) -> datetime:
         """Return since when a job is known: since now, if nobody asked before."""
-        self._write("INSERT OR IGNORE INTO job VALUES (?, ?)", (job, _text(now)))
         rows = self._read("SELECT seen FROM job WHERE name = ?", (job,))
-        return datetime.fromisoformat(rows[0]["seen"]) if rows else now
+        if rows:
+            return datetime.fromisoformat(rows[0]["seen"])
+        self._write("INSERT OR IGNORE INTO job VALUES (?, ?)", (job, _text(now)))
+        return now
 
     def _write_said(self) -> None:
         rows, self._unwritten = self._unwritten, []
@@ -224,5 +226,5 @@ def _text(time: datetime) -> str:
 
 def _discreet(text: str) -> str:
     """Return text cut to what is kept, without what may be a password in a URL."""
-    text = _USER_INFO.sub("…", text.encode(errors="backslashreplace").decode())
+    text = _USER_INFO.sub("…", text)
     return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"

@@ -67,7 +67,7 @@ class Database:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Unusable(str(error)) from error
-        self._run(statement, rows)
+        self._run(statement, [[_encodable(value) for value in row] for row in rows])
 
     def read(self, statement: str, values: Values) -> list[Row]:
         """Return the rows of a query; none where nothing was ever written."""
@@ -136,6 +136,11 @@ class Database:
                 raise
             return False
         return bool(found == "ok")
+
+
+def _encodable(value: str | int | float | None) -> str | int | float | None:
+    """Return a value whose text SQLite takes: not half a character, of a name that is no UTF-8."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _is_damage(error: "sqlite3.Error") -> bool:

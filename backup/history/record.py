@@ -3,6 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
+
+STORE: Final = "store"
+"""The level of a check that has found everything in its place."""
+CONTENT: Final = "content"
+"""The level of a check that has read all data, and of a drill that has compared it."""
 
 
 class Kind(Enum):
@@ -25,7 +31,7 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run of a job; of a check or prune, `job` is the repository's URL.
+    """A run of a job; of a check or prune, `job` is the repository.
 
     `ended` is None for one that goes on, or was killed, and `result` for one that goes on.
     """

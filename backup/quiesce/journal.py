@@ -19,7 +19,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,7 +225,7 @@ def _demand_ours(header: Header) -> None:
 
 
 @contextmanager
-def alone(directory: Path, engine: str) -> Iterator[None]:
+def alone(directory: Path, engine: str, on_wait: Callable[[], None]) -> Iterator[None]:
     """Wait until no other run on this machine keeps containers of an engine quiet. A container that
     another run has stopped would be taken for one that nobody has started."""
     try:
@@ -235,7 +235,9 @@ def alone(directory: Path, engine: str) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(directory, error) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not _locked(handle):
+            on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

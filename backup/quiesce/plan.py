@@ -77,6 +77,13 @@ class Order:
     hooks: tuple[Hook, ...] = ()
     own: str = ""
 
+    @property
+    def asks_for_anything(self) -> bool:
+        """Whether anything is to be done to anybody."""
+        all_ = (self.otherwise, *self.treatments.values())
+        quiet = any(each.quiesce is not Quiesce.NONE or each.hooks for each in all_)
+        return bool(self.hooks) or quiet
+
     def of(self, container: Container) -> Treatment:
         return self.treatments.get(container.name, self.otherwise)
 
@@ -88,8 +95,9 @@ def units(
     groups: Sequence[Group], containers: Sequence[Container], order: Order
 ) -> tuple[Unit, ...]:
     """Divide what is captured into units, in the order of its groups."""
-    users = [_users(group, containers) for group in groups]
-    quieted = [_with_joined(_to_quiet(each, order), containers) for each in users]
+    users = [[one for one in containers if _uses(one, group)] for group in groups]
+    writers = [[one for one in containers if _may_write(one, group)] for group in groups]
+    quieted = [_with_joined(_to_quiet(each, order), containers) for each in writers]
     hooked = [{one.name for one in each if order.own_hooks(one)} for each in users]
     ties = [set(one) | two for one, two in zip(quieted, hooked, strict=True)]
     made = []
@@ -198,12 +206,13 @@ def _stronger(one: Quiesce, other: Quiesce) -> Quiesce:
     return Quiesce.STOP if Quiesce.STOP in (one, other) else one
 
 
-def _users(group: Group, containers: Sequence[Container]) -> list[Container]:
-    return [one for one in containers if any(_may_write(one, each) for each in group.sources)]
+def _uses(one: Container, group: Group) -> bool:
+    return any(_meets(mount, source) for mount in one.mounts for source in group.sources)
 
 
-def _may_write(one: Container, source: Source) -> bool:
-    return any(not mount.read_only and _meets(mount, source) for mount in one.mounts)
+def _may_write(one: Container, group: Group) -> bool:
+    writable = [mount for mount in one.mounts if not mount.read_only]
+    return any(_meets(mount, source) for mount in writable for source in group.sources)
 
 
 def _meets(mount: Mount, source: Source) -> bool:

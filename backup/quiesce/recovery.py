@@ -1,6 +1,7 @@
 """What killed runs left quiet runs again, and what they left to be run after the reading is run."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from backup.engine import Engine
 from backup.engine.inspection import identity
@@ -60,3 +61,9 @@ def _end(site: Site, number: int) -> None:
             except BackupError as error:
                 site.warn("", f"a hook of a killed run may live on: {error}")
     site.close(number)
+
+
+def left_quiet(directory: Path) -> list[Header]:
+    """What dead runs are known by, the oldest first; of an engine once."""
+    headers = [one.record.header for one in journal.dead(directory) if isinstance(one, Journal)]
+    return list({header.url: header for header in headers}.values())

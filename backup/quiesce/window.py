@@ -9,8 +9,9 @@
 One window at a time is open on an engine, of all runs of this machine.
 """
 
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -24,6 +25,7 @@ from backup.quiesce.hook import demand_possible
 from backup.quiesce.journal import Header, Touched, UnitRecord
 from backup.quiesce.plan import Order, Quieted, Unit, units
 from backup.quiesce.site import Setting, Site
+from backup.report import Noted
 from backup.restore import uninterrupted
 from backup.targets import Plan
 
@@ -47,30 +49,33 @@ class Window:
 
 @dataclass(slots=True)
 class Windows:
-    """What a run does to containers, as it goes on."""
+    """What a run does to containers, as it goes on. `running` are the ids of those that ran when
+    the units were made."""
 
     units: tuple[Unit, ...]
     site: Site | None = None
+    running: frozenset[str] = frozenset()
     skipped: str | None = None
     warnings: list[str] = field(default_factory=list)
     failures: list[BackupError] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
-    def leave_out(self, unit: Unit, why: str) -> None:
-        """Take note that a hook wants a unit's sources left out."""
-        self.left_out += [(source.name, why) for source in unit.sources]
+    def leave_out(self, names: Iterable[str], why: str) -> None:
+        """Take note that a hook wants sources left out."""
+        self.left_out += [(name, why) for name in names]
 
     @contextmanager
     def window(self, unit: Unit) -> Iterator[Window]:
         """Keep a unit quiet. Raises BackupError where that cannot be; then all run again, too."""
+        if unit.refused is not None:
+            raise unit.refused
         if self.site is None or not (unit.quieted or unit.hooks):
             yield Window()
             return
         site, window = self.site, Window()
         number = 1 + next(at for at, one in enumerate(self.units) if one is unit)
-        with journal.alone(site.setting.directory, identity(site.engine)):
-            recovery.make_good(site.engine, site.setting)
-            before, began = _users(site.engine, unit), dict[str, float]()
+        with _alone(site.engine, site.setting):
+            began: dict[str, float] = {}
             site.write(number, "begun")
             try:
                 window.skipped = site.run_hooks(number, When.BEFORE)
@@ -82,7 +87,7 @@ class Windows:
                 with uninterrupted():
                     site.close(number)
                     window.downtimes += _told(site, unit, began)
-                    _tell_of_others(site, unit, before)
+                    _tell_of_others(site, unit, self.running)
 
 
 def _quiet(site: Site, number: int, at: int, one: Quieted, began: dict[str, float]) -> None:
@@ -118,8 +123,8 @@ def _users(engine: Engine, unit: Unit) -> dict[str, str]:
     return found
 
 
-def _tell_of_others(site: Site, unit: Unit, before: dict[str, str]) -> None:
-    """Tell of who was not there when all became quiet."""
+def _tell_of_others(site: Site, unit: Unit, before: Collection[str]) -> None:
+    """Tell of who has been started since it was decided who is to be quiet."""
     if not unit.quieted:
         return
     try:
@@ -127,7 +132,7 @@ def _tell_of_others(site: Site, unit: Unit, before: dict[str, str]) -> None:
     except BackupError as error:
         site.warn("", f"nobody knows who was started while it was read: {error}")
         return
-    for other in now.keys() - before.keys():
+    for other in now.keys() - set(before):
         site.warn(now[other], "was started while what it uses was read")
 
 
@@ -137,9 +142,16 @@ def quiesced(engine: Engine, setting: Setting, plan: Plan, order: Order) -> Iter
 
     Raises BackupError where a hook cannot run, or one of those before the reading fails.
     """
-    seen = containers(engine)
-    planned = units(plan.groups, seen, order)
-    windows = Windows(tuple(_checked(each, seen, setting) for each in planned))
+    if not order.asks_for_anything:
+        yield Windows(tuple(Unit(groups=(group,)) for group in plan.groups))
+        return
+    with _alone(engine, setting):
+        seen = containers(engine)
+    planned = units(plan.groups, seen, replace(order, own=_own_container(setting)))
+    windows = Windows(
+        tuple(_checked(each, seen, setting) for each in planned),
+        running=frozenset(each.id for each in seen if each.running),
+    )
     for hook in order.hooks:
         demand_possible(hook, seen, setting.environ)
     if not order.hooks and not any(unit.quieted or unit.hooks for unit in windows.units):
@@ -158,6 +170,25 @@ def quiesced(engine: Engine, setting: Setting, plan: Plan, order: Order) -> Iter
                     site.close(0)
                     if not site.undone:
                         book.remove()
+
+
+def _own_container(setting: Setting) -> str:
+    """The beginning of the id of the container that this runs in, as engines name its host."""
+    name = setting.environ.get("HOSTNAME", "")
+    return name if re.fullmatch("[0-9a-f]{12}", name) else ""
+
+
+@contextmanager
+def _alone(engine: Engine, setting: Setting) -> Iterator[None]:
+    """No other run keeps anybody quiet meanwhile, nor has one that was killed."""
+
+    def tell() -> None:
+        text = "waits for another run, which keeps containers quiet"
+        setting.on_event(Noted(setting.job, b"", text, harmless=True))
+
+    with journal.alone(setting.directory, identity(engine), tell):
+        recovery.make_good(engine, setting)
+        yield
 
 
 def _checked(unit: Unit, seen: Sequence[Container], setting: Setting) -> Unit:

@@ -10,20 +10,23 @@ from backup.config import Config
 from backup.errors import ConfigError
 from backup.sentence import Sentence, next_time, parse_sentence
 from backup.span import parse_span
+from backup.timetable import HOURLY, tells
 
 
 class Work(Enum):
-    """What a task does."""
+    """What a task does; the value is the command for it."""
 
     RUN = "run"
     DRILL = "drill"
     CHECK = "check"
     PRUNE = "prune"
+    OVERDUE = "notify overdue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Something that is due again and again. `subject` is a job, or a repository.
+    """Something that is due again and again. `subject` is a job, or a repository, or nothing where
+    it is about all jobs.
 
     `said` is the schedule as it was written; where that has changed, it is another schedule.
     """
@@ -38,12 +41,13 @@ class Task:
     @property
     def key(self) -> str:
         """What no other task is called."""
-        return f"{self.work.value} {self.subject}"
+        return f"{self.work.value} {self.subject}".strip()
 
     @property
     def lane(self) -> str:
         """Of tasks in one lane, only one runs at a time: a check would read what a prune moves."""
-        return self.key if self.work in (Work.RUN, Work.DRILL) else f"repository {self.subject}"
+        is_of_repository = self.work in (Work.CHECK, Work.PRUNE)
+        return f"repository {self.subject}" if is_of_repository else self.key
 
     def next(self, after: datetime) -> datetime:
         """Return when it is due next, strictly after a moment."""
@@ -65,6 +69,8 @@ def _tasks(config: Config, zone: tzinfo) -> Iterator[Task]:
         for work, schedule in ((Work.CHECK, repository.check), (Work.PRUNE, repository.prune)):
             if schedule is not None:
                 yield _task(work, name, schedule, zone)
+    if tells(config):
+        yield _task(Work.OVERDUE, "", HOURLY, zone)
 
 
 def _task(

@@ -13,15 +13,14 @@ from zoneinfo import ZoneInfo
 
 from backup.anomaly import ACCEPTED
 from backup.config import Config, Job
-from backup.history import History, Kind, Result, Run, SourceResult
+from backup.history import CONTENT, History, Kind, Result, Run, SourceResult
 from backup.repository import Recorded
+from backup.repository.timing import is_future
 from backup.sentence import parse_sentence
 from backup.span import parse_span
 from backup.status.facts import JobFacts, Proof, SourceFacts
 
-CONTENT: Final = "content"
-"""The level of a check that has read all data, and of a drill that has compared it."""
-PROVES_CONTENT: Final = (CONTENT, "boot", "assert", "stack")
+_PROVES_CONTENT: Final = (CONTENT, "boot", "assert", "stack")
 _TREND: Final = 8
 """So many sizes show where it goes."""
 _LOOK_BACK: Final = 50
@@ -38,13 +37,13 @@ def gather(
 ) -> list[JobFacts]:
     """Return the facts of all jobs. `snapshots` are those of repositories that could be read, by
     name, the oldest first; `zone` is where jobs are that name none. Raises BackupError."""
+    checked = {each: _checked(history, found, each) for each in found.repositories}
+    stored = {each: _by_source(some, now) for each, some in snapshots.items()}
     facts = []
     for name, job in found.jobs.items():
         runs = history.runs(job=name, kind=Kind.BACKUP, limit=_LOOK_BACK)
         repository = job.repository or next(iter(found.repositories), "")
-        gathered = _Gathering(
-            history, name, snapshots.get(repository), _checked(history, repository)
-        )
+        gathered = _Gathering(history, name, stored.get(repository), checked.get(repository), now)
         facts.append(
             JobFacts(
                 name=name,
@@ -59,13 +58,30 @@ def gather(
     return facts
 
 
-def _checked(history: History, repository: str) -> Proof | None:
+_BySource = Mapping[str, Sequence[Recorded]]
+
+
+def _by_source(snapshots: Iterable[Recorded], now: datetime) -> _BySource:
+    """Return the snapshots that count; one that a wrong clock has dated in the future would hide
+    until then that no other is made."""
+    found: dict[str, list[Recorded]] = {}
+    for each in snapshots:
+        if each.forgotten is None and not is_future(each.snapshot.time, now):
+            found.setdefault(each.snapshot.source, []).append(each)
+    return found
+
+
+def _checked(history: History, found: Config, repository: str) -> Proof | None:
     """Return when all data of a repository were read last, and were right."""
-    for run in history.runs(job=repository, kind=Kind.CHECK, limit=_LOOK_BACK):
-        levels = [each.level for each in history.sources(run.id)]
-        if run.result is Result.OK and CONTENT in levels:
-            return Proof(run.started, CONTENT)
-    return None
+    location = found.repositories[repository].location
+    proofs = [
+        Proof(run.started, CONTENT)
+        for called in {repository, location}  # as whoever checked it called it
+        for run in history.runs(job=called, kind=Kind.CHECK, limit=_LOOK_BACK)
+        if run.result is Result.OK
+        if CONTENT in [each.level for each in history.sources(run.id)]
+    ]
+    return max(proofs, key=lambda proof: proof.time, default=None)
 
 
 class _Gathering:
@@ -75,13 +91,15 @@ class _Gathering:
         self,
         history: History,
         job: str,
-        snapshots: Sequence[Recorded] | None,
+        stored: _BySource | None,
         checked: Proof | None,
+        now: datetime,
     ) -> None:
         self._history = history
         self._job = job
-        self._snapshots = snapshots
+        self._stored = stored
         self._checked = checked
+        self._now = now
 
     def sources(self, job: Job, runs: Iterable[Run]) -> tuple[SourceFacts, ...]:
         """Return what is known of each, by name."""
@@ -102,7 +120,8 @@ class _Gathering:
         return tried
 
     def _facts(self, name: str, last: SourceResult | None) -> SourceFacts:
-        past = self._history.successes(Kind.BACKUP, self._job, name, _TREND)
+        known = self._history.successes(Kind.BACKUP, self._job, name, _TREND)
+        past = [each for each in known if each.time and not is_future(each.time, self._now)]
         facts = SourceFacts(
             source=name,
             host=last.host if last else past[0].host if past else "",
@@ -124,9 +143,10 @@ class _Gathering:
 
     def _as_stored(self, facts: SourceFacts) -> SourceFacts:
         """Return the facts as the repository has them, where it could be read."""
-        if self._snapshots is None:
+        if self._stored is None:
             return facts
-        stored = [each for each in self._snapshots if self._is_of(each, facts)]
+        some = self._stored.get(facts.source, ())
+        stored = [each for each in some if facts.host in ("", each.snapshot.host)]
         if not stored:
             return replace(
                 facts, saved=None, snapshot=None, sizes=(), held="", from_repository=True
@@ -145,20 +165,12 @@ class _Gathering:
             from_repository=True,
         )
 
-    def _is_of(self, recorded: Recorded, facts: SourceFacts) -> bool:
-        snapshot = recorded.snapshot
-        return (
-            recorded.forgotten is None
-            and snapshot.source == facts.source
-            and facts.host in ("", snapshot.host)
-        )
-
     def _proven(self, facts: SourceFacts) -> SourceFacts:
         drills = [
             Proof(run.started, each.level, each.message)
             for run, each in self._history.drills(facts.source, _TREND)
         ]
-        good = [each for each in drills if not each.failure and each.level in PROVES_CONTENT]
+        good = [each for each in drills if not each.failure and each.level in _PROVES_CONTENT]
         if self._checked is not None and facts.saved is not None:
             good.append(self._checked)
         return replace(

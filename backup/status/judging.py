@@ -10,14 +10,11 @@ from when its job ran last, or was first seen.
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Final
 
+from backup.freshness import late_after
 from backup.history import Result, Run
 from backup.sentence import next_time
 from backup.status.facts import JobFacts, SourceFacts
-
-_LEAST: Final = timedelta(hours=1)
-_MOST: Final = timedelta(days=1)
 
 
 class State(Enum):
@@ -92,7 +89,5 @@ def _state(source: SourceFacts, job: JobFacts, now: datetime) -> State:
 def _is_overdue(job: JobFacts, since: datetime, lasted_s: float, now: datetime) -> bool:
     if job.schedule is None:
         return False
-    due = next_time(job.schedule, min(since, now), job.zone)
-    period = next_time(job.schedule, due, job.zone) - due
-    grace = min(max(period / 2, _LEAST), _MOST)
-    return now.astimezone(UTC) > due + grace + timedelta(seconds=job.jitter_s + lasted_s)
+    late = late_after(job.schedule, since, job.zone)
+    return now.astimezone(UTC) > late + timedelta(seconds=job.jitter_s + lasted_s)

@@ -10,8 +10,12 @@ from typing import Final
 from backup.errors import BackupError, Protected
 from backup.systemd.unit import DAEMON, Wanted, is_sealed
 
-_PATTERNS: Final = ("voltar.service", "voltar-*@*.service", "voltar-*@*.timer")
-_DROP_INS: Final = ("voltar.service.d/50-voltar.conf", "voltar-*@*.service.d/50-voltar.conf")
+_UNITS: Final = ("voltar.service", "voltar-*@*.service", "voltar-overdue.service")
+_PATTERNS: Final = (
+    *_UNITS,
+    *("voltar-*@*.timer", "voltar-overdue.timer"),
+    *(f"{unit}.d/50-voltar.conf" for unit in _UNITS),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ def compare(wanted: Wanted, present: Mapping[str, str]) -> Plan:
 
 def read(directory: Path) -> dict[str, str]:
     """Return the files in the directory that may be ours, by their paths in it."""
-    found = [each for pattern in (*_PATTERNS, *_DROP_INS) for each in directory.glob(pattern)]
+    found = [each for pattern in _PATTERNS for each in directory.glob(pattern)]
     try:
         return {
             str(each.relative_to(directory)): each.read_text(encoding="utf-8", errors="replace")

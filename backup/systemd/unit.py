@@ -22,7 +22,13 @@ CREDENTIALS: Final = "/etc/credstore"
 _DROP_IN: Final = "50-voltar.conf"
 _COMMAND: Final = "/usr/bin/voltar"
 """What stands in the services for the command."""
-_KINDS: Final = {Work.RUN: "job", Work.DRILL: "drill", Work.CHECK: "check", Work.PRUNE: "prune"}
+_TEMPLATES: Final = {
+    Work.RUN: "voltar-job@",
+    Work.DRILL: "voltar-drill@",
+    Work.CHECK: "voltar-check@",
+    Work.PRUNE: "voltar-prune@",
+    Work.OVERDUE: "voltar-overdue",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +57,7 @@ def wanted(config: Config, place: Place) -> Wanted:
     found: dict[str, str] = {}
     timers = []
     for task in tasks(config):
-        template = f"voltar-{_KINDS[task.work]}@"
+        template = _TEMPLATES[task.work]
         unit = f"{template}{task.subject}"
         found[f"{template}.service"] = _service(template, place)
         found[f"{unit}.service.d/{_DROP_IN}"] = _drop_in(config, task.repositories, place)
@@ -100,7 +106,7 @@ def _service(name: str, place: Place) -> str:
 
 
 def _timer(task: Task, schedule: str, place: Place) -> str:
-    whose = f"{task.work.value} {task.subject}"
+    whose = f"{task.work.value} {task.subject}".strip()
     clock = place.clock if task.zone is None else ZoneInfo(task.zone)
     try:
         lines = on_calendar(parse_sentence(schedule), clock, zone=task.zone, since=place.now)

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from typing import Any
 import pytest
 
 from backup.history import History, Kind, Result, Run
+from backup.runner import alone
 from backup.scheduler import Mark, State, save_state
 from tests.acceptance.cli import PASSWORD, Running, Voltar, until
+from tests.acceptance.test_jobs import configured
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
 DAILY = 'check = "every day at 03:00"'
@@ -140,6 +143,21 @@ def test_a_new_configuration_with_an_error_changes_nothing(home: Home) -> None:
     assert home.events("ended")[0] | {"task": "check main", "code": 0} == home.events("ended")[0]
 
 
+def test_prometheus_is_answered_while_the_daemon_lives_if_it_can_be(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        home.configure(f'{DAILY}\n[metrics]\nlisten = "{address}"\n')
+        refused = home.voltar("--config", home.path / "voltar.toml", "daemon", code=2)
+    assert f"cannot listen on {address}: Address already in use" in refused.err
+
+    with home.daemon() as running:
+        home.wait_for(f"ready: 1 task with a schedule, metrics at {address}")
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as reply:
+            assert b"\nvoltar_up 1.0\n" in reply.read()
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end().code == 0
+
+
 def test_there_is_one_daemon_of_a_machine(home: Home) -> None:
     home.configure(DAILY)
 
@@ -215,3 +233,35 @@ def test_a_log_that_cannot_be_written_ends_nothing(home: Home) -> None:
         running.process.send_signal(signal.SIGTERM)
 
         assert running.end().code in (0, 120)  # Python cannot write its last words either
+
+
+def test_a_time_zone_that_nobody_knows_is_no_beginning(home: Home) -> None:
+    home.configure(DAILY)
+    lost = home.voltar.changed(more={"TZ": "Mars/Olympus"})
+
+    done = lost("--config", home.path / "voltar.toml", "daemon", code=2)
+
+    assert "the time zone 'Mars/Olympus' is not known" in done.err
+
+
+def test_a_job_is_backed_up_when_it_is_due_and_alone(
+    voltar: Voltar, filled: Callable[..., str]
+) -> None:
+    volume = filled({"a": b"content"})
+    text = f'[jobs.often]\nvolumes = ["{volume}"]\nschedule = "every 2 seconds"\n'
+    jobs = configured(voltar, text)
+    log = voltar.home / "log"
+
+    with log.open("wb") as out, alone(voltar.home / "state", "often"):
+        running = jobs.start("daemon", stdout=out, stderr=out)
+        until(lambda: "runs already" in log.read_text(), what="a run that does not begin")
+    with running:
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end().code == 0
+    assert voltar.ask("snapshots") == []
+
+    with log.open("wb") as out, jobs.start("daemon", stdout=out, stderr=out) as running:
+        until(lambda: log.read_text().count("run often: done") > 1, what="two runs")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.end().code == 0
+    assert len(voltar.ask("snapshots")) >= 2

@@ -4,7 +4,7 @@ a message that names the cause."""
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,13 +12,21 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.cli import Voltar
-from tests.acceptance.drilling import HEALTH, levels, served, steps
+from tests.acceptance.drilling import HEALTH, left, levels, served, steps
 from tests.acceptance.test_jobs import configured
 from tests.testbed import images
-from tests.testbed.engine import Engine
+from tests.testbed.engine import Engine, Pool
+from tests.testbed.listener import Listener
 from tests.testbed.scratch import Scratch
 
 ALL = ("catalog", "store", "content", "boot", "assert")
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
+
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
@@ -55,7 +63,8 @@ def test_a_job_is_drilled_up_to_its_assertion(
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("8", "0", "0")
     metrics = list(text_string_to_metric_families(files["prom"].read_text()))
     assert [one.samples[0].value for one in metrics if one.name == "voltar_drill_success"] == [1.0]
-    assert [one["job"] for one in jobs.ask("status")] == ["night", "night"]
+    (job,) = jobs.ask("status")["jobs"]
+    assert {one["drill"]["level"] for one in job["sources"]} == {"assert"}
 
 
 def test_damage_is_found_in_the_store_and_names_the_file(
@@ -79,6 +88,43 @@ def test_damage_is_found_in_the_store_and_names_the_file(
         assert levels(unit)["content"] == "skipped"
         assert "big/noise" in done.summary["message"]
         assert done.summary["damaged"]
+
+    pack.unlink()
+    done = voltar("--json", "drill", f"volume:{volume}", "--level", "catalog", code=4)
+
+    assert (done.summary["level"], done.summary["failed"]) == (None, "catalog")
+    assert "is in no pack" in done.summary["message"]
+
+
+def test_a_record_that_is_damaged_fails_the_drill_of_the_others(
+    voltar: Voltar, filled: Callable[..., str]
+) -> None:
+    volume = filled()
+    for _ in range(2):
+        voltar("backup", volume)
+    assert voltar.repository is not None
+    record = next(path for path in (voltar.repository / "snapshots").rglob("*") if path.is_file())
+    record.chmod(0o600)
+    record.write_bytes(record.read_bytes()[:-1])
+
+    done = voltar("--json", "drill", volume, "--level", "catalog", code=4)
+
+    assert [unit["level"] for unit in done.summary["units"]] == ["catalog"]
+    assert (done.summary["result"], done.summary["damaged"]) == ("failed", True)
+
+
+def test_what_is_not_started_is_skipped_and_not_passed(
+    voltar: Voltar, scratch: Scratch, image: str
+) -> None:
+    name = scratch.container(image, "true", options=("-v", f"{scratch.volume()}:/data"))
+    voltar("backup", name)
+
+    done = voltar("--json", "drill", f"container:{name}")
+
+    (unit,) = done.summary["units"]
+    assert (done.summary["result"], unit["level"]) == ("ok", "content")
+    assert levels(unit)["boot"] == levels(unit)["assert"] == "skipped"
+    assert steps(unit)["boot"]["message"] == "it did not run when it was captured"
 
 
 def test_a_file_that_is_missing_in_the_restored_volume_fails_the_comparison(
@@ -134,6 +180,26 @@ def test_an_image_that_is_gone_fails_the_boot_unless_the_repository_has_it(
     assert bed.attempt("image", "inspect", image).returncode != 0
 
 
+@pytest.mark.private
+def test_another_engine_proves_what_this_one_saved(
+    voltar: Voltar, scratch: Scratch, bed: Engine, pool: Pool
+) -> None:
+    other = pool.engine("28.5-containerd")
+    image = images.build(bed, "voltar-test-cross", images.TOOLS, changes=["ENV CROSS=1"])
+    other.attempt("rmi", image)
+    name = served(scratch, image, *HEALTH)
+    text = f'[jobs.n]\ncontainers = ["{name}"]\nimages = true\n'
+    jobs = configured(voltar, f'{text}drill = {{ assert = ["cat", "/data/table"] }}\n')
+    jobs("run", "n")
+
+    done = jobs("--host", other.url, "--json", "drill", "n")
+
+    told = {unit["subject"]: unit["level"] for unit in done.summary["units"]}
+    assert told == {f"container:{name}": "assert", f"image:{image}": "store"}
+    assert left(other) == []
+    assert other.attempt("image", "inspect", image).returncode != 0
+
+
 def test_what_does_not_come_up_is_told_with_the_cause(
     voltar: Voltar, scratch: Scratch, image: str
 ) -> None:
@@ -167,7 +233,7 @@ def test_what_does_not_come_up_is_told_with_the_cause(
 
 
 def test_an_assertion_that_fails_is_told_with_what_it_said(
-    voltar: Voltar, scratch: Scratch, image: str
+    voltar: Voltar, scratch: Scratch, image: str, listener: Listener
 ) -> None:
     name = served(scratch, image)
     wrong = {
@@ -181,7 +247,8 @@ def test_an_assertion_that_fails_is_told_with_what_it_said(
             f'[jobs.{job}]\ncontainers = ["{name}"]\n[jobs.{job}.drill]\n'
             f'assert = [{command}]\nsettle = "1s"\ntimeout = "2s"\n'
             for job, (command, _) in wrong.items()
-        ),
+        )
+        + f'[notify]\nurls = ["json://127.0.0.1:{listener.port}/"]\n',
     )
     jobs("run", "fails")
 
@@ -192,7 +259,13 @@ def test_an_assertion_that_fails_is_told_with_what_it_said(
         assert (unit["level"], unit["failed"]) == ("boot", "assert")
         assert wrong[drill["job"]][1] in drill["message"]
         assert drill["recovery_time_seconds"]["boot"] > 1
-    assert len(done.events) >= 3
+    told = [json.loads(each.body) for each in listener.heard]
+    assert [each["title"].split(": ")[1] for each in told] == [
+        f"drill {job} failed" for job in wrong
+    ]
+    assert "no rows" in told[0]["message"]
+    run = next(one["run"] for one in done.events if one.get("job") == "fails")
+    assert "assert failed: sh -c echo no rows" in jobs("log", run).text
 
 
 def test_nothing_to_drill_is_an_error(voltar: Voltar) -> None:

@@ -18,7 +18,7 @@ from tests.testbed import images, walk
 from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
 
-PORT = "18453"
+PORT, HOST_PORT = "18453", "18454"
 SPOILS = """
     for place in /own /inherited /bound /led; do
         cat /proc/sys/kernel/random/uuid > "$place/$(cat /proc/sys/kernel/random/uuid)"
@@ -52,10 +52,11 @@ class Production:
         )
         for volume in self.volumes[:2]:
             fill(self.engine.volume_directory(volume), {"kept": b"content\n"})
-        serves = ("sh", "-c", "while :; do busybox nc -l -p 80 </dev/null; done")
+        serves = ("sh", "-c", 'while :; do busybox nc -l -p "$0" </dev/null; done')
+        self.on_host = scratch.running(image, *serves, HOST_PORT, options=("--network", "host"))
         self.server = scratch.running(
             image,
-            *serves,
+            *(*serves, "80"),
             options=(
                 *("-v", f"{self.volumes[0]}:/inherited", "-p", f"{PORT}:80"),
                 *("--network", self.network, "--ip", "10.213.7.9"),
@@ -82,7 +83,8 @@ class Production:
     def stands(self) -> dict[str, Any]:
         """All that there is of production, but for the clock."""
         engine = self.engine
-        containers = json.loads(engine.docker("inspect", self.server, self.hostile))
+        names = (self.on_host, self.server, self.hostile)
+        containers = json.loads(engine.docker("inspect", *names))
         for one in containers:
             one.pop("ExecIDs")
             one["Mounts"].sort(key=lambda mount: mount["Destination"])
@@ -120,6 +122,7 @@ def test_a_hostile_definition_reaches_nothing_of_production(
         gateway="${{own%.*}}.1"
         test -n "$own" || exit 15
         ! busybox nc -w 1 "$gateway" {PORT} </dev/null || exit 16
+        ! busybox nc -w 1 "$gateway" {HOST_PORT} </dev/null || exit 17
         grep -q 'CapEff:.*3fffffffff' /proc/self/status && exit 18
         test "$(ls /own | wc -l)" -ge 3 || exit 19; test -e /inherited/kept || exit 20
         test -e /led/kept || exit 21; sleep 2
@@ -128,12 +131,15 @@ def test_a_hostile_definition_reaches_nothing_of_production(
     job = f'[jobs.n]\ncontainers = ["{production.hostile}"]\n'
     jobs = configured(voltar, f'{job}drill = {{ assert = {asked}, settle = "2s" }}\n')
     jobs("run", "n", code=(0, 3))
-    inside = ("busybox", "nc", "-w", "1", "10.213.7.9", "80")
-    production.engine.docker("exec", production.hostile, *inside)  # else its failure proves nothing
+    for place in ("10.213.7.9 80", f"10.213.7.1 {HOST_PORT}"):  # else a failure proves nothing
+        inside = ("busybox", "nc", "-w", "1", *place.split())
+        production.engine.docker("exec", production.hostile, *inside)
     before = production.stands()
 
     with jobs.start("--json", "drill", "n") as running:
         found = until(lambda: drilled(production.engine), what="the drill's container")
+        (network,) = found["NetworkSettings"]["Networks"]
+        assert json.loads(production.engine.docker("network", "inspect", network))[0]["Internal"]
         done = running.end()
 
     assert done.code == 0, str(done)
@@ -213,7 +219,7 @@ def test_a_killed_drill_is_cleared_away_by_the_next_run_and_a_living_one_is_not(
 
     assert "was killed; what it made is removed" in again.err
     assert left(bed) == [other]
-    assert [one.get("result") for one in jobs.ask("status")][:1] != ["ok"]
+    assert [jobs.ask("log")[key] for key in ("kind", "result")] == ["drill", "killed"]
 
 
 def test_a_drill_that_is_interrupted_leaves_nothing(

@@ -11,6 +11,7 @@ def configured(voltar: Voltar, text: str) -> Voltar:
     path = voltar.home / "voltar.toml"
     secret = voltar.home / "password"
     secret.write_text(str(voltar.password))
+    secret.chmod(0o600)
     repository = f'location = "{voltar.repository}"\npassword-file = "{secret}"\n'
     path.write_text(f"[repositories.main]\n{repository}\n{text}")
     return voltar.changed(repository=None, password=None, more={"VOLTAR_CONFIG": str(path)})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.cli import PASSWORD, Voltar
+from tests.acceptance.cli import PASSWORD, Running, Voltar
 from tests.acceptance.test_jobs import configured
 from tests.testbed.engine import Engine
 from tests.testbed.listener import Listener
@@ -134,3 +134,32 @@ def test_a_file_of_urls_that_is_gone_is_told_and_fails_no_run(
         "nobody is told of this run: cannot read the notify.urls-file" in jobs("run", "nightly").err
     )
     assert "/nonexistent" in jobs("notify", "test", code=2).err
+
+
+def test_a_run_that_is_killed_is_told_of_by_whoever_looks_and_once(
+    voltar: Voltar, filled: Callable[..., str]
+) -> None:
+    victims: list[Running] = []
+
+    def kill() -> None:
+        if victims:
+            victims.pop().process.kill()
+
+    with Listener(before_answer=kill) as listener:
+        jobs = configured(voltar, telling(listener, filled()))
+        running = jobs.start("run", "nightly")
+        victims.append(running)
+        running.process.communicate(timeout=60)
+        assert running.process.returncode < 0
+
+        for _ in range(2):
+            jobs("notify", "overdue")
+        jobs("run", "nightly")
+        jobs("notify", "overdue")
+
+    told = [json.loads(each.body) for each in listener.heard if "apprise" in each.path]
+    assert [each["title"].split(": ")[1] for each in told] == [
+        "job nightly failed",
+        "job nightly is well again",
+    ]
+    assert listener.heard[0].path == "/ping-token-4711/start"

@@ -16,6 +16,7 @@ from tests.testbed.seed import volume_at
 
 SLEEP = ("sleep", "1000")
 COMPOSE = "com.docker.compose.project"
+STARTED = "{{.State.Running}} {{.State.StartedAt}}"
 
 
 class Projects:
@@ -105,6 +106,15 @@ def test_what_is_spelled_out_and_gone_fails_the_run_and_the_rest_is_saved(
     jobs("run", "b", code=1)
 
 
+def test_a_job_of_which_nothing_is_left_fails_and_says_so(
+    voltar: Voltar, projects: Projects
+) -> None:
+    empty = projects.container(None)
+    jobs = configured(voltar, f"[jobs.a]\ncontainers = {names(empty)}\n")
+
+    assert "nothing that it chooses holds data" in jobs("run", "a", code=1).err
+
+
 def test_labels_alone_make_a_backup(voltar: Voltar, projects: Projects) -> None:
     data, enabled = projects.volume(None), projects.volume(None, "voltar.enable=true")
     weekly = projects.volume(None, "voltar.job=weekly")
@@ -131,32 +141,33 @@ def test_a_label_that_cannot_be_obeyed_is_told_and_the_data_are_saved(
 
 
 def test_another_project_cannot_get_into_a_job_nor_have_it_do_anything(
-    voltar: Voltar, projects: Projects, scratch: Scratch
+    voltar: Voltar, projects: Projects, bed: Engine
 ) -> None:
     shared = projects.volume(projects.shop)
-    shop = projects.container(
-        projects.shop, shared, labels=("voltar.quiesce=pause", "voltar.pre=true")
-    )
+    own_labels = ("voltar.quiesce=stop", "voltar.pre=touch /m0/by-shop")
+    shop = projects.container(projects.shop, shared, labels=own_labels)
     own = projects.volume(projects.blog, "voltar.job=shop", "voltar.quiesce=stop")
+    labels = (
+        "voltar.quiesce=stop",
+        "voltar.pre=touch /m0/by-blog",
+        "voltar.post=touch /m0/by-blog",
+    )
     intruder = projects.container(
-        projects.blog,
-        *(shared, own),
-        labels=(
-            *("voltar.job=shop", "voltar.quiesce=stop", "voltar.dump=postgres"),
-            f"voltar.pre=touch /m0/{projects.blog}",
-        ),
+        projects.blog, shared, own, labels=(*labels, "voltar.job=shop", "voltar.dump=postgres")
     )
     jobs = configured(voltar, f"[jobs.shop]\nprojects = {names(projects.shop)}\n")
-    started = scratch.engine.docker("inspect", "-f", "{{.State.StartedAt}}", intruder)
+    started = {each: bed.docker("inspect", "-f", STARTED, each) for each in (shop, intruder)}
 
+    (shown,) = jobs.ask("plan", "shop", code=3)
     made, failed = saved(jobs, "shop")
 
     assert (made, failed) == ({f"volume:{shared}"}, {})
-    assert scratch.engine.docker("inspect", "-f", "{{.State.StartedAt}}", intruder) == started
-    assert not (scratch.engine.volume_directory(shared) / projects.blog).exists()
-    (shown,) = jobs.ask("plan", "shop", code=3)
     assert list(shown["treats"]) == [shop]
     assert f"also used by container {intruder} of project {projects.blog}" in shown["problems"][0]
+    assert bed.docker("inspect", "-f", STARTED, intruder) == started[intruder]
+    assert bed.docker("inspect", "-f", STARTED, shop) != started[shop]
+    inside = {each.name for each in bed.volume_directory(shared).iterdir()}
+    assert inside == {"file", "by-shop"}
 
 
 def test_labels_of_an_image_do_not_decide(
@@ -177,7 +188,7 @@ def test_labels_of_an_image_do_not_decide(
 def test_plan_shows_what_a_run_does_and_touches_nothing(voltar: Voltar, projects: Projects) -> None:
     data = projects.volume(None)
     db = projects.container(
-        None, data, labels=("voltar.quiesce=stop", "voltar.grace=3s", "voltar.pre=flush now")
+        None, data, labels=("voltar.quiesce=stop", "voltar.grace=3s", "voltar.pre=echo flush now")
     )
     text = (
         f"containers = {names(db)}\nkeep = {{ last = 1 }}\n"
@@ -197,14 +208,14 @@ def test_plan_shows_what_a_run_does_and_touches_nothing(voltar: Voltar, projects
 
     for line in (
         f"captures volume:{data}: ",
-        f"stops {db} if it runs, which has 3 s to end",
-        f"executes before the reading, in {db}: /bin/sh -c 'flush now'",
+        f"stops {db} within 3 s, to read volume:{data}",
+        f"executes before the reading, in {db}: /bin/sh -c 'echo flush now'",
         "executes after the reading, on this machine: true",
-        f"keeps 0 snapshots of volume:{data}, forgets 1: {first}",
+        f"keeps 0 older snapshots of volume:{data}, forgets 1: {first}",
     ):
         assert line in shown
     assert found["next"][0].endswith("T03:00:00+00:00")
-    assert found["treats"][db]["quiesce"] == "stop"
+    assert found["windows"][0]["quiets"] == [{"container": db, "how": "stop", "grace_s": 3}]
     assert found["retention"][f"volume:{data}"]["forgets"][0].startswith(first)
     assert len(voltar.ask("snapshots")) == 1
 

@@ -24,11 +24,13 @@ from backup.engine import (
     Engine,
     VolumesFrom,
     connect,
+    containers,
     helper,
     orphans,
     remove,
     sweep,
     tools,
+    users,
 )
 from backup.engine import private as shared
 from backup.engine.machine import Machine
@@ -418,9 +420,26 @@ def test_a_paused_helper_is_an_orphan_and_can_be_removed(
 def test_a_helper_that_was_just_created_is_left_alone(
     engine: testbed.Engine, scratch: Scratch, image: str, voltar: Engine
 ) -> None:
+    name = f"voltar-{scratch.prefix}"
+    scratch.claim(containers=[name])
     labels = ["--label", "voltar.helper=1", "--label", f"{RUN_LABEL}=t"]
-    scratch.container(image, "true", options=labels)
+    engine.docker("create", "--name", name, *labels, image, "true")
 
+    assert orphans(voltar) == []
+    assert name not in [one.name for one in containers(voltar)]
+
+
+def test_what_an_image_labels_like_a_helper_is_backed_up_all_the_same(
+    engine: testbed.Engine, scratch: Scratch, image: str, voltar: Engine
+) -> None:
+    volume = scratch.volume()
+    labels = ["--label", "voltar.helper=1", "--label", "voltar.drill-run=0123456789abcdef"]
+    name = scratch.container(image, "true", options=[*labels, "-v", f"{volume}:/v"])
+    engine.docker("start", name)
+    engine.docker("wait", name)
+
+    assert name in [one.name for one in containers(voltar)]
+    assert [one.name for one in users(voltar, volume)] == [name]
     assert orphans(voltar) == []
 
 

@@ -81,6 +81,11 @@ def lived(*later, past=CALM):
             snapshot(size=5 * GIB, fresh=4 * GIB, compressed=4 * GIB), [], id="films were added"
         ),
         pytest.param(
+            snapshot(size=2 * GIB, unchanged_size=GIB, fresh=GIB, compressed=GIB),
+            [],
+            id="as many films were added as there were",
+        ),
+        pytest.param(
             snapshot(size=5 * GIB, unchanged_size=0, fresh=5 * GIB, compressed=5 * GIB),
             [],
             id="films were put into the one file that there is",
@@ -162,10 +167,27 @@ def test_images_and_imports_are_what_somebody_chose():
     assert words(snapshot(files=0, imported=True)) == []
 
 
+def test_a_dump_that_comes_as_an_archive_is_looked_at():
+    before, now = (
+        replace(dump(size, size // 5), imported=True, source="dump:db/postgres")
+        for size in (500 * MIB, 3 * MIB)
+    )
+
+    assert words(now, [before]) == ["shrunk"]
+
+
 def test_it_is_over_when_the_files_are_back_and_not_before():
     found = lived(*(snapshot(files=files) for files in (300, 310, 700, 900, 1000)))
 
     assert found == [["files"], ["files"], ["files"], [], []]
+
+
+def test_what_grew_is_held_until_it_is_less_than_twice_as_large():
+    sizes = (11 * GIB, 5 * GIB, 2 * GIB, 2 * GIB - 1)
+
+    found = lived(*(snapshot(size=size, unchanged_size=0) for size in sizes))
+
+    assert found == [["grown"], ["grown"], ["grown"], []]
 
 
 def test_what_was_encrypted_stays_so_until_somebody_says_otherwise():

@@ -3,12 +3,17 @@
 import json
 import os
 import pty
+import socket
 import subprocess
+import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from backup.cli.app import run
+from backup.cli.context import Context
+from backup.cli.metrics import exporting
+from backup.errors import ConfigError
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.repository import Snapshot, Statistics
 from tests.acceptance.cli import COMMAND
@@ -99,6 +104,17 @@ def test_what_is_overdue_ends_with_3(repository, told):
     assert "volume:db is overdue: it was saved 2 d ago" in out
 
 
+def test_a_job_that_has_never_run_is_overdue_after_it_was_due(book, told, tmp_path):
+    path = tmp_path / "voltar.toml"
+    path.write_text(path.read_text().replace('volumes = ["db"]', 'patterns = ["x*"]'))
+    book.seen("nightly", NOW - timedelta(days=3))
+
+    code, out, _ = told("status", "--offline")
+
+    assert code == 3
+    assert "job nightly is overdue: it has saved nothing yet" in out
+
+
 def test_a_repository_that_does_not_answer_leaves_the_history(book, told, tmp_path):
     lived(book, SourceResult(source="volume:db", host="here", snapshot="ab", time=NOW, size=9))
 
@@ -143,7 +159,7 @@ def test_a_run_that_failed_is_told_with_what_it_said(repository, book, told):
 
     code, out, _ = told("status")
     assert code == 3
-    assert f"was failed: {why}; `voltar log 00000000`" in out
+    assert f" failed: {why}; `voltar log 00000000`" in out
 
     code, out, _ = told("log")
     assert code == 0
@@ -199,3 +215,73 @@ def test_it_fits_into_a_narrow_terminal(repository, tmp_path):
     table = next(line for line in lines if "overdue" in line)
     assert len(table) <= 60
     assert " ".join(table.split()) == "volume:db nightly 2 d ago 1.0 TiB x9999 overdue"
+
+
+def test_a_check_of_all_data_verifies_and_is_known_as_a_prune_is(repository, told, tmp_path):
+    save(repository)
+
+    assert told("check", "-r", "main", "--read-data")[0] == 0
+    assert told("prune", "-r", tmp_path / "repository")[0] == 0
+    assert told("prune", "-r", "main", "--dry-run")[0] == 0
+
+    code, out, _ = told("log", "--list", "--json")
+    runs = [(each["kind"], each["job"], each["result"]) for each in json.loads(out)]
+    there = str(tmp_path / "repository")
+    assert (code, runs) == (0, [("prune", there, "ok"), ("check", "main", "ok")])
+    (source,) = json.loads(told("status", "--json")[1])["jobs"][0]["sources"]
+    assert (source["verified"]["level"], source["verified"]["passed"]) == ("content", True)
+
+
+def test_a_check_that_finds_damage_verifies_nothing(repository, told, tmp_path):
+    save(repository)
+    (snapshot,) = (tmp_path / "repository/snapshots").iterdir()
+    before = snapshot.read_bytes()
+    snapshot.write_bytes(b"damaged")
+
+    assert told("check", "-r", "main", "--read-data")[0] == 4
+
+    snapshot.write_bytes(before)
+    (run,) = json.loads(told("log", "--list", "--json")[1])
+    assert (run["result"], run["message"][:10]) == ("failed", "1 damage: ")
+    (source,) = json.loads(told("status", "--json")[1])["jobs"][0]["sources"]
+    assert source["verified"] is None
+
+
+def test_the_endpoint_is_where_the_configuration_says_and_outlives_errors_in_it(
+    repository, book, tmp_path
+):
+    path = tmp_path / "voltar.toml"
+    context = Context(config=path)
+    with exporting(context) as nowhere:
+        assert nowhere is None
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        with path.open("a") as file:
+            file.write(f'[metrics]\nlisten = "{address}"\n')
+        with pytest.raises(ConfigError, match="cannot listen"), exporting(context):
+            pass
+
+    with exporting(context) as where:
+        assert where == address
+        path.write_text("none")
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as reply:
+            text = reply.read().decode()
+
+    assert 'voltar_source_failed{host="",job="nightly",source="volume:db"} 0.0' in text
+
+
+def test_metrics_are_printed_and_written(repository, book, told, tmp_path):
+    lived(book, SourceResult(source="volume:db", host="here", snapshot="ab", time=NOW, size=9))
+
+    code, out, _ = told("metrics")
+    assert code == 0
+    assert 'voltar_source_size_bytes{host="here",job="nightly",source="volume:db"} 9.0' in out
+    assert json.loads(told("metrics", "--json")[1])["text"].splitlines()[2] == out.splitlines()[2]
+    code, _, err = told("metrics", "--write")
+    assert (code, "names no file for metrics" in err) == (2, True)
+
+    path = tmp_path / "voltar.prom"
+    with (tmp_path / "voltar.toml").open("a") as file:
+        file.write(f'[metrics]\ntextfile = "{path}"\n')
+    assert told("metrics", "--write") == (0, f"written: {path}\n", "")
+    assert "voltar_source_size_bytes" in path.read_text()

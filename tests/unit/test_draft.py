@@ -1,9 +1,7 @@
 """A first configuration: right as it stands, whatever runs on the engine."""
 
-import pytest
-
 from backup.config.reading import examine_text
-from backup.draft import Facts, database_of, draft
+from backup.draft import Facts, draft
 from backup.engine import Container, Volume
 
 
@@ -16,7 +14,7 @@ def container(name, image, project=None):
         labels={"com.docker.compose.project": project} if project else {},
         mounts=(),
         skipped=(),
-        definition={"image": {"reference": image}},
+        definition={"image": {"reference": image, "tags": [], "config": {}}, "config": {}},
     )
 
 
@@ -99,26 +97,6 @@ def test_each_kind_of_database_is_dumped_by_one_job(tmp_path):
     assert (jobs["nightly"].dump, jobs["nightly"].exclude) == ("postgres", ["container:a"])
     assert (jobs["mariadb"].dump, jobs["mariadb"].containers) == ("mariadb", ["a"])
     assert "d is Redis: with the label voltar.quiesce=pause" in text
-
-
-@pytest.mark.parametrize(
-    ("image", "kind"),
-    [
-        ("postgres:16", "postgres"),
-        ("postgis/postgis", "postgres"),
-        ("mysql:8@sha256:ab", "mysql"),
-        ("percona", "mysql"),
-        ("valkey/valkey:8", "redis"),
-        ("prometheuscommunity/postgres-exporter", None),
-        ("phpmyadmin:5", None),
-        ("edoburu/pgbouncer", None),
-        ("postgres.example.org/app:1", None),
-        ("sha256:0123", None),
-        ("", None),
-    ],
-)
-def test_a_database_is_known_by_its_image(image, kind):
-    assert database_of(container("x", image)) == kind
 
 
 def test_odd_names_stay_in_their_comments_and_quotes(tmp_path):

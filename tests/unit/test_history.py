@@ -279,3 +279,10 @@ def test_a_lock_that_is_gone_ends_no_run(book, tmp_path):
     book.end("0000", NOW, Result.OK)
 
     until(lambda: book.runs()[0].result is Result.OK)
+
+
+def test_a_name_that_is_no_text_is_written_down_as_well(book, troubles):
+    lived(book, 1, SourceResult(source="path:/\udcff", host="here"))
+
+    assert [each.source for each in book.sources("0001")] == ["path:/\\udcff"]
+    assert troubles == []

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
@@ -17,9 +18,11 @@ LIBRARIES = (
     "typer",
     "rich",
     "pathspec",
-    "schedule",
     "apprise",
+    "prometheus_client",
+    "schedule",
 )
+RULES = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 VIOLATIONS = {
     "backup/paths.py": "import backup.engine",
     "backup/engine/door.py": "import backup.repository",
@@ -54,7 +57,7 @@ def test_each_import_rule_can_be_broken(tmp_path: Path) -> None:
 
     said = " ".join(lint(tmp_path).stdout.split())
 
-    assert "0 kept, 12 broken" in said
+    assert f"0 kept, {len(RULES)} broken" in said
     for words in (
         "backup.paths is not allowed to import backup.engine",
         "backup.engine is not allowed to import backup.repository",

@@ -128,6 +128,12 @@ def test_the_configuration_is_the_first_that_is_named_or_there(home, monkeypatch
     assert config_path(Path("/given")) == Path("/given")
 
 
+def test_a_place_that_cannot_be_looked_into_has_no_configuration(monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/" + "x" * 300)
+
+    assert repository_place("main", None) == Place("main")
+
+
 def test_a_new_configuration_goes_where_it_is_looked_for(home, monkeypatch):
     assert new_config(Path("/given")) == Path("/given")
     monkeypatch.setattr(os, "geteuid", lambda: 0)

@@ -82,14 +82,25 @@ def test_a_job_chooses(job: Job, targets: tuple[str, ...]) -> None:
 
 
 def test_the_beginning_of_several_ids_names_nothing() -> None:
-    db, web = (replace(each, id=f"77{each.id}") for each in (DB, WEB))
+    db, web = (replace(each, id=f"{'7' * 12}{each.id}") for each in (DB, WEB))
 
-    found = chosen(Job(containers=["77"]), db, web)
+    found = chosen(Job(containers=["7" * 12]), db, web)
 
     assert found.targets == ()
     assert [str(error) for _, error in found.failed] == [
-        "several containers' ids begin with '77': db, web"
+        "several containers' ids begin with '777777777777': db, web"
     ]
+
+
+def test_a_container_whose_id_begins_like_the_name_of_one_that_is_gone_is_not_taken_for_it() -> (
+    None
+):
+    other = replace(WEB, id=f"db{WEB.id[2:]}")
+
+    found = chosen(Job(containers=["db"]), other, DATA)
+
+    assert found.targets == ()
+    assert [str(error) for _, error in found.failed] == ["no container 'db' on this engine"]
 
 
 def test_compose_projects_are_their_containers_and_volumes() -> None:
@@ -138,6 +149,14 @@ def test_a_volume_that_only_excluded_containers_use_is_left_out_of_all() -> None
 
     assert found.targets == ("container:db", "volume:data", "volume:loose")
     assert ("volume:cache", "only what is excluded uses it: container:web") in found.excluded
+
+
+def test_a_container_of_another_project_keeps_no_volume_out() -> None:
+    blog = container("blog", "data", project="blog", exclude="true")
+    job = Job(all=True)
+
+    assert chosen(job, blog, volume("data", "shop")).targets == ("volume:data",)
+    assert chosen(job, blog, volume("data", "blog")).targets == ()
 
 
 def test_what_is_spelled_out_and_not_there_fails() -> None:
@@ -190,6 +209,16 @@ def test_what_no_job_takes_is_an_error_of_every_job_of_that_host() -> None:
         (failed,) = select(name, jobs, [], [marked, LOOSE]).failed
         assert failed[0] == "volume:marked"
         assert "no job takes it" in str(failed[1])
+
+
+def test_what_is_wrong_with_labels_is_told_once_if_a_job_is_for_what_is_labelled() -> None:
+    marked = volume("marked", enabel="true")
+    jobs = {"a": Job(volumes=["loose"]), "b": Job(volumes=["loose"], labelled=True)}
+
+    told = {name: select(name, jobs, [], [marked, LOOSE]).failed for name in jobs}
+
+    assert told["a"] == ()
+    assert "voltar.enabel is not known" in str(told["b"][0][1])
 
 
 def test_a_label_puts_a_thing_into_jobs_by_name() -> None:
@@ -253,6 +282,35 @@ def test_who_uses_a_volume_that_is_spelled_out_is_touched_and_nobody_else() -> N
 
     assert set(found.treatments) == {"db", "web"}
     assert {each.quiesce for each in found.treatments.values()} == {Quiesce.STOP}
+
+
+@pytest.mark.parametrize("other", ["/srv", "/srv/web/images", "/srv/web"])
+def test_who_uses_a_directory_above_or_below_is_touched(other: str) -> None:
+    web = container("web", "/srv/web")
+    neighbour, stranger = container("near", other), container("far", "/srv/website")
+
+    found = chosen(Job(containers=["web"], quiesce=Quiesce.STOP), web, neighbour, stranger)
+
+    assert set(found.treatments) == {"web", "near"}
+
+
+def test_who_looks_after_the_engine_is_no_user_of_its_volumes() -> None:
+    data = replace(DATA, mountpoint="/var/lib/docker/volumes/data/_data")
+    agent, nosy = container("agent", "/var/lib/docker"), container("nosy", f"{data.mountpoint}/x")
+
+    found = chosen(Job(volumes=["data"], quiesce=Quiesce.STOP), data, agent, nosy)
+
+    assert set(found.treatments) == {"nosy"}
+
+
+def test_who_cannot_write_is_not_told_of() -> None:
+    reader = container("reader", "data:ro", project="blog")
+    stopped = container("stopped", "data", project="blog", running=False)
+    job = Job(containers=["shop-db"], quiesce=Quiesce.STOP)
+
+    found = chosen(job, container("shop-db", "data", project="shop"), reader, stopped, DATA)
+
+    assert found.warnings == ()
 
 
 def test_who_is_excluded_is_not_touched_and_its_writing_is_told() -> None:

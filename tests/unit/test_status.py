@@ -1,5 +1,6 @@
 """How sources are: what is overdue, what failed, what was proven, and who says so."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -51,7 +52,8 @@ def ended(started, result):
         ("every weekday at 03:00", "20T03:00:01", "23T15:01", State.OVERDUE),
         ("every month on the 1st at 03:00", "01T03:00:01", "30T12:00", State.FINE),
         (None, "01T03:00", "30T12:00", State.FINE),
-        ("every day at 03:00", "29T03:00", "25T12:00", State.FINE),
+        ("every monday at 03:00", "16T03:00:01", "24T02:59", State.FINE),
+        ("every monday at 03:00", "16T03:00:01", "24T03:01", State.OVERDUE),
     ],
 )
 def test_a_source_is_overdue_half_a_period_after_it_was_due(schedule, saved, now, expected):
@@ -60,11 +62,18 @@ def test_a_source_is_overdue_half_a_period_after_it_was_due(schedule, saved, now
     assert (found.sources[0].state, found.state) == (expected, expected)
 
 
-def test_a_job_may_take_as_long_as_it_took_and_begin_as_late_as_it_may():
+def test_a_job_may_take_as_long_as_it_took():
     facts = job(saved="24T03:00:01", seconds=3600.0)
 
     assert judge(facts, at("25T15:30")).state is State.FINE
     assert judge(facts, at("25T16:01")).state is State.OVERDUE
+
+
+def test_a_job_may_begin_as_late_as_its_jitter_says():
+    facts = replace(job(saved="24T03:00:01"), jitter_s=7200.0)
+
+    assert judge(facts, at("25T16:59")).state is State.FINE
+    assert judge(facts, at("25T17:01")).state is State.OVERDUE
 
 
 def test_a_job_that_never_ran_is_overdue_after_it_was_due_first():
@@ -201,6 +210,16 @@ def test_where_the_repository_answers_it_says_when_a_source_was_saved(book):
     one = facts(book, {"main": kept})["volume:db"]
 
     assert (one.snapshot, one.sizes, one.from_repository) == ("r5", (1, 5), True)
+
+
+def test_what_a_wrong_clock_has_dated_in_the_future_is_no_success(book):
+    """Else nothing would be overdue until then."""
+    lived(book, 1, saved(number=1))
+    lived(book, 2, saved(number=500))
+
+    assert facts(book)["volume:db"].snapshot == "s1"
+    known = [snapshot(1), snapshot(500)]
+    assert facts(book, {"main": known})["volume:db"].snapshot == "r1"
 
 
 def test_a_success_that_the_history_remembers_and_the_repository_has_not_is_none(book):

@@ -37,7 +37,7 @@ def look(tar, *paths, **facts):
 def test_entries_and_sizes_are_counted():
     found = look(GOOD)
 
-    assert (found.entries, found.size) == (4, 5)
+    assert (found.entries, found.size, found.held) == (4, 5, 5)
     assert dict(found.links) == {b"l": b"d/a"}
     assert found.moved == {}
 

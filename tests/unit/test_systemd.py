@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+import backup.systemd
 from backup.config import Config, load
-from backup.errors import ConfigError, Protected
+from backup.errors import BackupError, ConfigError, Protected
 from backup.sentence import next_time, parse_sentence
-from backup.systemd import Place, Wanted, compare, read, wanted, wanted_daemon, write
+from backup.systemd import Place, Wanted, compare, manager, read, wanted, wanted_daemon, write
 from backup.systemd.calendar import on_calendar
 from tests.testbed.debian import require
 
@@ -38,6 +39,8 @@ drill = { schedule = "every monday at 05:00" }
 [jobs.by-hand]
 all = true
 repository = "far"
+[notify]
+urls = ["json://localhost/"]
 [metrics]
 textfile = "/var/lib/node exporter/voltar.prom"
 """
@@ -199,6 +202,14 @@ def test_each_service_is_locked_up_well(kind, config: Config, units: Path) -> No
         assert done.returncode == 0, done.stdout[-300:]
 
 
+def test_all_services_are_locked_up_alike() -> None:
+    services = Path(backup.systemd.__file__).with_name("services").glob("*.service")
+    cages = {each.read_text().partition("UMask=")[2].split("\n\n")[0].strip() for each in services}
+
+    assert len(cages) == 1
+    assert "ProtectSystem=strict" in cages.pop()
+
+
 def test_a_service_gets_what_its_own_work_needs_and_no_more(config: Config) -> None:
     files = wanted(config, PLACE).files
 
@@ -223,6 +234,7 @@ def test_what_has_a_schedule_gets_a_timer_that_catches_up(config: Config) -> Non
         "voltar-drill@nightly.timer",
         "voltar-check@main.timer",
         "voltar-prune@main.timer",
+        "voltar-overdue.timer",
     )
     timer = found.files["voltar-job@nightly.timer"]
     assert "\nOnCalendar=*-*-* 02:30:00 Europe/Berlin\n" in timer
@@ -274,3 +286,38 @@ def test_a_file_that_somebody_changed_is_not_replaced_and_none_is_written(
     assert plan.foreign == (name,)
     write(plan, units)
     assert (units / name).read_text() == changed
+
+
+def test_systemd_is_told_to_stop_what_goes_before_it_goes_and_to_start_what_came(
+    config: Config, units: Path
+) -> None:
+    install(wanted(config, PLACE), units)
+
+    plan = compare(wanted_daemon(config, PLACE), read(units))
+
+    [stop] = manager.before(plan)
+    assert stop[:2] == ("systemctl", "stop")
+    assert set(stop[2:]) == set(wanted(config, PLACE).enabled)
+    assert manager.after(plan) == [
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "enable", "--now", "voltar.service"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("sh", "-c", "echo no such unit >&2; exit 5"), "failed: no such unit"),
+        (("/nonexistent/systemctl",), "failed: .*No such file"),
+    ],
+)
+def test_what_systemd_refuses_is_told(command: tuple[str, ...], message: str) -> None:
+    with pytest.raises(BackupError, match=message):
+        manager.tell([("true",), command])
+
+
+def test_a_directory_that_cannot_be_written_is_told(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(BackupError, match="cannot write the units: "):
+        install(wanted(config, PLACE), tmp_path / "file")

@@ -74,6 +74,8 @@ BROKEN = [
     (f"{JOB}schedule = 'daily'", ["3: jobs.nightly.schedule: "]),
     (f"{JOB}schedule = 'every day'\ntime-zone = 'Europe/Berln'", ["(did you mean Europe/Berlin?)"]),
     (f"{JOB}schedule = 'every day'\ntime-zone = '../etc'", ["expected a time zone, got '../etc'"]),
+    (f"{JOB}schedule = 'every day'\ntime-zone = 'Europe'", ["expected a time zone, got 'Europe'"]),
+    (f"{JOB}schedule = 'every day'\ntime-zone = ''", ["expected a time zone, got ''"]),
     (f"{JOB}schedule = 'every day'\njitter = '5m'", ["expected a span of time, got '5m' (write"]),
     (f"{JOB}grace = ''", ["3: jobs.nightly.grace: expected a span of time, got ''"]),
     (f"{JOB}exclude-larger-than = 'big'", ["expected a size, got 'big' (write 500M or 2G)"]),
@@ -262,6 +264,7 @@ def test_a_home_that_nobody_has_is_told(said):
 EXPOSED = [
     ("[notify]\nurls = ['ntfy://x']\n", 0o644, "it has secrets in it"),
     ("[notify]\nping = 'https://x/y'\n", 0o640, "it has secrets in it"),
+    (f"{JOB}ping = 'https://x/y'\n", 0o644, "it has secrets in it"),
     ("parallel = 2\n", 0o664, "others may write it"),
     ("[repositories.a]\nlocation = '/x'\npassword-file = 'open'\n", 0o600, "others may read or"),
     ("[repositories.a]\nlocation = '/x'\npassword-file = 'nope'\n", 0o600, "No such file"),
@@ -320,7 +323,6 @@ def test_an_empty_file_is_a_configuration(said):
     assert said(b"\xef\xbb\xbfparallel = 2\n") == []
 
 
-def test_brackets_without_end_are_no_bug(said):
-    [message] = said("a = " + "[" * 100_000)
-
-    assert "this is no TOML" in message or "too many brackets" in message
+@pytest.mark.parametrize("depth", [400, 100_000])
+def test_brackets_in_brackets_are_no_bug(said, depth):
+    assert said(f"a = {'[' * depth}{']' * depth}")

@@ -17,6 +17,7 @@ location = "sftp://me@nas/x"
 password-command = ["echo", "hunter2"]
 [jobs.a]
 all = true
+ping = "https://hunter2/x"
 hooks = [{ when = "before", command = ["curl", "https://me:hunter2@x/y"] }]
 [notify]
 urls = ["mailto://me:hunter2@example.org", "slack://hunter2/x"]

@@ -65,6 +65,14 @@ def test_what_failed_in_the_newest_run_comes_from_an_earlier_one():
     assert ids(web.found) == ["path:/etc/app@1", "volume:data@2"]
 
 
+def test_a_container_whose_database_is_dumped_is_known():
+    found = [snapshot("path:/etc/app", 1, container="web")]
+    dumps = [snapshot(f"dump:{name}/postgres", 1) for name in ("web", "webby")]
+
+    assert units(found, [*found, dumps[0]], None, NOW)[0].dumped
+    assert not units(found, [*found, dumps[1]], None, NOW)[0].dumped
+
+
 def test_what_another_job_saved_of_a_container_comes_with_it():
     mine = snapshot("volume:data", 2, container="web")
     pool = [snapshot("path:/etc/app", 1), mine, snapshot("volume:other", 2)]

@@ -8,9 +8,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backup.drill.boot import Booted
-from backup.drill.formats import as_json, as_junit, as_prometheus
+from backup.drill.formats import as_json, as_prometheus
+from backup.drill.junit import as_junit
 from backup.drill.level import Level, Outcome, Step
-from backup.drill.proof import Proven, lacking_room
+from backup.drill.proof import Proven, lacking_room, room
 from backup.drill.report import DrillReport, UnitReport
 from backup.errors import EngineUnavailable
 from backup.history import Result
@@ -99,6 +100,9 @@ def test_every_format_holds_names_with_any_character():
     assert len(subjects) == 2
 
 
-def test_there_is_room_for_a_tenth_more_or_it_is_said():
-    assert lacking_room(10 << 20, 11 << 20) is None
-    assert "9 MiB free" in (lacking_room(10 << 20, 9 << 20) or "")
+def test_there_is_room_for_all_entries_and_a_tenth_more_or_it_is_said():
+    needed = room([(9 << 20, 0), (0, 256)])
+
+    assert needed == 11 << 20
+    assert lacking_room(needed, 11 << 20) is None
+    assert "9 MiB free, and 11 MiB" in (lacking_room(needed, 9 << 20) or "")

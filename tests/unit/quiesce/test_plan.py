@@ -249,6 +249,15 @@ def test_voltar_does_not_stop_itself() -> None:
     assert "voltar runs in container 'v'" in str(unit.refused)
 
 
+def test_a_hook_of_one_that_only_reads_runs_as_well() -> None:
+    own = Hook(when=When.BEFORE, command=["true"], container="web")
+    order = Order(treatments={"web": Treatment(quiesce=Quiesce.STOP, hooks=(own,))})
+
+    (unit,) = planned([group("a")], container("web", mount("a", read_only=True)), order=order)
+
+    assert (names(unit), unit.hooks) == ([], (own,))
+
+
 def test_a_hook_of_a_container_belongs_to_its_unit_and_one_of_the_job_does_not() -> None:
     of_job = Hook(when=When.BEFORE, command=["sync"])
     own = Hook(when=When.AFTER, command=["true"], container="db")

@@ -164,8 +164,8 @@ def test_what_waits_for_room_while_the_clock_is_put_back_runs_once(world):
     world.takes = [1200, 1]
     loop = begin(world, hourly("a", "b"))
     go_on(world, loop, 0.1)
-    world.runs[0].end -= timedelta(minutes=10)
-    world.now -= timedelta(minutes=10)
+    world.runs[0].end -= timedelta(minutes=25)
+    world.now -= timedelta(minutes=25)
 
     go_on(world, loop, 0.5)
 

@@ -1,0 +1,72 @@
+"""Metrics as text, and in a file that a node exporter reads whenever it likes."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from backup.config import Config
+from backup.errors import BackupError
+from backup.history import History
+from backup.metrics.families import families
+from backup.status import gather, judge
+
+_READABLE = 0o644  # the exporter is another user
+
+
+class Jobs(Collector):
+    """Collects how the jobs are at the time when somebody asks."""
+
+    def __init__(self, read: Callable[[], Config], history: History, zone: tzinfo) -> None:
+        self._read = read
+        self._history = history
+        self._zone = zone
+
+    def collect(self) -> list[Metric]:
+        """Return the families now. Raises BackupError."""
+        now = datetime.now(UTC)
+        facts = gather(self._read(), self._history, {}, zone=self._zone, now=now)
+        return list(families([judge(each, now) for each in facts], now))
+
+
+def exposed(found: Config, history: History, zone: tzinfo) -> bytes:
+    """Return the metrics as Prometheus reads them. Raises BackupError."""
+    return generate_latest(Jobs(lambda: found, history, zone))
+
+
+def publish(found: Config, history: History, zone: tzinfo) -> Path | None:
+    """Write the file that the configuration names, if it names one, at once and whole.
+
+    Raises BackupError.
+    """
+    if found.metrics is None or found.metrics.textfile is None:
+        return None
+    path = Path(found.metrics.textfile)
+    text = exposed(found, history, zone)
+    try:
+        _replace(path, text)
+    except OSError as error:
+        raise BackupError(
+            f"cannot write the metrics to {path}: {error.strerror}",
+            hint="metrics.textfile names a file in the directory that the node exporter reads",
+        ) from error
+    return path
+
+
+def _replace(path: Path, text: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), _READABLE)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
