@@ -3,6 +3,10 @@
 The engine has no call to end one: closing the connection leaves it running. So a helper that sees
 the processes of the engine's host kills it, and all that belong to its session, for the engine
 gives each command one of its own. A command that gave itself another session lives on.
+
+Children are killed before their parents, which so have the time to take note of it. What dies
+without a parent is left to the container's first process; if that is PostgreSQL, it takes a process
+that was killed for one of its own servers, and ends all connections.
 """
 
 import select
@@ -24,15 +28,23 @@ KEPT: Final = 64 << 10
 _LOOK_EVERY_S: Final = 1.0
 _LATE_S: Final = 2.0
 _DIES_WITHIN_S: Final = 5.0
+_PATIENT_ROUNDS: Final = 20
 _END_SESSION: Final = """
+leader=$1 whom=$2 ours= parents=
 for stat in /proc/[0-9]*/stat; do
-  read -r line < "$stat" 2>/dev/null || continue
-  pid=${line%% *}; rest=${line##*) }
-  set -- "$1" $rest
-  [ "$pid" = "$1" ] || [ "$5" = "$1" ] && kill -KILL "$pid"
+  read -r line < "$stat" || continue
+  pid=${line%% *}
+  set -- ${line##*) }
+  [ "$1" != Z ] || continue
+  [ "$pid" = "$leader" ] || [ "$4" = "$leader" ] || continue
+  ours="$ours $pid" parents="$parents $2 "
 done 2>/dev/null
+for pid in $ours; do
+  case "$whom$parents" in childless*" $pid "*) ;; *) kill -KILL "$pid" 2>/dev/null ;; esac
+done
 true
 """
+"""Of the session of $1, kills those without children, or with another $2 than "childless" all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +100,12 @@ def end_command(engine: Engine, identity: str, run: str) -> bool:
     if found is None or not found["Running"]:
         return False
     limit = time.monotonic() + _DIES_WITHIN_S
+    rounds = 0
     with helper(engine, (), access=Access.SIGNAL, run=run) as killer:
         while True:
-            killer.run(["sh", "-c", _END_SESSION, "sh", str(found["Pid"])])
+            whom = "childless" if rounds < _PATIENT_ROUNDS else "all"
+            killer.run(["sh", "-c", _END_SESSION, "sh", str(found["Pid"]), whom])
+            rounds += 1
             now = _state(engine, identity)
             if now is None or not now["Running"]:
                 return True

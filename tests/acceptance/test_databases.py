@@ -113,6 +113,21 @@ def test_beside_a_dump_only_the_configuration_is_copied(voltar: Voltar, shop: Se
     assert "pg_wal" not in listed
 
 
+def test_a_hook_that_takes_too_long_ends_and_no_server_notices(
+    voltar: Voltar, shop: Server
+) -> None:
+    """PostgreSQL takes what is killed without a parent for a server of its own that crashed."""
+    began = "select min(backend_start) from pg_stat_activity;"
+    before = shop.ask(began)
+    command = 'command = ["sh", "-c", "sleep 987; true"], timeout = "1s", on-error = "warn"'
+    hook = f'when = "before", container = "{shop.container}", {command}'
+    told = job(voltar, shop, f'dump = "postgres"\nhooks = [{{ {hook} }}]')("run", "n", code=3)
+
+    assert "took longer than 1s, and was killed" in told.err
+    assert shop.ask(began) == before
+    assert not any(b"sleep\x00987" in each for each in command_lines())
+
+
 def test_a_password_stays_in_its_container(
     voltar: Voltar, scratch: Scratch, tmp_path: Path
 ) -> None:
