@@ -21,17 +21,18 @@ _SOURCE: Final = (
     f"INSERT INTO source (run, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)})"  # noqa: S608  names of ours
 )
 _THIN_OUT: Final = """
-DELETE FROM run WHERE kind = ?1 AND job = ?2
+DELETE FROM run WHERE kind = :kind AND job = :job
     AND id NOT IN (
-        SELECT id FROM run WHERE kind = ?1 AND job = ?2 ORDER BY started DESC LIMIT ?3)
+        SELECT id FROM run WHERE kind = :kind AND job = :job ORDER BY started DESC LIMIT :most)
     AND id NOT IN (
         SELECT run FROM (
             SELECT run, max(started) FROM source JOIN run ON run.id = source.run
-            WHERE kind = ?1 AND job = ?2 AND snapshot IS NOT NULL GROUP BY source, host))
+            WHERE kind = :kind AND job = :job AND snapshot IS NOT NULL GROUP BY source, host))
 """
 _SILENCE: Final = """
 DELETE FROM message WHERE run IN (
-    SELECT id FROM run WHERE kind = ?1 AND job = ?2 ORDER BY started DESC LIMIT -1 OFFSET ?3)
+    SELECT id FROM run WHERE kind = :kind AND job = :job
+    ORDER BY started DESC LIMIT -1 OFFSET :most)
 """
 
 MOST_RUNS: Final = 1000
@@ -106,8 +107,9 @@ class History:
             (_text(ended), result.value, _discreet(message), run),
         )
         if begun is not None:
-            self._write(_THIN_OUT, (begun.kind.value, begun.job, MOST_RUNS))
-            self._write(_SILENCE, (begun.kind.value, begun.job, MOST_TALKATIVE))
+            about = {"kind": begun.kind.value, "job": begun.job}
+            self._write(_THIN_OUT, {**about, "most": MOST_RUNS})
+            self._write(_SILENCE, {**about, "most": MOST_TALKATIVE})
         self._claims.drop(run)
 
     def release(self, snapshot: str) -> None:
@@ -119,9 +121,9 @@ class History:
     ) -> list[Run]:
         """Return the newest runs, the newest first. Raises BackupError."""
         rows = self._read(
-            "SELECT * FROM run WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR kind = ?2)"
-            " ORDER BY started DESC, rowid DESC LIMIT ?3",
-            (job, kind.value if kind else None, limit),
+            "SELECT * FROM run WHERE job = ifnull(:job, job) AND kind = ifnull(:kind, kind)"
+            " ORDER BY started DESC, rowid DESC LIMIT :most",
+            {"job": job, "kind": kind.value if kind else None, "most": limit},
         )
         return [self._run(row) for row in rows]
 

@@ -6,7 +6,7 @@ and a power failure. One that SQLite finds damaged is moved aside, and another o
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +46,8 @@ _PATIENCE_S: Final = 10.0
 _NOTADB: Final = 26
 _CORRUPT: Final = 11
 
-Values = Sequence[str | int | float | None]
+Value = str | int | float | None
+Values = Sequence[Value] | Mapping[str, Value]
 Row = dict[str, Any]
 
 
@@ -67,7 +68,7 @@ class Database:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Unusable(str(error)) from error
-        self._run(statement, [[_encodable(value) for value in row] for row in rows])
+        self._run(statement, [_all_encodable(row) for row in rows])
 
     def read(self, statement: str, values: Values) -> list[Row]:
         """Return the rows of a query; none where nothing was ever written."""
@@ -138,7 +139,13 @@ class Database:
         return bool(found == "ok")
 
 
-def _encodable(value: str | int | float | None) -> str | int | float | None:
+def _all_encodable(values: Values) -> Values:
+    if isinstance(values, Mapping):
+        return {name: _encodable(value) for name, value in values.items()}
+    return [_encodable(value) for value in values]
+
+
+def _encodable(value: Value) -> Value:
     """Return a value whose text SQLite takes: not half a character, of a name that is no UTF-8."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 

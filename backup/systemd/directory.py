@@ -87,8 +87,8 @@ def write(plan: Plan, directory: Path) -> None:
                 with suppress(OSError):  # others have drop-ins there
                     (directory / name).parent.rmdir()
         for name in plan.stopped:
-            for link in directory.glob(f"*.wants/{name}"):
-                link.unlink()
+            for wants in directory.glob("*.wants"):  # by now its links lead to nothing
+                (wants / name).unlink(missing_ok=True)
         for name, text in plan.write.items():
             _replace(directory / name, text)
     except OSError as error:
