@@ -37,6 +37,7 @@ def doctor(ctx: typer.Context) -> None:
     Example: voltar doctor
     """
     context: Context = ctx.obj
+    context.ssh.options()  # what the command line says and cannot be is no finding
     findings = [*_guarded("engine", lambda: _engine(context)), *_store(context)]
     if context.voice.as_json:
         context.voice.document([asdict(finding) for finding in findings])

@@ -175,7 +175,7 @@ def _body(engine: Engine, used: Image, wanted: Wanted, scratch: str | None) -> d
 
 
 def _host_config(engine: Engine, wanted: Wanted, scratch: str | None) -> dict[str, Any]:
-    mounts = request(engine, wanted.mounts, read_only=wanted.access is Access.READ)
+    mounts = request(engine, wanted.mounts, read_only=wanted.access is not Access.WRITE)
     config: dict[str, Any] = {
         "NetworkMode": "none",
         "LogConfig": {"Type": "none"},

@@ -775,12 +775,12 @@ def test_doctor_follows_the_forced_data_plane(voltar: Voltar) -> None:
 def test_doctor_leaves_nothing_in_the_repository_or_on_the_engine(
     voltar: Voltar, bed: Engine
 ) -> None:
-    before = tree(voltar.repository)
+    helpers = ("ps", "-aq", "--filter", "label=voltar.helper")
+    before = tree(voltar.repository), bed.docker(*helpers)
 
     voltar("doctor")
 
-    assert tree(voltar.repository) == before
-    assert bed.docker("ps", "-aq", "--filter", "label=voltar.helper") == ""
+    assert (tree(voltar.repository), bed.docker(*helpers)) == before
 
 
 # --- check

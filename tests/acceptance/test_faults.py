@@ -34,15 +34,27 @@ WAYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 
 
+def helpers(engine: Engine, *options: str) -> list[str]:
+    """Helper containers, all of them or only those of a status."""
+    return engine.docker(
+        "ps", "--all", "--quiet", "--filter", "label=voltar.helper", *options
+    ).split()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A large volume, a small one that is backed up, and the command; `kept` is the small one."""
+    """A large volume, a small one that is backed up, and the command; `kept` is the small one.
+
+    What was killed before it was started is left alone for a while: `earlier` are such helpers, of
+    tests before this one.
+    """
 
     engine: Engine
     scratch: Scratch
     voltar: Voltar
     large: str
     small: str
+    earlier: frozenset[str]
     runs: list[Running] = field(default_factory=list)
 
     def start(self, *words: str) -> Running:
@@ -57,8 +69,7 @@ class Scene:
 
     def helpers(self, *options: str) -> list[str]:
         """Helper containers, all of them or only those of a status."""
-        words = ["ps", "--all", "--quiet", "--filter", "label=voltar.helper", *options]
-        return self.engine.docker(*words).split()
+        return [one for one in helpers(self.engine, *options) if one not in self.earlier]
 
     def running(self) -> list[str]:
         """Helper containers that run or are paused."""
@@ -267,6 +278,7 @@ def set_up(
         voltar=voltar,
         large=stock.large,
         small=stock.small,
+        earlier=frozenset(helpers(scratch.engine)),
     )
 
 

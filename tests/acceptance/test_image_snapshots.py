@@ -306,7 +306,7 @@ def test_what_makes_no_sense_for_an_image_is_told(bed, voltar, scratch, filled):
 
     for words, why in (
         ([name, "blobs"], "restored whole"),
-        ([name, "--verify", "full"], "proven by its digests"),
+        ([name, "--verify", "full"], "always compared as a whole"),
         ([name, "--to", "volume:x"], "cannot become volume:x"),
         ([volume], "--to TARGET"),
         ([volume, "--to", "x", "--force-tag"], "--force-tag is for images"),

@@ -567,7 +567,7 @@ def test_a_descriptor_that_was_changed_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["ls", "0"], 1, "no snapshots are called '0'"),
+        (["ls", "nope"], 1, "no snapshots are called 'nope'"),
         (["ls"], 2, "ls: too few or too many"),
         (["list", "x"], 2, "list: too few or too many"),
         (["list", "--repository", "/nowhere"], 6, "no voltar.json in /nowhere"),
@@ -635,7 +635,7 @@ def test_the_shell_script_lists_snapshots(tools, fine, tmp_path):
 
     assert listed.decode() == f"{snapshot_id[:10]}  2026-11-25T03:00:00Z  volume:data\n"
     assert by_shell(tools, place)[0].endswith(b"volume:data  forgotten\n")
-    assert "there is no such snapshot" in by_shell(tools, place, "0", code=1)[1]
+    assert "there is no such snapshot" in by_shell(tools, place, "nope", code=1)[1]
 
 
 def test_the_shell_script_says_what_it_cannot_read(tools, tmp_path):
