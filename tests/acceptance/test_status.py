@@ -80,13 +80,14 @@ def test_old_snapshots_of_what_was_encrypted_are_held_until_that_is_accepted(
 
 
 def test_a_run_that_was_killed_is_told_and_a_history_that_is_damaged_keeps_none_from_running(
-    voltar: Voltar, filled: Callable[..., str]
+    voltar: Voltar, bed: Engine, filled: Callable[..., str]
 ) -> None:
     jobs = job(voltar, filled({"large": os.urandom(64 << 20)}))
     history = voltar.home / "state/history.sqlite"
     with jobs.start("run", "nightly") as running:
         until(lambda: history.exists() and history.stat().st_size, what="the run")
-        until(lambda: jobs.ask("log", "--list"), what="the run")
+        # what is killed before its helper runs leaves that for five minutes
+        until(lambda: bed.docker("ps", "-q", "--filter", "label=voltar.helper"), what="the helper")
         running.kill()
 
     assert jobs.ask("status", code=3)["jobs"][0]["last_run"]["result"] == "killed"
