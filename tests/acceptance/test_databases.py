@@ -1,5 +1,6 @@
 """Databases under load: dumped, copied, restored, with every row that was committed before."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -131,13 +132,14 @@ def test_a_hook_that_takes_too_long_ends_and_no_server_notices(
 def test_a_password_stays_in_its_container(
     voltar: Voltar, scratch: Scratch, tmp_path: Path
 ) -> None:
+    word = f"{WORD}-{os.getpid()}"  # in no other worker's command lines
     secret = tmp_path / "secret"
-    secret.write_text(WORD)
+    secret.write_text(word)
     secret.chmod(0o644)
     options = ["-e", "LOCAL_AUTH=scram-sha-256", "-e", "POSTGRES_PASSWORD=", "-v", f"{secret}:/s"]
     options += ["-e", "POSTGRES_PASSWORD_FILE=/s"]
     # The test itself has it on its command lines.
-    client = ("psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", f"postgresql://boss:{WORD}@/shop")
+    client = ("psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", f"postgresql://boss:{word}@/shop")
     server = serve(scratch, replace(POSTGRES, client=client), options=options, filled=True)
     with server.held():
         run = job(voltar, server, 'dump = "postgres"').start("-v", "run", "n")
@@ -148,9 +150,9 @@ def test_a_password_stays_in_its_container(
 
     assert done.code == 0, str(done)
     assert any(b"pg_dump" in line for line in lines)
-    assert not [line for line in lines if WORD.encode() in line and b"postgresql://" not in line]
-    assert WORD not in done.said
-    assert WORD.encode() not in (voltar.home / "state/history.sqlite").read_bytes()
+    assert not [line for line in lines if word.encode() in line and b"postgresql://" not in line]
+    assert word not in done.said
+    assert word.encode() not in (voltar.home / "state/history.sqlite").read_bytes()
 
 
 @EACH

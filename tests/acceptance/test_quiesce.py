@@ -168,6 +168,7 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
     command = STUBBORN if phase == "stopping" else NOISY_END
     name = writer(volume, command=command)
     before = state(scratch.engine, name)["StartedAt"]
+    long = f"{os.getpid()}.75"  # of no other worker
     text = f'''volumes = ["{volume}"]
         quiesce = "stop"
         grace = "{2 if phase == "stopping" else 30}s"
@@ -179,7 +180,7 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
         text += f"""[[jobs.nightly.hooks]]
             when = "before"
             {f'container = "{name}"' if phase == "hook" else ""}
-            command = ["sleep", "88.75"]
+            command = ["sleep", "{long}"]
             """
     jobs = job(voltar, text)
 
@@ -198,7 +199,7 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
     assert (after["StartedAt"] != before) is ("hook" not in phase)
     assert (voltar.home / "after").exists()
     assert journals(voltar) == []
-    assert b"88.75" not in processes()
+    assert long.encode() not in processes()
 
 
 def test_the_next_run_lets_run_again_what_a_killed_one_has_stopped_and_saves_it(
