@@ -199,7 +199,7 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
     assert (after["StartedAt"] != before) is ("hook" not in phase)
     assert (voltar.home / "after").exists()
     assert journals(voltar) == []
-    assert long.encode() not in processes()
+    until(lambda: long.encode() not in processes(), within_s=5, what="the end of the hook")
 
 
 def test_the_next_run_lets_run_again_what_a_killed_one_has_stopped_and_saves_it(

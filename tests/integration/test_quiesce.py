@@ -1,6 +1,7 @@
 """What happens to containers in a window, seen from within, on a real engine."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from backup.quiesce.plan import Order
 from backup.quiesce.window import Window, Windows, quiesced
 from backup.selection import Treatment
 from backup.targets import plan
+from tests.acceptance.cli import until
 from tests.fault.quiet_victim import setting
 from tests.testbed import images
 from tests.testbed.engine import Engine, Pool
@@ -25,6 +27,8 @@ from tests.testbed.scratch import Scratch
 QUICK = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
 STUBBORN = ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
 STOP = Treatment(quiesce=Quiesce.STOP)
+LONG = f"{os.getpid()}.25"
+"""Seconds that no other worker's processes have on their command lines."""
 
 
 class Scene:
@@ -256,7 +260,7 @@ def test_a_hook_that_takes_too_long_is_killed_with_all_that_it_began(
     scene: Scene, inside: bool
 ) -> None:
     name = scene.user()
-    command = ["sh", "-c", "echo begun; sleep 77.25 & sleep 77.25"]
+    command = ["sh", "-c", f"echo begun; sleep {LONG} & sleep {LONG}"]
     long = hook(
         BEFORE,
         *command,
@@ -268,7 +272,7 @@ def test_a_hook_that_takes_too_long_is_killed_with_all_that_it_began(
     with scene.quiet(scene.hooked(long)) as (windows, _):
         """It is over by now."""
 
-    assert b"77.25" not in running()
+    until(lambda: LONG.encode() not in running(), within_s=5, what="the end of all it began")
     (said,) = windows.warnings
     assert "took longer than 1s, and was killed: begun" in said
 
@@ -345,9 +349,7 @@ def test_a_newer_engine_is_no_different(pool: Pool, tmp_path: Path) -> None:
     with Scratch(engine) as scratch:
         scene = Scene(scratch, images.tools(engine), tmp_path)
         stopped, paused = scene.user("--restart", "always"), scene.user()
-        long = hook(
-            BEFORE, "sleep", "66.25", container=stopped, timeout="1s", on_error=OnError.WARN
-        )
+        long = hook(BEFORE, "sleep", LONG, container=stopped, timeout="1s", on_error=OnError.WARN)
         pause = Treatment(quiesce=Quiesce.PAUSE)
         order = Order(treatments={paused: pause}, otherwise=STOP, hooks=(long,))
 
@@ -358,7 +360,7 @@ def test_a_newer_engine_is_no_different(pool: Pool, tmp_path: Path) -> None:
         assert ["took longer than 1s, and was killed" in each for each in windows.warnings] == [
             True
         ]
-        assert b"66.25" not in running()
+        assert LONG.encode() not in running()
 
 
 def running() -> bytes:
