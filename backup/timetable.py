@@ -1,4 +1,4 @@
-"""All that a configuration wants done, and when: for systemd and cron."""
+"""All that a configuration wants done, and when: for systemd, cron and the daemon."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
