@@ -28,6 +28,7 @@ import msgspec
 from backup.errors import BackupError, InUse, UsageError
 from backup.migrate.plan import Plan
 from backup.migrate.step import FOUND_OUT, AnyStep
+from transports.store import sync_directory
 
 FORMAT: Final = 1
 MOVED: Final = "moved"
@@ -197,7 +198,7 @@ def _begun(path: Path, header: Header) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             _append(handle, msgspec.json.encode(header) + b"\n")
-            _sync(path.parent)
+            sync_directory(path.parent)
         except BaseException:
             os.close(handle)
             path.unlink()
@@ -345,11 +346,3 @@ def _keeping(directory: Path) -> Iterator[None]:
             f"the journal of a migration cannot be kept in {directory}: {error.strerror}",
             hint="VOLTAR_STATE_DIRECTORY names another place",
         ) from error
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

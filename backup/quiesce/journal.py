@@ -29,6 +29,7 @@ import msgspec
 
 from backup.config import Hook, Quiesce
 from backup.errors import BackupError
+from transports.store import sync_directory
 
 FORMAT: Final = 1
 DIRECTORY: Final = "quiesce"
@@ -164,7 +165,7 @@ def _begun(path: Path, header: Header) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX)
         _append(handle, msgspec.json.encode(header))
         temporary.rename(path)
-        _sync(path.parent)
+        sync_directory(path.parent)
     except BaseException:
         os.close(handle)
         temporary.unlink(missing_ok=True)
@@ -256,14 +257,6 @@ def _append(handle: int, data: bytes) -> None:
     if os.write(handle, data + b"\n") < len(data) + 1:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fsync(handle)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unwritable(path: Path, error: OSError) -> BackupError:

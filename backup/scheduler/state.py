@@ -12,6 +12,7 @@ import msgspec
 
 from backup.errors import BackupError, InUse
 from backup.scheduler.mark import Mark
+from transports.store import sync_directory
 
 
 @dataclass(slots=True)
@@ -50,11 +51,7 @@ def save_state(path: Path, state: State) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 @contextmanager
