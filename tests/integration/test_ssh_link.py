@@ -204,6 +204,25 @@ def test_a_killed_link_ends_every_socket(client, start_sshd: Start):
     remote.close()
 
 
+def test_what_is_cut_off_after_the_status_is_no_success(client, start_sshd: Start):
+    """A server tells the status before it has sent what the command wrote."""
+    host = start_sshd()
+    client.knows(host)
+    link = client.open()
+    remote = link.start(["sh", "-c", "(echo ready; sleep 100; echo rest) & exit 0"])
+    assert remote.sock.recv(100) == b"ready\n"
+    with suppress(TimeoutError):  # the status comes, and nothing else
+        remote.sock.settimeout(1)
+        remote.sock.recv(100)
+
+    host.kill_sessions()
+
+    assert everything(remote.sock) == b""
+    with pytest.raises(ConnectionLost, match="the connection to ssh://far was lost"):
+        remote.finished(20)
+    remote.close()
+
+
 @pytest.mark.parametrize("ends", ["the command", "the user"])
 def test_a_command_that_ends_while_data_go_to_it_ends_no_link(
     client, server, ends, monkeypatch: pytest.MonkeyPatch

@@ -103,6 +103,21 @@ class BinaryLink:
         """Return whether the master is connected, as far as it knows."""
         return self._master.poll() is None
 
+    def answers(self) -> bool:
+        """Return whether the master is there; its end cannot be missed, as it can by `is_active`.
+
+        It opened the way to it before its sessions, and so it closes that first.
+        """
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.setblocking(False)
+            try:
+                sock.connect(str(self._directory / "control"))
+            except BlockingIOError:
+                return True  # it is busy
+            except OSError:
+                return False
+        return True
+
     def lost(self, text: str) -> ConnectionLost:
         """Return the error for a connection that broke; `text` is what a client said, if it did."""
         said = sentence(text)
@@ -174,7 +189,8 @@ class BinaryRemote:
             return None
         self._join()
         text = self._text()
-        if status == _OWN_FAILURE and self._is_lost():
+        # of any other status, the client is told before the command's output has come
+        if self._is_lost() if status == _OWN_FAILURE else not self._link.answers():
             raise self._link.lost(text)
         return Finished(status if status >= 0 else _OWN_FAILURE, b"", text)
 

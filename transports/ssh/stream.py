@@ -180,7 +180,7 @@ class PumpedRemote:
         if not self._channel.status_event.wait(timeout_s):
             return None
         status = self._channel.exit_status
-        if status < 0 and self._transport.has_ended():
+        if (status < 0 or self._is_cut_off()) and self._transport.has_ended():
             raise ConnectionLost(f"the connection to {self._transport.url} was lost")
         said = [self._tail.text]
         if not self._unmarked.found:
@@ -196,6 +196,13 @@ class PumpedRemote:
             self._sender.join(_GRACE_S)
         self._outlet.join(_GRACE_S)
         self._inner.close()
+
+    def _is_cut_off(self) -> bool:
+        """Whether stdout ended without the server's saying so.
+
+        Servers tell a command's status as soon as it ends, and what it wrote comes after that.
+        """
+        return self._channel.closed and not self._channel.eof_received
 
     def _send(self) -> None:
         """Carry what the user sends, until the user or the link ends."""
