@@ -23,7 +23,7 @@ from backup.recorder import Recorder
 from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import Repository, Snapshot, SnapshotId
 from backup.survey import refuse_overriding
-from backup.tarsplit import split
+from backup.tar.split import split
 from transports.store import publish, sync_directory
 
 _BLOCK_SIZE: Final = 1 << 20

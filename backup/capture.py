@@ -31,8 +31,8 @@ from backup.recorder import Recorder
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import Extent, Repository, Snapshot, Statistics, Writer
 from backup.scan import SOCKET, Place, Scan, Spool, place, unfit
-from backup.tarbuild import end_of_archive, impersonal, linked
-from backup.tarsplit import Entry, split
+from backup.tar.build import end_of_archive, impersonal, linked
+from backup.tar.split import Entry, split
 
 TAR_CREATE: Final = (
     "tar",

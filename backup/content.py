@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import Final
 
 from backup.blocks import Block
-from backup.tarregions import regions
-from backup.tarsplit import Entry
+from backup.tar.regions import regions
+from backup.tar.split import Entry
 
 _WINDOW: Final = 64 << 10
 _ZEROS: Final = bytes(_WINDOW)

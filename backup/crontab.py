@@ -14,8 +14,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from backup.config import Config
-from backup.sentence import Sentence, Unit, parse_sentence
-from backup.timetable import Task, tasks
+from backup.timing.sentence import Sentence, Unit, parse_sentence
+from backup.timing.timetable import Task, tasks
 
 _DAYS_AHEAD: Final = 731
 

@@ -24,8 +24,8 @@ from backup.engine import (
 )
 from backup.errors import InUse, NotOnEngine, UsageError
 from backup.repository import Snapshot, VolumeFacts
+from backup.tar.split import split
 from backup.targets import named
-from backup.tarsplit import split
 from backup.verify import ATTRIBUTES
 
 PLACE: Final = "/voltar-target"

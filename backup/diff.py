@@ -19,8 +19,8 @@ from backup.pieces import equal
 from backup.recorder import BUNDLED_BELOW
 from backup.repository import Extent, Repository
 from backup.repository.manifest import head_to_bytes
-from backup.tarbuild import END_SIZE
-from backup.tarsplit import Entry, padding_of, split
+from backup.tar.build import END_SIZE
+from backup.tar.split import Entry, padding_of, split
 from backup.verify import ATTRIBUTES
 
 _END: Final = bytes(END_SIZE)

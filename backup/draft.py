@@ -12,8 +12,8 @@ from typing import Final
 from backup.config.mistake import quoted
 from backup.database.kind import DUMPED, Kind, recognised
 from backup.engine import Container, Volume
-from backup.labels import project_of
 from backup.paths import printable
+from backup.selection.labels import project_of
 
 NIGHTLY: Final = "nightly"
 _SCHEDULE: Final = "every day at 03:00"

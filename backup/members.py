@@ -13,8 +13,8 @@ from backup.errors import IntegrityError
 from backup.repository import Extent, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import head_to_bytes, head_to_text, to_bytes, to_text
 from backup.survey import Survey, demand_agreement, incomplete
-from backup.tarbuild import END_SIZE, renamed
-from backup.tarsplit import padding_of
+from backup.tar.build import END_SIZE, renamed
+from backup.tar.split import padding_of
 
 _END: Final = bytes(END_SIZE)
 _LITERAL: Final = 64 << 10

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 Member: TypeAlias = tuple[bytes, str, bytes]
-"""(raw name, kind as in tarsplit.Entry.kind, raw link target)"""
+"""(raw name, kind as in tar.entry.Entry.kind, raw link target)"""
 
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
 _NORMAL = re.compile(rb"[^/.\0][^/\0]*(?:/[^/.\0][^/\0]*)*").fullmatch

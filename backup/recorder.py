@@ -33,7 +33,7 @@ from backup.repository.manifest import (
     head_to_text,
     to_text,
 )
-from backup.tarsplit import Entry
+from backup.tar.split import Entry
 
 BUNDLED_BELOW: Final = 256 << 10
 """Bodies of fewer bytes go into bundles."""

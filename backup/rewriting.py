@@ -32,7 +32,7 @@ from backup.repository.manifest import (
     head_to_bytes,
     to_bytes,
 )
-from backup.tarentry import Entry
+from backup.tar.entry import Entry
 
 _AS_IT_IS: Final = b"="
 _TO_READ: Final = b"<"

@@ -22,7 +22,7 @@ from backup.paths import ancestors, printable, relative, selected, unsafe
 from backup.repository import Extent, Line, Member, More, Note, Repository, Snapshot
 from backup.repository.manifest import chunk_of, head_to_bytes, to_bytes, to_text
 from backup.repository.reading import REPAIR, Reading
-from backup.tarsplit import Entry, padding_of, split
+from backup.tar.split import Entry, padding_of, split
 
 _SHOWN: Final = 5
 _FEW: Final = 10_000

@@ -25,7 +25,7 @@ from backup.report import Advanced, Finished, OnEvent, Started
 from backup.repository import Member, More
 from backup.repository.manifest import to_bytes
 from backup.survey import Survey
-from backup.tarsplit import Entry, split
+from backup.tar.split import Entry, split
 
 _SHOWN: Final = 20
 ATTRIBUTES: Final = ("SCHILY.xattr.", "SCHILY.acl.")

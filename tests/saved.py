@@ -24,7 +24,7 @@ from backup.repository.check import Checked, check
 from backup.repository.crypto import digest
 from backup.repository.keyfile import Derivation
 from backup.repository.pack import PackTable
-from backup.tarsplit import split
+from backup.tar.split import split
 from tests.memory_store import MemoryStore
 from transports.store import Store
 

@@ -16,7 +16,7 @@ from backup.listing import Listed
 from backup.paths import relative, sort_key
 from backup.recorder import Recorder
 from backup.repository import Repository, Snapshot
-from backup.tarsplit import split
+from backup.tar.split import split
 from tests.saved import NOW, save
 
 _TYPES: Final = {

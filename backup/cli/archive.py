@@ -12,7 +12,7 @@ from backup.cli.console import counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.output import Format, write_out
 from backup.errors import UsageError
-from backup.job import new_run
+from backup.job.run import new_run
 from backup.lookup import find_snapshot
 from backup.members import archive
 from backup.repository import SHORT_ID

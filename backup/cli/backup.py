@@ -17,15 +17,15 @@ from backup.config import Quiesce
 from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
 from backup.exclusion import Exclusion, compiled
-from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.job.run import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.lookup import Found, find_snapshot
 from backup.quantity import parse_size
 from backup.quiesce.plan import Order
 from backup.quiesce.window import Windows, quiesced
 from backup.repository import SHORT_ID, Repository
-from backup.selection import Treatment
-from backup.span import parse_span
+from backup.selection.resolve import Treatment
 from backup.targets import IMAGE, Plan, plan
+from backup.timing.span import parse_span
 
 
 def backup(  # noqa: PLR0913  one parameter an option

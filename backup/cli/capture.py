@@ -16,7 +16,7 @@ from backup.cli.policy import demand_tags
 from backup.engine import remove_all
 from backup.errors import BackupError, EngineUnavailable
 from backup.evidence.capture import Evidence, Wish, into_file, into_repository
-from backup.job import new_run
+from backup.job.run import new_run
 from backup.repository import SHORT_ID
 from backup.restore import uninterrupted
 from backup.targets import CONTAINER

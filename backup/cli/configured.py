@@ -18,9 +18,9 @@ from backup.config import Repository as Configured
 from backup.engine import Engine
 from backup.errors import ConfigError, UsageError
 from backup.history import Result
+from backup.job.runner import Doors
 from backup.report import OnEvent
 from backup.repository import Repository
-from backup.runner import Doors
 
 _CODES: Final = {Result.OK: 0, Result.INCOMPLETE: INCOMPLETE, Result.FAILED: FAILED}
 _NAMED_OUTSIDE: Final = "default"

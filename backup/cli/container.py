@@ -26,8 +26,8 @@ from backup.engine.filesystem import export as export_tar
 from backup.engine.reference import Reference
 from backup.errors import ConfigError, UsageError
 from backup.report import Advanced, Finished, OnEvent, Started
+from backup.tar.split import MalformedArchive, TruncatedArchive, join, split
 from backup.targets import CONTAINER
-from backup.tarsplit import MalformedArchive, TruncatedArchive, join, split
 
 app = typer.Typer(help="The file systems of containers.", no_args_is_help=True)
 

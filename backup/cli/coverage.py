@@ -13,7 +13,7 @@ from backup.cli.context import Context
 from backup.paths import printable
 
 if TYPE_CHECKING:
-    from backup.coverage import Coverage, Covered
+    from backup.job.coverage import Coverage, Covered
 
 _ORDER = ("forgotten", "stale", "excluded", "protected")
 """What is to be looked at first."""
@@ -29,7 +29,7 @@ def coverage(ctx: typer.Context) -> None:
     Ends with 3 where anything is stale or forgotten, an engine cannot be reached, or a job asks for
     what is not there.
     """
-    from backup.coverage import survey  # noqa: PLC0415  only what asks for it loads it
+    from backup.job.coverage import survey  # noqa: PLC0415  only what asks for it loads it
 
     context: Context = ctx.obj
     with listening(context.voice) as listener:

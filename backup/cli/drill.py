@@ -25,13 +25,13 @@ from backup.drill.run import Means, Order, run_drill, wishes_of
 from backup.engine import Engine
 from backup.errors import BackupError, ConfigError, UsageError
 from backup.history import History, Result
+from backup.job.runner import Doors, alone, history_path, repository_of
 from backup.lookup import parse_time
 from backup.notify import Bell, Ended
 from backup.paths import printable
 from backup.report import OnEvent
 from backup.repository import Repository
-from backup.runner import Doors, alone, history_path, repository_of
-from backup.span import parse_span
+from backup.timing.span import parse_span
 from transports.errors import TransportError
 
 _GRAVITY: Final = (0, INCOMPLETE, FAILED)

@@ -10,9 +10,9 @@ from backup.cli.context import Context, state_directory
 from backup.cli.standing import run_json
 from backup.errors import UsageError
 from backup.history import History, Message, Run, SourceResult
+from backup.job.runner import history_path
 from backup.paths import printable
 from backup.repository import SHORT_ID
-from backup.runner import history_path
 
 _MOST = 100
 

@@ -13,8 +13,8 @@ from backup.cli.places import config_path
 from backup.config import Config, load
 from backup.errors import BackupError, UsageError
 from backup.history import History
+from backup.job.runner import history_path
 from backup.report import ignore
-from backup.runner import history_path
 
 
 def metrics(

@@ -15,9 +15,9 @@ from backup.cli.places import config_path
 from backup.config import Config, Notify
 from backup.errors import ConfigError
 from backup.history import History
+from backup.job.runner import history_path
 from backup.notify import Ping, ping, send
 from backup.report import ignore
-from backup.runner import history_path
 
 _TITLE = "voltar on {}: a test"
 _BODY = "This is what `voltar notify test` sends. Nothing is wrong."

@@ -17,10 +17,10 @@ from backup.errors import ConfigError
 from backup.paths import printable
 from backup.quiesce.plan import Unit, after, before
 from backup.repository import SHORT_ID
-from backup.selection import Treatment
+from backup.selection.resolve import Treatment
 
 if TYPE_CHECKING:
-    from backup.preview import Preview
+    from backup.job.preview import Preview
 
 
 def plan(
@@ -37,7 +37,7 @@ def plan(
     would run and where, and which snapshots would be forgotten after a run that went well. Ends
     with 3 where a run would have something to complain of.
     """
-    from backup.preview import preview  # noqa: PLC0415  only what asks for it loads it
+    from backup.job.preview import preview  # noqa: PLC0415  only what asks for it loads it
 
     context: Context = ctx.obj
     now, clock = datetime.now(UTC), machine_zone()

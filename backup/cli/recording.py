@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from backup.cli.context import Context, state_directory
 from backup.errors import BackupError, ConfigError
 from backup.history import History, Kind, Result, Run, SourceResult
-from backup.job import new_run
-from backup.runner import history_path
+from backup.job.run import new_run
+from backup.job.runner import history_path
 from transports.errors import TransportError
 
 

@@ -13,7 +13,7 @@ from backup.cli.dumped import STDOUT, restore_dump
 from backup.cli.restored import restore_image
 from backup.destination import target, target_name
 from backup.errors import UsageError
-from backup.job import new_run
+from backup.job.run import new_run
 from backup.lookup import find_snapshot
 from backup.repository import SHORT_ID
 from backup.restore import Verify

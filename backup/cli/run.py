@@ -9,7 +9,7 @@ from backup.cli.backup import tell
 from backup.cli.configured import code_of, doors
 from backup.cli.console import listening
 from backup.cli.context import Context
-from backup.runner import JobReport, run_job
+from backup.job.runner import JobReport, run_job
 
 
 def run(

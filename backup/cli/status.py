@@ -14,9 +14,9 @@ from backup.cli.console import Voice
 from backup.cli.context import Context
 from backup.errors import BackupError, UsageError
 from backup.history import History
+from backup.job.runner import Doors, history_path, repository_of
 from backup.report import ignore
 from backup.repository import SHORT_ID, Recorded, catalog
-from backup.runner import Doors, history_path, repository_of
 from transports.errors import TransportError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from backup.errors import BackupError, ConfigError, UsageError
 from backup.exclusion import compiled
 from backup.quantity import parse_rate, parse_size
 from backup.retention import parse_duration
-from backup.sentence import parse_sentence
-from backup.span import parse_span
+from backup.timing.sentence import parse_sentence
+from backup.timing.span import parse_span
 from transports.errors import TransportError
 from transports.ssh.address import parse_address
 from transports.store.place import parse_place

@@ -20,9 +20,9 @@ from backup.errors import EngineError
 from backup.recorder import Recorder
 from backup.report import Advanced, Finished, Noted, OnEvent, Started
 from backup.repository import Extent, Repository, Statistics, Writer
-from backup.tarbuild import end_of_archive
+from backup.tar.build import end_of_archive
+from backup.tar.split import Entry, split
 from backup.targets import Dump
-from backup.tarsplit import Entry, split
 
 _END: Final = 4096
 _TOLD: Final = 20

@@ -16,12 +16,12 @@ from backup.drill.scene import scene
 from backup.engine import Engine
 from backup.errors import BackupError, ConfigError, NoSuchSnapshot
 from backup.history import History, Kind, Result, Run, SourceResult
-from backup.job import new_run
+from backup.job.run import new_run
 from backup.lookup import Found
 from backup.report import OnEvent
 from backup.repository import Repository
-from backup.span import parse_span
 from backup.targets import CONTAINER
+from backup.timing.span import parse_span
 from transports.errors import TransportError
 
 

@@ -19,8 +19,8 @@ from backup.compression import ArchiveError
 from backup.errors import UsageError
 from backup.recorder import Recorder
 from backup.repository import Repository, Snapshot, SnapshotId
-from backup.tarbuild import end_of_archive
-from backup.tarentry import Entry
+from backup.tar.build import end_of_archive
+from backup.tar.entry import Entry
 from transports.store import sync_directory
 
 _ENDINGS: Final = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.zstd")

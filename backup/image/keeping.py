@@ -34,7 +34,7 @@ from backup.repository import (
     Statistics,
     Writer,
 )
-from backup.tarsplit import Entry, split
+from backup.tar.split import Entry, split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from backup.compression import CorruptStream, Form, Unpacker, form_of_bytes
 from backup.errors import DamagedImage
 from backup.image.layout import Contents, Passed, images
 from backup.image.saved import SavedImage
-from backup.tarsplit import Entry, MalformedArchive, TruncatedArchive, split
+from backup.tar.split import Entry, MalformedArchive, TruncatedArchive, split
 
 DOCUMENT_AT_MOST: Final = 8 << 20
 DOCUMENTS_AT_MOST: Final = 64 << 20

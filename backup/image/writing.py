@@ -17,7 +17,7 @@ from backup.blocks import Block, Blocks
 from backup.compression import Form, compressed
 from backup.engine.reference import Reference
 from backup.image.plan import INDEX_TYPE, PARTIAL, Document, described
-from backup.tarsplit import padding_of
+from backup.tar.split import padding_of
 
 END: Final = bytes(1024)
 

@@ -31,8 +31,8 @@ from backup.paths import printable, relative
 from backup.report import Advanced, OnEvent, Started
 from backup.restore import TAR_EXTRACT
 from backup.scan import SOCKET, Place, Scan, Spool, place, unfit
-from backup.tarbuild import end_of_archive
-from backup.tarsplit import Entry, join, split
+from backup.tar.build import end_of_archive
+from backup.tar.split import Entry, join, split
 from backup.verify import ATTRIBUTES, attribute_differences, sentence
 
 _SHOWN: Final = 20

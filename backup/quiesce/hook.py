@@ -18,7 +18,7 @@ from typing import Final
 from backup.config import Hook, OnError
 from backup.engine import Command, Container, Ended, Engine, end_command, run_in
 from backup.errors import BackupError, ConfigError, EngineError
-from backup.span import parse_span
+from backup.timing.span import parse_span
 
 _KEPT: Final = 64 << 10
 _HERE: Final = "here:"

@@ -18,7 +18,7 @@ from typing import Any, Final
 from backup.config import Hook, Quiesce, When
 from backup.engine import Container, Mount
 from backup.errors import BackupError, UsageError
-from backup.selection import Treatment
+from backup.selection.resolve import Treatment
 from backup.targets import Group, Source
 
 PROJECT: Final = "com.docker.compose.project"

@@ -41,7 +41,7 @@ class Extent(NamedTuple):
 class Member(msgspec.Struct, array_like=True, tag="m", frozen=True):
     """One entry: what the tar header says, what the listing said, the header itself, the body.
 
-    `path` is relative to the volume, its root is "". `kind` is one of f d l h c b p (tarsplit), g
+    `path` is relative to the volume, its root is "". `kind` is one of f d l h c b p (tar.entry), g
     for a global header, z for what follows the last entry. Times are nanoseconds since 1970 UTC.
     `inode`, `ctime_ns`, `links`, `device` are 0 where no listing was made (an imported archive).
     """

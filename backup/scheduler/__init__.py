@@ -18,7 +18,7 @@ from backup.scheduler.mark import Mark, planned, served
 from backup.scheduler.service import Supervisor, serve, signals_held
 from backup.scheduler.state import State, only_daemon, read_state, save_state
 from backup.scheduler.task import Task, tasks
-from backup.timetable import Work
+from backup.timing.timetable import Work
 
 __all__ = [
     "Child",

@@ -13,7 +13,7 @@ from backup.scheduler.agenda import Agenda
 from backup.scheduler.mark import is_ahead, planned, served, start_of
 from backup.scheduler.state import State
 from backup.scheduler.task import Task
-from backup.timetable import Work
+from backup.timing.timetable import Work
 
 DONE: Final = 0
 INCOMPLETE: Final = 3

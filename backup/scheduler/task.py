@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from backup import timetable
 from backup.config import Config
 from backup.errors import ConfigError
-from backup.sentence import Sentence, next_time, parse_sentence
-from backup.span import parse_span
-from backup.timetable import Work
+from backup.timing import timetable
+from backup.timing.sentence import Sentence, next_time, parse_sentence
+from backup.timing.span import parse_span
+from backup.timing.timetable import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from backup.history import Run
-from backup.sentence import Sentence
+from backup.timing.sentence import Sentence
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from backup.config import Config, Job
 from backup.history import CONTENT, History, Kind, Result, Run, SourceResult
 from backup.repository import Recorded
 from backup.repository.timing import is_future
-from backup.sentence import parse_sentence
-from backup.span import parse_span
 from backup.status.facts import JobFacts, Proof, SourceFacts
+from backup.timing.sentence import parse_sentence
+from backup.timing.span import parse_span
 
 _PROVES_CONTENT: Final = (CONTENT, "boot", "assert", "stack")
 _TREND: Final = 8

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from backup.freshness import late_after
 from backup.history import Result, Run
-from backup.sentence import next_time
 from backup.status.facts import JobFacts, SourceFacts
+from backup.timing.freshness import late_after
+from backup.timing.sentence import next_time
 
 
 class State(Enum):

@@ -1,8 +1,8 @@
 """A schedule as systemd understands it: OnCalendar=.
 
 systemd leaves out a time that a clock put forward never shows, and the second hour of two that look
-alike; a sentence loses neither (`backup.sentence`). So hours and minutes are counted in UTC, and
-where clocks are put forward the moment is named beside the rule, for ten years.
+alike; a sentence loses neither (`backup.timing.sentence`). So hours and minutes are counted in
+UTC, and where clocks are put forward the moment is named beside the rule, for ten years.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NoReturn
 
 from backup.errors import ConfigError
-from backup.sentence import Sentence, Unit, next_time
+from backup.timing.sentence import Sentence, Unit, next_time
 
 _YEARS: Final = 10
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 from backup.config import Config, Job
 from backup.errors import ConfigError
-from backup.sentence import parse_sentence
-from backup.span import parse_span
 from backup.systemd.calendar import on_calendar
-from backup.timetable import Task, Work, tasks
+from backup.timing.sentence import parse_sentence
+from backup.timing.span import parse_span
+from backup.timing.timetable import Task, Work, tasks
 from transports.store import directory_of
 
 DAEMON: Final = "voltar.service"

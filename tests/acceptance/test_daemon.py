@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from backup.history import History, Kind, Result, Run
-from backup.runner import alone
+from backup.job.runner import alone
 from backup.scheduler import Mark, State, save_state
 from tests.acceptance.cli import PASSWORD, Running, Voltar, until
 from tests.acceptance.test_jobs import configured

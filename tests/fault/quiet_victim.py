@@ -16,12 +16,12 @@ import msgspec
 
 from backup.config import Hook, Quiesce
 from backup.engine import connect
-from backup.job import new_run
+from backup.job.run import new_run
 from backup.quiesce.plan import Order
 from backup.quiesce.site import Setting
 from backup.quiesce.window import quiesced
 from backup.report import ignore
-from backup.selection import Treatment
+from backup.selection.resolve import Treatment
 from backup.targets import plan
 
 

@@ -26,7 +26,7 @@ from backup.repository import (
     create,
     open_repository,
 )
-from backup.tarsplit import split
+from backup.tar.split import split
 from tests.tars import END, GNU, extended, header, long_name, old_sparse, padded
 from transports.store.file import FileStore
 

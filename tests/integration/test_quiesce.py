@@ -16,7 +16,7 @@ from backup.errors import BackupError
 from backup.quiesce import recovery
 from backup.quiesce.plan import Order
 from backup.quiesce.window import Window, Windows, quiesced
-from backup.selection import Treatment
+from backup.selection.resolve import Treatment
 from backup.targets import plan
 from tests.acceptance.cli import until
 from tests.fault.quiet_victim import setting

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from backup.errors import BackupError
-from backup.tarsplit import split
+from backup.tar.split import split
 from tests import tars
 
 NAME = b"{name}"

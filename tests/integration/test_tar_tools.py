@@ -12,7 +12,7 @@ import tarfile
 import pytest
 
 from backup import listing, paths
-from backup.tarsplit import TruncatedArchive, join, split
+from backup.tar.split import TruncatedArchive, join, split
 from tests import strategies
 from tests.testbed import debian
 

@@ -49,7 +49,7 @@ from backup.repository.catalog import annotate, forget, history, unforget
 from backup.repository.compaction import compact_indexes
 from backup.repository.manifest import Stored, head_to_text
 from backup.repository.timing import GRACE, MARGIN, UNDELETE
-from backup.tarsplit import split
+from backup.tar.split import split
 from tests.aged import BODY_SIZE, NOTHING_UNUSED, Hours, opened_at, tiny_packs
 from tests.faults import Fault, FaultyStore
 from tests.memory_store import MemoryStore

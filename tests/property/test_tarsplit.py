@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backup.errors import BackupError
-from backup.tarsplit import MalformedArchive, TruncatedArchive, join, padding_of, split
+from backup.tar.split import MalformedArchive, TruncatedArchive, join, padding_of, split
 from tests import strategies, tars
 
 _KINDS = {

@@ -13,7 +13,7 @@ from backup.archive import ArchiveError, Form, form_of, import_file, write_file,
 from backup.errors import BackupError, IntegrityError, UnsafeArchive, UsageError
 from backup.members import archive
 from backup.report import Advanced, Event, Finished, Started, ignore
-from backup.tarsplit import MalformedArchive, TruncatedArchive
+from backup.tar.split import MalformedArchive, TruncatedArchive
 from tests.memory_store import MemoryStore
 from tests.saved import plain, reopened
 from tests.tars import END, extended, header, padded

@@ -16,7 +16,7 @@ import pytest
 
 import backup.archive
 import backup.listing
-import backup.tarsplit
+import backup.tar.split
 import transports.errors
 from backup import cli, errors
 from backup.cli.app import app, hoisted, run
@@ -26,7 +26,7 @@ from tests.saved import derive_cheaply
 
 PROJECT = Path(__file__).parents[2]
 EVIL = "\x1b[2J\x1b]0;owned\x07\r"
-MODULES = (errors, transports.errors, backup.archive, backup.tarsplit, backup.listing)
+MODULES = (errors, transports.errors, backup.archive, backup.tar.split, backup.listing)
 COMMANDS = [
     "init", "backup", "snapshots", "ls", "diff", "find", "restore", "export", "import", "check",
     "doctor", "stats", "forget", "unforget", "tag", "pin", "unpin", "prune", "copy", "capture",
@@ -100,7 +100,7 @@ def test_every_error_of_the_tree_stands_in_the_table_itself():
         (errors.WrongKey, 6),
         (errors.NoSuchSnapshot, 1),
         (transports.errors.OutOfSpace, 1),
-        (backup.tarsplit.TruncatedArchive, 1),
+        (backup.tar.split.TruncatedArchive, 1),
     ],
 )
 def test_exit_codes_are_those_of_the_documentation(kind, code):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup.content import content_digest
-from backup.tarsplit import split
+from backup.tar.split import split
 from tests.sparse import DENSE, WAYS, sparse_file, tar_of
 from tests.strategies import reused
 from tests.tars import END, header, old_sparse, padded

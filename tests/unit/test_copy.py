@@ -26,7 +26,7 @@ from backup.repository import (
 from backup.repository.catalog import annotate, forget, history
 from backup.repository.manifest import encode_line
 from backup.scope import Scope
-from backup.tarsplit import split
+from backup.tar.split import split
 from tests.memory_store import MemoryStore
 from tests.saved import (
     NOW,

@@ -9,7 +9,7 @@ import pytest
 
 from backup.config import load
 from backup.crontab import Caller, Crontab, crontab, fields
-from backup.sentence import next_time, parse_sentence
+from backup.timing.sentence import next_time, parse_sentence
 
 START = datetime(2027, 11, 20, tzinfo=UTC)
 CALLER = Caller(user="root", command=Path("/opt/100%/voltar"), config=Path("/etc/my voltar.toml"))

@@ -13,7 +13,7 @@ from backup.listing import Listed
 from backup.members import archive
 from backup.recorder import BUNDLED_BELOW, Recorder
 from backup.repository import Member, More, Note, Snapshot
-from backup.tarsplit import Entry, split
+from backup.tar.split import Entry, split
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, NOW, chunks_of, plain, reopened, save
 from tests.strategies import paths, reused, sliced, tars

@@ -10,8 +10,8 @@ import pytest
 from backup.config import Config
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.repository import Recorded, Snapshot, SnapshotId, Statistics
-from backup.sentence import parse_sentence
 from backup.status import JobFacts, SourceFacts, State, gather, judge
+from backup.timing.sentence import parse_sentence
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from backup.recorder import Recorder
 from backup.repository import Group, Repository, Snapshot
 from backup.repository.manifest import Extent, Member, encode_line, head_to_text
 from backup.survey import Selection, survey
-from backup.tarsplit import split
+from backup.tar.split import split
 from tests.memory_store import MemoryStore
 from tests.saved import NOW, plain, reopened, save
 from tests.tars import END, extended, header, padded

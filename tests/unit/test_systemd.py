@@ -11,9 +11,9 @@ import pytest
 import backup.systemd
 from backup.config import Config, load
 from backup.errors import BackupError, ConfigError, Protected
-from backup.sentence import next_time, parse_sentence
 from backup.systemd import Place, Wanted, compare, manager, read, wanted, wanted_daemon, write
 from backup.systemd.calendar import on_calendar
+from backup.timing.sentence import next_time, parse_sentence
 from tests.testbed.debian import require
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)

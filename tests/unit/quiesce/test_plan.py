@@ -11,7 +11,7 @@ from backup.config import Hook, Quiesce, When
 from backup.engine import Attached, Container, Mount, Volume
 from backup.quiesce.plan import Order, Unit, ordered, units
 from backup.repository import VolumeFacts
-from backup.selection import Treatment
+from backup.selection.resolve import Treatment
 from backup.targets import Group, Source
 
 STOP = Treatment(quiesce=Quiesce.STOP)

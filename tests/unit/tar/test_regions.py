@@ -2,8 +2,8 @@
 
 import pytest
 
-from backup.tarregions import regions
-from backup.tarsplit import split
+from backup.tar.regions import regions
+from backup.tar.split import split
 from tests.sparse import DENSE, WAYS, sparse_file, tar_of
 from tests.strategies import reused
 from tests.tars import END, extended, header, old_sparse, padded

@@ -17,13 +17,14 @@ the end of a pipe looks the same for a tar that finished and for one that was ki
 
 from collections.abc import Iterable, Iterator
 
-from backup import tarentry, tarheader
 from backup.blocks import Block, Blocks
 from backup.errors import BackupError
 from backup.paths import printable
-from backup.tarentry import NOTHING_AHEAD, Ahead, Entry
-from backup.tarheader import BLOCK, ZERO_BLOCK, HeaderError
-from backup.tarsparse import BodyMap, OldMap
+from backup.tar import entry as members
+from backup.tar import header as headers
+from backup.tar.entry import NOTHING_AHEAD, Ahead, Entry
+from backup.tar.header import BLOCK, ZERO_BLOCK, HeaderError
+from backup.tar.sparse import BodyMap, OldMap
 
 __all__ = ["Entry", "MalformedArchive", "TruncatedArchive", "join", "padding_of", "split"]
 
@@ -84,16 +85,16 @@ def split(blocks: Blocks) -> Iterator[Entry]:
 def _entry(stream: "_Stream", shared: dict[str, bytes]) -> Entry:
     block = stream.header()
     if block == ZERO_BLOCK:
-        return tarentry.end_of_archive(stream.rest())
-    tarheader.verify(block)
+        return members.end_of_archive(stream.rest())
+    headers.verify(block)
     code = block[156:157]
     if code == b"g":
         raw, payload = _payload(stream, block)
-        return tarentry.about_archive(block + raw, dict(tarheader.records(payload)))
+        return members.about_archive(block + raw, dict(headers.records(payload)))
     ahead = NOTHING_AHEAD
     if code in _EXTENDED:
         ahead, block = _ahead(stream, block)
-    entry, sparse_map = tarentry.member(block, ahead, shared)
+    entry, sparse_map = members.member(block, ahead, shared)
     if isinstance(sparse_map, OldMap):
         entry.head += _extensions(stream, sparse_map)
         sparse_map = None
@@ -112,17 +113,17 @@ def _ahead(stream: "_Stream", block: bytes) -> tuple[Ahead, bytes]:
         raw, payload = _payload(stream, block)
         ahead.head += (block, raw)
         if what == "records":
-            ahead.records = tarheader.records(payload)
+            ahead.records = headers.records(payload)
             ahead.sparse = b"GNU.sparse." in payload and any(
                 key.startswith("GNU.sparse.") for key, _ in ahead.records
             )
         elif what == "path":
-            ahead.path = tarheader.text(payload)
+            ahead.path = headers.text(payload)
         else:
-            ahead.link = tarheader.text(payload)
+            ahead.link = headers.text(payload)
         block = stream.header()
         if block != ZERO_BLOCK:
-            tarheader.verify(block)
+            headers.verify(block)
     if block == ZERO_BLOCK or block[156:157] == b"g":
         raise HeaderError("an extended header is not followed by its entry")
     return ahead, block
@@ -130,7 +131,7 @@ def _ahead(stream: "_Stream", block: bytes) -> tuple[Ahead, bytes]:
 
 def _payload(stream: "_Stream", block: bytes) -> tuple[bytes, bytes]:
     """Read what an extended header says: with its padding, and without."""
-    size = tarheader.number(block[124:136])
+    size = headers.number(block[124:136])
     if not 0 <= size <= MAX_HEADER:
         raise HeaderError(f"an extended header has {size} bytes")
     raw = stream.take(size + padding_of(size))

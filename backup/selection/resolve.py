@@ -16,7 +16,10 @@ volume's own do not count. Who is excluded is never touched.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from backup.choice import (
+from backup.config import Hook, Job, Quiesce
+from backup.engine import Container, Mount, Volume
+from backup.errors import BackupError
+from backup.selection.choice import (
     CONTAINER,
     PATH,
     VOLUME,
@@ -27,11 +30,8 @@ from backup.choice import (
     excluding_rule,
     thing_of,
 )
-from backup.config import Hook, Job, Quiesce
-from backup.engine import Container, Mount, Volume
-from backup.errors import BackupError
-from backup.labels import SILENT
-from backup.span import parse_span
+from backup.selection.labels import SILENT
+from backup.timing.span import parse_span
 
 _STRENGTH = (Quiesce.NONE, Quiesce.PAUSE, Quiesce.STOP)
 _BROAD = frozenset({Way.NAMED, Way.PATTERN, Way.ALL})

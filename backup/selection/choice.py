@@ -15,7 +15,7 @@ from typing import Final
 from backup.config import Job
 from backup.engine import Container, Volume
 from backup.errors import BackupError, ConfigError, NotOnEngine
-from backup.labels import SILENT, Labels, of_container, of_volume, project_of
+from backup.selection.labels import SILENT, Labels, of_container, of_volume, project_of
 
 CONTAINER: Final = "container:"
 VOLUME: Final = "volume:"

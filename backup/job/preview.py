@@ -9,14 +9,14 @@ from backup.anomaly import held
 from backup.config import Job
 from backup.engine import Engine
 from backup.errors import BackupError
-from backup.freshness import next_run
-from backup.intent import Intent, intend
+from backup.job.runner import Doors, named_job, repository_of
 from backup.policy import policy_of
 from backup.quiesce.plan import Order, Unit, units
 from backup.repository import Recorded, Repository, Snapshot, SnapshotId
-from backup.runner import Doors, named_job, repository_of
 from backup.scope import Scope, Verdict, judge
+from backup.selection.intent import Intent, intend
 from backup.targets import IMAGE
+from backup.timing.freshness import next_run
 from transports.errors import TransportError
 
 _RUNS: Final = 3

@@ -3,7 +3,7 @@ import tarfile
 
 import pytest
 
-from backup.tarsplit import MalformedArchive, TruncatedArchive, join, padding_of, split
+from backup.tar.split import MalformedArchive, TruncatedArchive, join, padding_of, split
 from tests import tars
 from tests.tars import (
     END,
@@ -673,7 +673,7 @@ def test_old_sparse_maps_that_make_no_sense_are_refused(at):
 
 
 def test_old_sparse_maps_have_a_limit(monkeypatch):
-    monkeypatch.setattr("backup.tarsplit.MAX_HEADER", 1024)
+    monkeypatch.setattr("backup.tar.split.MAX_HEADER", 1024)
     regions = [(number * 512, 0) for number in range(100)]
 
     assert "too long" in refused(tars.old_sparse(b"a", 0, 51200, regions) + END)

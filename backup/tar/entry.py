@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from backup import tarheader as header
 from backup.blocks import Block
-from backup.tarheader import MAX_ID, MAX_SIZE, HeaderError
-from backup.tarsparse import BodyMap, OldMap, pax_map
+from backup.tar import header
+from backup.tar.header import MAX_ID, MAX_SIZE, HeaderError
+from backup.tar.sparse import BodyMap, OldMap, pax_map
 
 _NANO = 1_000_000_000
 _NOTHING: Iterator[Block] = iter(())

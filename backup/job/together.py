@@ -12,10 +12,10 @@ from functools import partial
 
 from backup.engine import Helper, VolumesFrom
 from backup.errors import BackupError, IntegrityError
+from backup.job.storing import Failed, Outcome, Read, Storing, reader_of
 from backup.quiesce.plan import Unit
 from backup.quiesce.window import Downtime, Window, Windows
 from backup.repository import SnapshotId
-from backup.storing import Failed, Outcome, Read, Storing, reader_of
 from backup.targets import Source, alone
 
 

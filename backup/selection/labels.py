@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from backup.config import Hook, OnError, Quiesce, When
 from backup.errors import ConfigError
-from backup.span import parse_span
+from backup.timing.span import parse_span
 
 PREFIX: Final = "voltar."
 PROJECT: Final = "com.docker.compose.project"

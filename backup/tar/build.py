@@ -8,9 +8,9 @@ and devices with several names as so many of them; the second becomes a hard lin
 import re
 from typing import Final
 
-from backup import tarheader as header
-from backup.tarentry import Entry
-from backup.tarheader import BLOCK
+from backup.tar import header
+from backup.tar.entry import Entry
+from backup.tar.header import BLOCK
 
 END_SIZE: Final = 2 * BLOCK
 _MADE_UP: Final = b"GNUSparseFile."

@@ -11,8 +11,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from backup.config import Job
-from backup.sentence import Sentence, next_time, parse_sentence
-from backup.span import parse_span
+from backup.timing.sentence import Sentence, next_time, parse_sentence
+from backup.timing.span import parse_span
 
 WITHOUT_SCHEDULE: Final = timedelta(days=7)
 _LEAST: Final = timedelta(hours=1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup.errors import ConfigError
-from backup.sentence import Sentence, Unit, next_time, parse_sentence
+from backup.timing.sentence import Sentence, Unit, next_time, parse_sentence
 
 _MINUTE = timedelta(minutes=1)
 _QUARTERS = (0, 15, 30, 45)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup.config import Config, Host, Job
-from backup.coverage import Claim, Coverage, Covered, State, cover, hosts
 from backup.engine import Container, Mount, Volume
-from backup.freshness import fresh_until
-from backup.intent import Present
+from backup.job.coverage import Claim, Coverage, Covered, State, cover, hosts
+from backup.selection.intent import Present
+from backup.timing.freshness import fresh_until
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup.tarbuild import end_of_archive, impersonal, linked, renamed
-from backup.tarsplit import join, split
+from backup.tar.build import end_of_archive, impersonal, linked, renamed
+from backup.tar.split import join, split
 from tests.sparse import WAYS, extracted, sparse_file, tar_of
 from tests.strategies import paths, tars
 from tests.tars import END, GNU, extended, header, long_name, padded

@@ -20,8 +20,7 @@ from backup.engine import Engine
 from backup.errors import BackupError, ConfigError, InUse
 from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
-from backup.intent import intend
-from backup.job import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.job.run import Failed, Outcome, Saved, Wishes, back_up, new_run
 from backup.notify import Bell, Ended
 from backup.paths import printable
 from backup.policy import policy_of
@@ -33,6 +32,7 @@ from backup.quiesce.window import Windows, quiesced
 from backup.report import Event, Noted, OnEvent
 from backup.repository import SHORT_ID, Repository, SnapshotId, catalog
 from backup.scope import Scope, judge, to_forget
+from backup.selection.intent import intend
 from transports.errors import TransportError
 
 

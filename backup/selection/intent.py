@@ -7,7 +7,7 @@ from backup.config import Job
 from backup.database.choice import dumps, undumped
 from backup.engine import Container, Engine, Volume, containers, volumes
 from backup.errors import BackupError, ConfigError
-from backup.selection import Selection, select
+from backup.selection.resolve import Selection, select
 from backup.targets import Plan, plan
 
 

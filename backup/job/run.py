@@ -18,14 +18,14 @@ from backup.database.dump import keep as keep_dump
 from backup.engine import Engine, VolumesFrom
 from backup.errors import BackupError, IntegrityError
 from backup.image.keeping import keep
+from backup.job.storing import Failed, Outcome, Past, Saved, Storing, Wishes, counted, reader_of
+from backup.job.together import back_up_together
 from backup.quiesce.plan import Unit
 from backup.quiesce.window import Windows
 from backup.report import Noted, OnEvent
 from backup.repository import SHORT_ID, Repository, Snapshot, SnapshotId
 from backup.repository.timing import is_future
-from backup.storing import Failed, Outcome, Past, Saved, Storing, Wishes, counted, reader_of
 from backup.targets import IMAGE, Dump, Group, Plan, alone
-from backup.together import back_up_together
 
 __all__ = ["Failed", "Outcome", "Saved", "Wishes", "back_up", "new_run"]
 

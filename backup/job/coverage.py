@@ -17,12 +17,12 @@ from enum import Enum
 from backup.config import LOCAL, Config, Job
 from backup.engine import Engine
 from backup.errors import BackupError
-from backup.freshness import fresh_until
-from backup.intent import Intent, Present, intend, present
+from backup.job.runner import Doors, repository_of
 from backup.repository import Recorded
 from backup.repository.timing import is_future
-from backup.runner import Doors, repository_of
-from backup.selection import source_names
+from backup.selection.intent import Intent, Present, intend, present
+from backup.selection.resolve import source_names
+from backup.timing.freshness import fresh_until
 from transports.errors import TransportError
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backup.config import Hook, Job, Quiesce, When
 from backup.engine import Container, Mount, Volume
 from backup.errors import ConfigError, NotOnEngine
-from backup.selection import Selection, Treatment, select
+from backup.selection.resolve import Selection, Treatment, select
 
 PROJECT = "com.docker.compose.project"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup.config import OnError, Quiesce, When
-from backup.labels import Labels, of_container, of_volume, project_of
+from backup.selection.labels import Labels, of_container, of_volume, project_of
 
 
 def labels(**said: str) -> dict[str, str]:

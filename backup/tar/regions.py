@@ -1,18 +1,18 @@
 """Where the pieces of a body belong in the file that it describes.
 
 The body of a sparse member holds the regions of the file that have data, one behind the other, each
-padded to 512 bytes; a map says where they go. Of the four ways to write that map (tarsparse) three
+padded to 512 bytes; a map says where they go. Of the four ways to write that map (`sparse`) three
 are in the member's headers; the fourth stands at the beginning of the body.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from backup import tarheader as header
 from backup.blocks import Block
-from backup.tarbuild import extended
-from backup.tarentry import Entry
-from backup.tarheader import BLOCK
+from backup.tar import header
+from backup.tar.build import extended
+from backup.tar.entry import Entry
+from backup.tar.header import BLOCK
 
 Region = tuple[int, int]
 """(offset, size) in the file, in bytes."""

@@ -11,7 +11,7 @@ header's size.
     pax 1.0    GNU.sparse.major=1; the map is text in the first blocks of the body
 """
 
-from backup.tarheader import BLOCK, MAX_SIZE, HeaderError, decimal, number
+from backup.tar.header import BLOCK, MAX_SIZE, HeaderError, decimal, number
 
 _APPARENT = ("GNU.sparse.realsize", "GNU.sparse.size")
 MAX_NUMBERS = 1_000_000
