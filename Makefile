@@ -21,6 +21,7 @@ demo: venv ## Back up, lose and restore a container's volume, step by step
 	@$(BIN)/python -m tests.demo
 
 test: venv ## All tests, on private Docker engines that they start themselves
+	@$(BIN)/python -m compileall -q backup transports # each of thousands of starts would, with PYTHONDONTWRITEBYTECODE
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: venv ## Format, lint, types and import rules
