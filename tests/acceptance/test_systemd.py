@@ -1,10 +1,7 @@
 """What is written for systemd, and that voltar can do its work in it."""
 
-import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,46 +9,7 @@ import pytest
 
 from tests.acceptance.cli import COMMAND, Voltar
 from tests.acceptance.test_jobs import configured
-from tests.testbed import cage
-
-
-def settings(text: str, key: str) -> list[str]:
-    """The words that a unit has for a key."""
-    lines = [line.partition("=") for line in text.splitlines()]
-    return [word for name, _, value in lines if name == key for word in value.split()]
-
-
-class Caged:
-    """The command as the service of a job runs it."""
-
-    def __init__(self, jobs: Voltar, units: Path, home: Path) -> None:
-        self.service = service = (units / "voltar-job@.service").read_text()
-        drop_in = (units / "voltar-job@nightly.service.d/50-voltar.conf").read_text()
-        assert settings(service, "ProtectSystem") == ["strict"]
-        assert settings(service, "PrivateTmp") == ["yes"]
-        self.environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(jobs.home),
-            "DOCKER_HOST": jobs.url,
-            **dict(each.split("=", 1) for each in settings(drop_in, "Environment")),
-        }
-        for kind in ("State", "Cache", "Runtime"):
-            assert settings(service, f"{kind}Directory")
-            (directory := home / kind).mkdir()
-            name = "RUNTIME_DIRECTORY" if kind == "Runtime" else f"VOLTAR_{kind.upper()}_DIRECTORY"
-            self.environ[name] = str(directory)
-        allowed = [each.removeprefix("-") for each in settings(drop_in, "ReadWritePaths")]
-        self.wishes: dict[str, list[str]] = {
-            "writable": [*allowed, *(str(home / kind) for kind in ("State", "Cache", "Runtime"))],
-            "capabilities": settings(service, "CapabilityBoundingSet"),
-        }
-
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        wishes = json.dumps(self.wishes)
-        argv = [sys.executable, str(cage.__file__), wishes, str(COMMAND), *words]
-        return subprocess.run(
-            argv, capture_output=True, text=True, env=self.environ, check=False, timeout=120
-        )
+from tests.acceptance.units import Caged, settings
 
 
 @pytest.fixture
