@@ -226,7 +226,7 @@ def assert_json(result: Result) -> None:
         assert result.said.strip(), f"no error was told: {result}"
 
 
-def until(true: Callable[[], Any], *, within_s: float = 30, what: str = "it") -> Any:
+def until(true: Callable[[], Any], *, within_s: float = 90, what: str = "it") -> Any:
     """Wait until something is true, and return it."""
     deadline = time.monotonic() + within_s
     while not (found := true()):
