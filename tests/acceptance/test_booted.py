@@ -93,7 +93,10 @@ class Host:
     def await_window(self) -> None:
         """Wait until a run has begun to stop containers."""
         journals = self.machine.path(STATE) / DIRECTORY
-        until(lambda: list(journals.glob("*.jsonl")), what="a window")
+        until(
+            lambda: ['"quieting"' in one.read_text() for one in journals.glob("*.jsonl")] == [True],
+            what="a window",
+        )
 
 
 @pytest.fixture
@@ -116,6 +119,10 @@ def slow(scratch: Scratch, image: str, filled: Callable[..., str]) -> tuple[str,
 
 def is_running(engine: Engine, container: str) -> bool:
     return engine.docker("inspect", "--format", "{{.State.Running}}", container) == "true"
+
+
+def started(engine: Engine, container: str) -> str:
+    return engine.docker("inspect", "--format", "{{.State.StartedAt}}", container)
 
 
 def test_a_machine_that_was_off_makes_good_all_that_it_missed(
@@ -154,12 +161,14 @@ def test_a_job_that_is_stopped_puts_its_containers_back_and_is_seen_as_failed(
     )
     host.edit("voltar-job@.service", "[Unit]\nOnFailure=told@%p-%i.service\n")
 
+    before = started(scratch.engine, container)
     host.machine.run("systemctl", "start", "--no-block", unit)
     host.await_window()
     host.machine.run("systemctl", "stop", unit)
 
     assert host.shown(unit, "ActiveState") == "failed"
     assert is_running(scratch.engine, container)
+    assert started(scratch.engine, container) != before
     until(host.machine.path("/srv/voltar-job-nightly").exists, what="OnFailure=")
 
 
