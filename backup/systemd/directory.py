@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from backup.errors import BackupError, Protected
-from backup.systemd.unit import DAEMON, Wanted, is_sealed
+from backup.systemd.unit import DAEMON, RECOVER, Wanted, is_sealed
 
-_UNITS: Final = ("voltar.service", "voltar-*@*.service", "voltar-overdue.service")
+_UNITS: Final = (DAEMON, RECOVER, "voltar-*@*.service", "voltar-overdue.service")
 _PATTERNS: Final = (
     *_UNITS,
     *("voltar-*@*.timer", "voltar-overdue.timer"),
@@ -62,7 +62,9 @@ def compare(wanted: Wanted, present: Mapping[str, str]) -> Plan:
         remove=tuple(remove),
         foreign=tuple(sorted(present.keys() - ours)),
         enabled=wanted.enabled,
-        stopped=tuple(name for name in remove if name.endswith(".timer") or name == DAEMON),
+        stopped=tuple(
+            name for name in remove if name.endswith(".timer") or name in (DAEMON, RECOVER)
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from backup.errors import BackupError
 from backup.systemd.directory import Plan
+from backup.systemd.unit import RECOVER
 
 _AT_WORK: Final = Path("/run/systemd/system")
 _WITHIN_S: Final = 700
@@ -28,8 +29,10 @@ def before(plan: Plan) -> list[Command]:
 def after(plan: Plan) -> list[Command]:
     """Return what is to be said when all files are there."""
     said: list[Command] = [] if plan.is_empty else [("systemctl", "daemon-reload")]
-    if plan.enabled:
-        said.append(("systemctl", "enable", "--now", *plan.enabled))
+    if now := [unit for unit in plan.enabled if unit != RECOVER]:
+        said.append(("systemctl", "enable", "--now", *now))
+    if RECOVER in plan.enabled:  # whether it does its work is no matter of installing
+        said.append(("systemctl", "enable", RECOVER))
     return said
 
 

@@ -18,6 +18,8 @@ from backup.timing.timetable import Task, Work, tasks
 from transports.store import directory_of
 
 DAEMON: Final = "voltar.service"
+RECOVER: Final = "voltar-recover.service"
+"""A machine that dies while containers are stopped has them stopped until somebody starts them."""
 CREDENTIALS: Final = "/etc/credstore"
 _DROP_IN: Final = "50-voltar.conf"
 _COMMAND: Final = "/usr/bin/voltar"
@@ -54,7 +56,7 @@ class Wanted:
 def wanted(config: Config, place: Place) -> Wanted:
     """Return services, and timers for all that has a schedule. Raises ConfigError for a schedule
     that systemd cannot keep."""
-    found: dict[str, str] = {}
+    found = _recovery(config, place)
     timers = []
     for task in tasks(config):
         template = _TEMPLATES[task.work]
@@ -66,20 +68,20 @@ def wanted(config: Config, place: Place) -> Wanted:
             found[timers[-1]] = _timer(task, task.schedule, place)
     return Wanted(
         files={name: sealed(text) for name, text in found.items()},
-        enabled=tuple(timers),
+        enabled=(*timers, RECOVER),
         remarks=tuple(_remarks(config)),
     )
 
 
 def wanted_daemon(config: Config, place: Place) -> Wanted:
     """Return the one service that keeps all schedules by itself."""
-    found = {
+    found = _recovery(config, place) | {
         DAEMON: _service("voltar", place),
         f"{DAEMON}.d/{_DROP_IN}": _drop_in(config, config.repositories, place),
     }
     return Wanted(
         files={name: sealed(text) for name, text in found.items()},
-        enabled=(DAEMON,),
+        enabled=(DAEMON, RECOVER),
         remarks=tuple(_remarks(config)),
     )
 
@@ -103,6 +105,13 @@ def is_sealed(text: str) -> bool:
 def _service(name: str, place: Place) -> str:
     text = (files("backup.systemd") / f"services/{name}.service").read_text(encoding="utf-8")
     return text.replace(_COMMAND, _quoted(str(place.command)).replace("$", "$$"))
+
+
+def _recovery(config: Config, place: Place) -> dict[str, str]:
+    return {
+        RECOVER: _service("voltar-recover", place),
+        f"{RECOVER}.d/{_DROP_IN}": _drop_in(config, (), place),
+    }
 
 
 def _timer(task: Task, schedule: str, place: Place) -> str:

@@ -172,6 +172,23 @@ def test_a_job_that_is_stopped_puts_its_containers_back_and_is_seen_as_failed(
     until(host.machine.path("/srv/voltar-job-nightly").exists, what="OnFailure=")
 
 
+def test_what_a_run_had_stopped_when_the_machine_died_runs_again_after_the_next_boot(
+    host: Host, scratch: Scratch, slow: tuple[str, str]
+) -> None:
+    volume, container = slow
+    host.configure(volume)
+    host.voltar("systemd", "install")
+    unit = "voltar-job@nightly.service"
+    host.machine.run("systemctl", "start", "--no-block", unit)
+    host.await_window()
+    host.machine.run("systemctl", "kill", "--signal=KILL", unit)
+    until(lambda: not is_running(scratch.engine, container), what="its end")
+
+    host.machine.run("systemctl", "start", "multi-user.target")
+
+    until(lambda: is_running(scratch.engine, container), what="another start")
+
+
 def test_a_daemon_that_hangs_is_started_again_and_makes_good_what_it_had_begun(
     host: Host, scratch: Scratch, slow: tuple[str, str]
 ) -> None:

@@ -235,6 +235,7 @@ def test_what_has_a_schedule_gets_a_timer_that_catches_up(config: Config) -> Non
         "voltar-check@main.timer",
         "voltar-prune@main.timer",
         "voltar-overdue.timer",
+        "voltar-recover.service",
     )
     timer = found.files["voltar-job@nightly.timer"]
     assert "\nOnCalendar=*-*-* 02:30:00 Europe/Berlin\n" in timer
@@ -264,6 +265,8 @@ def test_what_is_configured_no_more_goes_and_nothing_else(config: Config, units:
     assert left == [
         "voltar-job@nightly.service.d/mine.conf",
         "voltar-job@other.timer",
+        "voltar-recover.service",
+        "voltar-recover.service.d/50-voltar.conf",
         "voltar.service",
         "voltar.service.d/50-voltar.conf",
     ]
@@ -297,10 +300,11 @@ def test_systemd_is_told_to_stop_what_goes_before_it_goes_and_to_start_what_came
 
     [stop] = manager.before(plan)
     assert stop[:2] == ("systemctl", "stop")
-    assert set(stop[2:]) == set(wanted(config, PLACE).enabled)
+    assert set(stop[2:]) == set(wanted(config, PLACE).enabled) - {"voltar-recover.service"}
     assert manager.after(plan) == [
         ("systemctl", "daemon-reload"),
         ("systemctl", "enable", "--now", "voltar.service"),
+        ("systemctl", "enable", "voltar-recover.service"),
     ]
 
 
