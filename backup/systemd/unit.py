@@ -163,7 +163,8 @@ def _remarks(config: Config) -> Iterator[str]:
         if _has_own_hooks(job):
             yield (
                 f"job {name} has hooks on this machine: they run in the unit's sandbox, as do "
-                "commands for passwords; `systemctl edit` opens it where they need more"
+                f"commands for passwords; `systemctl edit` opens it where they need more, and that "
+                f"of {RECOVER}, which runs those of a killed run"
             )
     for name, repository in config.repositories.items():
         if repository.password_credential is not None:

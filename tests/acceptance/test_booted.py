@@ -5,7 +5,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ DAILY = "every day at 03:00"
 TWO_DAYS_AGO = datetime.now(UTC) - timedelta(days=2)
 DAEMON = "voltar.service"
 STATE = "/var/lib/voltar"
-STOPS_SLOWLY = "trap 'sleep 2; exit 0' TERM; while :; do sleep 0.05; done"
+STOPS_WHEN_IT_MAY = (
+    "trap 'until [ -e /data/go ]; do sleep 0.02; done; exit 0' TERM; while :; do sleep 0.05; done"
+)
 CONFIGURATION = """
 [repositories.main]
 location = "/srv/backup"
@@ -37,6 +41,8 @@ quiesce = "stop"
 schedule = "every day at 03:00"
 {more}
 """
+
+awaited = partial(until, within_s=120)
 
 
 class Host:
@@ -78,7 +84,7 @@ class Host:
     def await_end(self, unit: str) -> None:
         """Wait until a service has run, and well."""
         ran = ("inactive", "success")
-        until(
+        awaited(
             lambda: (
                 self.shown(unit, "ExecMainExitTimestamp")
                 and (self.shown(unit, "ActiveState"), self.shown(unit, "Result")) == ran
@@ -88,12 +94,12 @@ class Host:
 
     def await_status(self, text: str) -> None:
         """Wait until the daemon says so of itself."""
-        until(lambda: self.shown(DAEMON, "StatusText").startswith(text), what=text)
+        awaited(lambda: self.shown(DAEMON, "StatusText").startswith(text), what=text)
 
     def await_window(self) -> None:
         """Wait until a run has begun to stop containers."""
         journals = self.machine.path(STATE) / DIRECTORY
-        until(
+        awaited(
             lambda: ['"quieting"' in one.read_text() for one in journals.glob("*.jsonl")] == [True],
             what="a window",
         )
@@ -109,20 +115,37 @@ def host(engine: Engine, made: Path) -> Iterator[Host]:
         yield Host(machine, made)
 
 
+@dataclass(frozen=True)
+class Stack:
+    """A volume, and a container that writes to it."""
+
+    engine: Engine
+    volume: str
+    container: str
+
+    @property
+    def is_running(self) -> bool:
+        return self._inspected("Running") == "true"
+
+    @property
+    def started(self) -> str:
+        return self._inspected("StartedAt")
+
+    def _inspected(self, key: str) -> str:
+        return self.engine.docker("inspect", "--format", f"{{{{.State.{key}}}}}", self.container)
+
+    def let_stop(self) -> None:
+        """From now on the container stops when it is told to."""
+        (self.engine.volume_directory(self.volume) / "go").touch()
+
+
 @pytest.fixture
-def slow(scratch: Scratch, image: str, filled: Callable[..., str]) -> tuple[str, str]:
-    """A volume, and a container that writes to it and takes its time to stop."""
+def stack(scratch: Scratch, image: str, filled: Callable[..., str]) -> Stack:
+    """One whose container does not stop before it may."""
     volume = filled()
-    options = ["--volume", f"{volume}:/data"]
-    return volume, scratch.running(image, "sh", "-c", STOPS_SLOWLY, options=options)
-
-
-def is_running(engine: Engine, container: str) -> bool:
-    return engine.docker("inspect", "--format", "{{.State.Running}}", container) == "true"
-
-
-def started(engine: Engine, container: str) -> str:
-    return engine.docker("inspect", "--format", "{{.State.StartedAt}}", container)
+    options = ["--volume", f"{volume}:/data", "--stop-timeout", "60"]
+    command = ("sh", "-c", STOPS_WHEN_IT_MAY)
+    return Stack(scratch.engine, volume, scratch.running(image, *command, options=options))
 
 
 def test_a_machine_that_was_off_makes_good_all_that_it_missed(
@@ -149,10 +172,9 @@ def test_a_machine_that_was_off_makes_good_all_that_it_missed(
 
 
 def test_a_job_that_is_stopped_puts_its_containers_back_and_is_seen_as_failed(
-    host: Host, scratch: Scratch, slow: tuple[str, str]
+    host: Host, stack: Stack
 ) -> None:
-    volume, container = slow
-    host.configure(volume)
+    host.configure(stack.volume)
     host.voltar("systemd", "install")
     unit = "voltar-job@nightly.service"
     host.machine.write(
@@ -161,50 +183,51 @@ def test_a_job_that_is_stopped_puts_its_containers_back_and_is_seen_as_failed(
     )
     host.edit("voltar-job@.service", "[Unit]\nOnFailure=told@%p-%i.service\n")
 
-    before = started(scratch.engine, container)
+    before = stack.started
     host.machine.run("systemctl", "start", "--no-block", unit)
     host.await_window()
-    host.machine.run("systemctl", "stop", unit)
+    host.machine.run("systemctl", "stop", "--no-block", unit)
+    stack.let_stop()
 
-    assert host.shown(unit, "ActiveState") == "failed"
-    assert is_running(scratch.engine, container)
-    assert started(scratch.engine, container) != before
-    until(host.machine.path("/srv/voltar-job-nightly").exists, what="OnFailure=")
+    awaited(lambda: host.shown(unit, "ActiveState") == "failed", what="its end")
+    assert stack.is_running
+    assert stack.started != before
+    awaited(host.machine.path("/srv/voltar-job-nightly").exists, what="OnFailure=")
 
 
 def test_what_a_run_had_stopped_when_the_machine_died_runs_again_after_the_next_boot(
-    host: Host, scratch: Scratch, slow: tuple[str, str]
+    host: Host, stack: Stack
 ) -> None:
-    volume, container = slow
-    host.configure(volume)
+    host.configure(stack.volume)
     host.voltar("systemd", "install")
     unit = "voltar-job@nightly.service"
     host.machine.run("systemctl", "start", "--no-block", unit)
     host.await_window()
     host.machine.run("systemctl", "kill", "--signal=KILL", unit)
-    until(lambda: not is_running(scratch.engine, container), what="its end")
+    stack.let_stop()
+    awaited(lambda: not stack.is_running, what="its end")
 
     host.machine.run("systemctl", "start", "multi-user.target")
 
-    until(lambda: is_running(scratch.engine, container), what="another start")
+    awaited(lambda: stack.is_running, what="another start")
 
 
 def test_a_daemon_that_hangs_is_started_again_and_makes_good_what_it_had_begun(
-    host: Host, scratch: Scratch, slow: tuple[str, str]
+    host: Host, stack: Stack
 ) -> None:
-    volume, container = slow
-    host.configure(volume)
-    host.edit(DAEMON, "[Service]\nWatchdogSec=2\nRestartSec=0\n")
+    host.configure(stack.volume)
+    host.edit(DAEMON, "[Service]\nWatchdogSec=3\nRestartSec=0\n")
     host.was_served(TWO_DAYS_AGO)
     host.voltar("systemd", "install", "--daemon")
 
     host.await_window()
     host.machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", DAEMON)
+    stack.let_stop()
 
-    until(lambda: host.shown(DAEMON, "NRestarts") == "1", what="another start")
+    awaited(lambda: host.shown(DAEMON, "NRestarts") != "0", what="another start")
     host.await_status("next: run nightly, ")
     assert host.history()[0]["result"] == "ok"
-    assert is_running(scratch.engine, container)
+    assert stack.is_running
 
 
 def test_a_daemon_reads_its_configuration_again_and_ends_when_it_is_told(
