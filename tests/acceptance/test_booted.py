@@ -16,7 +16,7 @@ import pytest
 from backup.quiesce.journal import DIRECTORY
 from backup.scheduler import Mark, State, save_state
 from tests.acceptance.cli import COMMAND, PASSWORD, until
-from tests.testbed.booted import NOBODY, Machine, missing
+from tests.testbed.booted import NOBODY, PROJECT, Machine, missing
 from tests.testbed.command import run
 from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
@@ -27,6 +27,13 @@ DAILY = "every day at 03:00"
 TWO_DAYS_AGO = datetime.now(UTC) - timedelta(days=2)
 DAEMON = "voltar.service"
 STATE = "/var/lib/voltar"
+FORBIDDEN = (
+    f"touch {PROJECT}/left-by-a-test",
+    "cat /proc/sys/vm/swappiness >/proc/sys/vm/swappiness",
+    "mknod /dev/disk b 254 0",
+    "date --set=now",
+    "mount --options remount,rw /usr",
+)
 STOPS_WHEN_IT_MAY = (
     "trap 'until [ -e /data/go ]; do sleep 0.02; done; exit 0' TERM; while :; do sleep 0.05; done"
 )
@@ -146,6 +153,14 @@ def stack(scratch: Scratch, image: str, filled: Callable[..., str]) -> Stack:
     options = ["--volume", f"{volume}:/data", "--stop-timeout", "60"]
     command = ("sh", "-c", STOPS_WHEN_IT_MAY)
     return Stack(scratch.engine, volume, scratch.running(image, *command, options=options))
+
+
+def test_the_machine_is_kept_from_the_one_that_it_runs_on(host: Host) -> None:
+    seen = host.machine.run("ls", "-A", "/tmp", "/var/tmp")
+    ended = {act: host.machine.attempt("sh", "-c", act).returncode for act in FORBIDDEN}
+
+    assert seen.split() == ["/tmp:", "/var/tmp:"]
+    assert not {0, 127} & set(ended.values()), ended
 
 
 def test_a_machine_that_was_off_makes_good_all_that_it_missed(
