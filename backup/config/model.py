@@ -118,6 +118,9 @@ class Repository(Table, frozen=True, kw_only=True):
     prune: Annotated[Sentence | None, _doc("When what no snapshot needs any more is removed.")] = (
         None
     )
+    time_zone: Annotated[
+        Zone | None, _doc("Whose clock the schedules mean; without it, this machine's.")
+    ] = None
 
 
 class Keep(Table, frozen=True, kw_only=True):
