@@ -38,8 +38,8 @@ def test(ctx: typer.Context) -> None:
 
     Example: voltar notify test
 
-    It says who got it. Checks for pings get one that changes nothing (/log). Exit code 1 if nobody
-    was reached, 3 if some were not.
+    It says who got it. Pings are of the kind that changes nothing (/log). Exit code 1 if nobody was
+    reached, 3 if some were not.
     """
     context: Context = ctx.obj
     found = config.load(config_path(context.config))
@@ -98,8 +98,11 @@ def _tried_targets(found: Config) -> Iterator[tuple[str, str | None]]:
 
 
 def _tried_pings(found: Config) -> Iterator[tuple[str, str | None]]:
-    for job, url in pings(found).items():
-        place = f"the check of job {job}" if job else "the check of notify.ping"
+    common = None if found.notify is None else found.notify.ping
+    wanted = {f"the ping of {each}": url for each, url in pings(found).items() if url != common}
+    if common is not None:
+        wanted["notify.ping"] = common
+    for place, url in wanted.items():
         try:
             ping(url, Ping.LOG, _BODY)
         except OSError as error:
