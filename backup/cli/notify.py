@@ -68,7 +68,8 @@ def overdue(ctx: typer.Context) -> None:
     The timers and lines of `voltar systemd install` and `voltar cron` do so each hour. What was
     told is not told again. `voltar status` has exit codes for what it sees; this has none.
     """
-    from backup.status import gather, judge  # noqa: PLC0415  only what asks for it loads SQLite
+    # only what asks for it loads SQLite
+    from backup.status import chores, gather, judge, judge_chore  # noqa: PLC0415
     from backup.watch import observations  # noqa: PLC0415
 
     context: Context = ctx.obj
@@ -76,7 +77,12 @@ def overdue(ctx: typer.Context) -> None:
     history = History(history_path(opened.state), context.voice.warn)
     now = datetime.now(UTC)
     facts = gather(opened.config, history, {}, zone=opened.zone, now=now)
-    seen = list(observations(judge(each, now) for each in facts))
+    beside = chores(opened.config, history, zone=opened.zone, now=now)
+    seen = list(
+        observations(
+            (judge(each, now) for each in facts), (judge_chore(each, now) for each in beside)
+        )
+    )
     opened.bell.observed(seen)
     wrong = [each for each in seen if each.wrong is not None]
     if context.voice.as_json:

@@ -6,10 +6,12 @@ import shlex
 import shutil
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from backup.history import History
 from tests.acceptance.cli import PASSWORD, Voltar, until
 from tests.testbed.listener import Listener
 
@@ -121,3 +123,40 @@ def test_a_prune_that_fails_is_told_once_and_so_is_that_it_works_again(
         *("/prune/start", "/prune/fail") * 2,
         *("/prune/start", "/prune"),
     ]
+
+
+def test_a_check_that_is_overdue_is_seen_everywhere_and_told_once(
+    voltar: Voltar, listener: Listener
+) -> None:
+    textfile = voltar.home / "voltar.prom"
+    metrics = f'[metrics]\ntextfile = "{textfile}"\n'
+    configure(voltar, listener, f'check = "every day at 03:00"\n{metrics}')
+    voltar("status")
+    long_ago = datetime.now(UTC) - timedelta(days=9)
+    (voltar.home / "state/history.sqlite").unlink()
+    History(voltar.home / "state/history.sqlite").seen("check main", long_ago)
+
+    told = voltar("status", "main", code=3).text
+    (chore,) = voltar.ask("status", code=3)["chores"]
+    for _ in range(2):
+        voltar("notify", "overdue")
+    overdue = voltar("metrics").text
+    voltar("check")
+
+    assert "check main is overdue: it never went well" in told
+    assert chore == {
+        "chore": "check",
+        "name": "main",
+        "state": "overdue",
+        "last_success": None,
+        "next_run": chore["next_run"],
+        "last_run": None,
+    }
+    sample = 'voltar_chore_overdue{chore="check",name="main"}'
+    assert f"{sample} 1.0\n" in overdue
+    assert f"{sample} 0.0\n" in textfile.read_text()
+    assert titles(listener) == ["check main is overdue", "check main is well again"]
+    (chore,) = voltar.ask("status")["chores"]
+    assert (chore["state"], chore["last_run"]["result"]) == ("fine", "ok")
+    voltar("notify", "overdue")
+    assert len(titles(listener)) == 2
