@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from backup import config
+from backup.cli import named
 from backup.cli.clock import machine_zone
 from backup.cli.console import local_text
 from backup.cli.context import Context
@@ -63,6 +64,7 @@ class Machine:
         if task.work in (Work.CHECK, Work.PRUNE):
             about = [f"--repository={task.subject}"]
         environ = {name: each for name, each in os.environ.items() if name not in _SUPERVISION}
+        environ[named.VARIABLE] = task.key
         # without --json, stdout is for answers, and nobody has asked
         stdout = _STDOUT if self._voice.as_json else _STDERR
         return Process([*self._command, *task.work.value.split(), *about], environ, stdout)

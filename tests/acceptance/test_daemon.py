@@ -143,6 +143,30 @@ def test_a_new_configuration_with_an_error_changes_nothing(home: Home) -> None:
     assert home.events("ended")[0] | {"task": "check main", "code": 0} == home.events("ended")[0]
 
 
+def test_what_tasks_print_has_their_names(home: Home) -> None:
+    home.configure('check = "every 2 seconds"\nprune = "every 2 seconds"\n')
+    (home.path / "password").write_text("echo wrong")
+
+    for words in ((), ("--json",)):
+        home.log.write_bytes(b"")
+        with home.daemon(*words) as running:
+            for task in ("check main", "prune main"):
+                home.wait_for(f"{task}: failed")
+            running.process.send_signal(signal.SIGTERM)
+            assert running.end().code == 0
+        lines = home.log.read_text().splitlines()
+        if words:
+            assert {each.get("task") for each in map(json.loads, lines) if "code" in each} >= {
+                "check main",
+                "prune main",
+            }
+            assert all("task" in each for each in map(json.loads, lines))
+        else:
+            assert sum(each.startswith("check main: error: ") for each in lines) > 0
+            assert sum(each.startswith("prune main: error: ") for each in lines) > 0
+            assert not any(each.startswith(("error: ", "hint: ")) for each in lines)
+
+
 def test_prometheus_is_answered_while_the_daemon_lives_if_it_can_be(home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
