@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from backup.cli.clock import machine_zone
 from backup.cli.console import local_text
 from backup.cli.context import Context
 from backup.cli.places import config_path
+from backup.config import Config
 from backup.errors import BackupError
 from backup.history import History, Kind
 from backup.scheduler import (
@@ -41,12 +43,14 @@ _KINDS: Final = {
 
 
 class Machine:
-    """What the scheduler asks of the world."""
+    """What the scheduler asks of the world. `follow` does what a configuration says beside tasks;
+    it raises ConfigError."""
 
-    def __init__(self, context: Context, state: Path) -> None:
+    def __init__(self, context: Context, state: Path, follow: Callable[[Config], None]) -> None:
         self._voice = context.voice
         self._path = config_path(context.config).absolute()
         self._state = state
+        self._follow = follow
         talk = (
             "--json" if self._voice.as_json else "--verbose" if self._voice.level > 1 else "--quiet"
         )
@@ -56,7 +60,9 @@ class Machine:
     def read(self) -> tuple[dict[str, Task], int]:
         """Read the configuration. Raises ConfigError."""
         found = config.load(self._path)
-        return tasks(found, machine_zone()), found.parallel
+        wanted = tasks(found, machine_zone())
+        self._follow(found)
+        return wanted, found.parallel
 
     def start(self, task: Task) -> Process:
         """Start a task. Raises OSError."""
