@@ -61,6 +61,7 @@ from backup.cli import run as run_command
 from backup.cli import snapshots as snapshots_commands
 from backup.cli.console import Voice
 from backup.cli.context import Context
+from backup.cli.named import name_lines
 from backup.cli.ssh_wishes import SSH_BINARY, SshWishes
 from backup.errors import BackupError, UsageError
 from backup.quantity import parse_rate
@@ -350,6 +351,7 @@ def main() -> None:
     To be asked to end, by a service manager or a closed terminal, is to be interrupted: what was
     begun is put back. kill -9 is for the next run to clear up.
     """
+    name_lines()
     stop = threading.Event()
     interrupt = partial(_interrupt, stop)
     for number in (signal.SIGTERM, signal.SIGHUP):

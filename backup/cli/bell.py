@@ -41,8 +41,10 @@ def targets(wanted: Notify) -> Iterator[Target]:
 
 
 def pings(found: Config) -> dict[str, str]:
-    """Return the URLs of checks by job, that of all others under ""."""
-    own = {name: job.ping for name, job in found.jobs.items() if job.ping is not None}
-    return (
-        own if found.notify is None or found.notify.ping is None else {**own, "": found.notify.ping}
-    )
+    """Return the URLs that are pinged, by subject. That of all jobs is for no check and no prune:
+    one that went well would hide there that no backup does."""
+    common = None if found.notify is None else found.notify.ping
+    wanted = {f"job {name}": job.ping or common for name, job in found.jobs.items()}
+    for name, one in found.repositories.items():
+        wanted |= {f"check {name}": one.check_ping, f"prune {name}": one.prune_ping}
+    return {subject: url for subject, url in wanted.items() if url is not None}

@@ -60,7 +60,8 @@ def check(
             size=found.read,
         )
         if found.damages:
-            run.message = f"{counted(len(found.damages), 'damage')}: {found.damages[0].text}"
+            said = f"{counted(len(found.damages), 'damage')}: {found.damages[0].text}"
+            run.end_badly(INTEGRITY, said)
         else:
             run.end_well()
     forgotten = catalog.hidden(repository)

@@ -8,10 +8,22 @@ from backup.errors import ConfigError
 
 
 def machine_zone() -> tzinfo:
-    """Return the time zone of this machine, or that of TZ. Raises ConfigError."""
+    """Return the time zone of TZ, or else that of this machine. Raises ConfigError."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    return _zone(named) if named else machine_clock()
+
+
+def machine_clock() -> tzinfo:
+    """Return the time zone of this machine, which is not that of whoever has set TZ.
+
+    Raises ConfigError.
+    """
+    return _zone("")
+
+
+def _zone(named: str) -> tzinfo:
     from zoneinfo import ZoneInfo  # noqa: PLC0415  few commands ask for it
 
-    named = os.environ.get("TZ", "").removeprefix(":")
     try:
         if named:
             return ZoneInfo(named)

@@ -66,7 +66,7 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         tidy=context.tidy,
         on_event=on_event,
         environ=hook_environment(),
-        zone=_zone(),
+        zone=zone_of_told(),
         bell=bell(context, config),
         code=code_of,
     )
@@ -79,10 +79,12 @@ def code_of(result: Result, failure: BaseException | None) -> int:
     return exit_code(failure) if isinstance(failure, Exception) else INTERRUPTED
 
 
-def _zone() -> tzinfo:
+def zone_of_told() -> tzinfo:
+    """Return the zone of this machine for what is told of a run, which never keeps one from
+    beginning."""
     try:
         return machine_zone()
-    except ConfigError:  # it is for what is told of a run, and keeps none from beginning
+    except ConfigError:
         return UTC
 
 

@@ -7,9 +7,10 @@ import typer
 
 from backup import config
 from backup.cli import INCOMPLETE
+from backup.cli.clock import machine_clock
 from backup.cli.context import Context
 from backup.cli.places import config_path
-from backup.cli.systemd import command_path, machine_clock
+from backup.cli.systemd import command_path
 
 if TYPE_CHECKING:
     from backup.crontab import Crontab

@@ -6,7 +6,7 @@ import typer
 
 from backup.cli.console import counted
 from backup.cli.context import state_directory
-from backup.cli.metrics import exporting
+from backup.cli.metrics import Exporter
 
 
 def daemon(ctx: typer.Context) -> None:
@@ -24,14 +24,18 @@ def daemon(ctx: typer.Context) -> None:
     from backup.cli.machine import Machine, supervisor  # noqa: PLC0415
 
     state = state_directory()
-    machine = Machine(ctx.obj, state)
-    with scheduler.signals_held(), scheduler.only_daemon(state), exporting(ctx.obj) as address:
+    with (
+        scheduler.signals_held(),
+        scheduler.only_daemon(state),
+        Exporter(ctx.obj) as exporter,
+    ):
+        machine = Machine(ctx.obj, state, exporter.follow)
         tasks, parallel = machine.read()
         doors = scheduler.Doors(
             now=lambda: datetime.now(UTC), start=machine.start, save=machine.save, tell=machine.tell
         )
         loop = scheduler.Loop(tasks, parallel, machine.known(tasks), doors)
         text = f"ready: {counted(len(tasks), 'task')} with a schedule"
-        text += f", metrics at {address}" if address else ""
+        text += f", metrics at {exporter.address}" if exporter.address else ""
         machine.tell(scheduler.Told(event="ready", text=text))
         scheduler.serve(loop, doors, supervisor(), machine.read)

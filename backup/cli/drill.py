@@ -200,7 +200,6 @@ def _ended(report: DrillReport) -> Ended:
     said = f"drill {report.job}: {report.result.value}"
     return Ended(
         subject=f"drill {report.job}",
-        job=None,
         run=report.run,
         wrong=report.result is not Result.OK,
         code=_code([report], [report.error] if report.error else []),

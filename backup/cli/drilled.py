@@ -1,7 +1,6 @@
 """What a drill came to, told and written down."""
 
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from backup.drill.level import Outcome, failed, passed
 from backup.drill.report import DrillReport, UnitReport
 from backup.errors import BackupError, UsageError
 from backup.history import Result
+from transports.store import replace_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,10 @@ class Files:
 
 
 def _write(path: Path, text: str) -> None:
-    """Put a file in its place at once: who collects it must never see half of it."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Write a report for others to collect."""
     try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_file(path, text.encode(errors="backslashreplace"), is_public=True)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise BackupError(f"the report {path} cannot be written: {error.strerror}") from error
 
 

@@ -2,16 +2,19 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from backup import config
+from backup.cli import named
 from backup.cli.clock import machine_zone
 from backup.cli.console import local_text
 from backup.cli.context import Context
 from backup.cli.places import config_path
+from backup.config import Config
 from backup.errors import BackupError
 from backup.history import History, Kind
 from backup.scheduler import (
@@ -40,12 +43,14 @@ _KINDS: Final = {
 
 
 class Machine:
-    """What the scheduler asks of the world."""
+    """What the scheduler asks of the world. `follow` does what a configuration says beside tasks;
+    it raises ConfigError."""
 
-    def __init__(self, context: Context, state: Path) -> None:
+    def __init__(self, context: Context, state: Path, follow: Callable[[Config], None]) -> None:
         self._voice = context.voice
         self._path = config_path(context.config).absolute()
         self._state = state
+        self._follow = follow
         talk = (
             "--json" if self._voice.as_json else "--verbose" if self._voice.level > 1 else "--quiet"
         )
@@ -55,7 +60,9 @@ class Machine:
     def read(self) -> tuple[dict[str, Task], int]:
         """Read the configuration. Raises ConfigError."""
         found = config.load(self._path)
-        return tasks(found, machine_zone()), found.parallel
+        wanted = tasks(found, machine_zone())
+        self._follow(found)
+        return wanted, found.parallel
 
     def start(self, task: Task) -> Process:
         """Start a task. Raises OSError."""
@@ -63,6 +70,7 @@ class Machine:
         if task.work in (Work.CHECK, Work.PRUNE):
             about = [f"--repository={task.subject}"]
         environ = {name: each for name, each in os.environ.items() if name not in _SUPERVISION}
+        environ[named.VARIABLE] = task.key
         # without --json, stdout is for answers, and nobody has asked
         stdout = _STDOUT if self._voice.as_json else _STDERR
         return Process([*self._command, *task.work.value.split(), *about], environ, stdout)

@@ -1,7 +1,6 @@
 """voltar metrics"""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from backup.cli.configured import doors
 from backup.cli.context import Context, state_directory
 from backup.cli.places import config_path
 from backup.config import Config, load
-from backup.errors import BackupError, UsageError
+from backup.errors import BackupError, ConfigError, UsageError
 from backup.history import History
 from backup.job.runner import history_path
 from backup.report import ignore
@@ -55,27 +54,43 @@ def metrics(
         context.voice.report(f"written: {path}")
 
 
-@contextmanager
-def exporting(context: Context) -> Iterator[str | None]:
-    """Answer Prometheus where the configuration says, if it does; yield where that is.
+class Exporter(ExitStack):
+    """Answers Prometheus where the configuration says, if it does: `address` is where.
 
-    It is read again whenever somebody asks; while it has errors, the last one counts that had none.
-    Raises ConfigError where the address cannot be had.
+    The configuration is read again whenever somebody asks; while it has errors, the last one counts
+    that had none.
     """
-    path = config_path(context.config)
-    found = load(path)
-    if found.metrics is None or found.metrics.listen is None:
-        yield None
-        return
 
-    def latest() -> Config:
-        nonlocal found
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._path = config_path(context.config)
+        self._history = History(history_path(state_directory()), context.voice.warn)
+        self._found = Config()
+        self.address: str | None = None
+
+    def follow(self, found: Config) -> None:
+        """Answer where a configuration says from now on. Raises ConfigError where that cannot be
+        had, and goes on as before then."""
+        self._found = found
+        wanted = None if found.metrics is None else found.metrics.listen
+        if wanted == self.address:
+            return
+        before, self.address = self.address, None
+        self.close()  # first, for the new one may be the same port
+        try:
+            self._answer(wanted)
+        except ConfigError:
+            self._answer(before)
+            raise
+
+    def _answer(self, address: str | None) -> None:
+        if address is not None:
+            from backup.metrics import serving  # noqa: PLC0415  0.1 s to load
+
+            self.enter_context(serving(address, self._latest, self._history, machine_zone()))
+            self.address = address
+
+    def _latest(self) -> Config:
         with suppress(BackupError):
-            found = load(path)
-        return found
-
-    from backup.metrics import serving  # noqa: PLC0415  0.1 s to load
-
-    history = History(history_path(state_directory()), context.voice.warn)
-    with serving(found.metrics.listen, latest, history, machine_zone()):
-        yield found.metrics.listen
+            self._found = load(self._path)
+        return self._found

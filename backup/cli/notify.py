@@ -38,8 +38,8 @@ def test(ctx: typer.Context) -> None:
 
     Example: voltar notify test
 
-    It says who got it. Checks for pings get one that changes nothing (/log). Exit code 1 if nobody
-    was reached, 3 if some were not.
+    It says who got it. Pings are of the kind that changes nothing (/log). Exit code 1 if nobody was
+    reached, 3 if some were not.
     """
     context: Context = ctx.obj
     found = config.load(config_path(context.config))
@@ -68,7 +68,8 @@ def overdue(ctx: typer.Context) -> None:
     The timers and lines of `voltar systemd install` and `voltar cron` do so each hour. What was
     told is not told again. `voltar status` has exit codes for what it sees; this has none.
     """
-    from backup.status import gather, judge  # noqa: PLC0415  only what asks for it loads SQLite
+    # only what asks for it loads SQLite
+    from backup.status import chores, gather, judge, judge_chore  # noqa: PLC0415
     from backup.watch import observations  # noqa: PLC0415
 
     context: Context = ctx.obj
@@ -76,7 +77,12 @@ def overdue(ctx: typer.Context) -> None:
     history = History(history_path(opened.state), context.voice.warn)
     now = datetime.now(UTC)
     facts = gather(opened.config, history, {}, zone=opened.zone, now=now)
-    seen = list(observations(judge(each, now) for each in facts))
+    beside = chores(opened.config, history, zone=opened.zone, now=now)
+    seen = list(
+        observations(
+            (judge(each, now) for each in facts), (judge_chore(each, now) for each in beside)
+        )
+    )
     opened.bell.observed(seen)
     wrong = [each for each in seen if each.wrong is not None]
     if context.voice.as_json:
@@ -98,8 +104,11 @@ def _tried_targets(found: Config) -> Iterator[tuple[str, str | None]]:
 
 
 def _tried_pings(found: Config) -> Iterator[tuple[str, str | None]]:
-    for job, url in pings(found).items():
-        place = f"the check of job {job}" if job else "the check of notify.ping"
+    common = None if found.notify is None else found.notify.ping
+    wanted = {f"the ping of {each}": url for each, url in pings(found).items() if url != common}
+    if common is not None:
+        wanted["notify.ping"] = common
+    for place, url in wanted.items():
         try:
             ping(url, Ping.LOG, _BODY)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""How the standing of sources is shown, and its JSON document."""
+"""How the standing of sources and chores is shown, and its JSON document."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from backup.paths import printable
 
 if TYPE_CHECKING:
     from backup.history import Run
-    from backup.status import JobStatus, Proof, SourceStatus
+    from backup.status import ChoreStatus, JobStatus, Proof, SourceStatus
 
 _COLUMNS = ("source", "job", "host", "saved", "verified", "size", "trend", "next", "state")
 
@@ -31,9 +31,46 @@ def tell(voice: Voice, jobs: Sequence["JobStatus"], now: datetime) -> None:
             voice.answer(line)
 
 
-def document(jobs: Sequence["JobStatus"], now: datetime) -> dict[str, Any]:
+def tell_chores(voice: Voice, chores: Sequence["ChoreStatus"], now: datetime) -> None:
+    """Print a line for each check, prune and drill, and what somebody should look at."""
+    if not chores:
+        return
+    voice.table(
+        ("chore", "name", "went well", "next", "state"),
+        [
+            (
+                one.facts.kind.value,
+                one.facts.name,
+                ago_text(_success(one), now),
+                ahead_text(one.next_run, now),
+                one.state.value,
+            )
+            for one in chores
+        ],
+    )
+    for one in chores:
+        subject, last = one.facts.subject, one.facts.last
+        if one.state.value == "failed" and last is not None:
+            voice.answer(_ended_badly(f"{subject} at {local_text(last.started)}", last))
+        if one.state.value == "overdue":
+            well = _success(one)
+            since = f"last went well {ago_text(well, now)}" if well else "never went well"
+            voice.answer(f"{subject} is overdue: it {since}")
+
+
+def _success(one: "ChoreStatus") -> datetime | None:
+    return one.facts.success.started if one.facts.success else None
+
+
+def document(
+    jobs: Sequence["JobStatus"], chores: Sequence["ChoreStatus"], now: datetime
+) -> dict[str, Any]:
     """Return what `voltar status --json` prints; names are never given another meaning."""
-    return {"time": now.isoformat(), "jobs": [_job_json(each) for each in jobs]}
+    return {
+        "time": now.isoformat(),
+        "jobs": [_job_json(each) for each in jobs],
+        "chores": [_chore_json(each) for each in chores],
+    }
 
 
 def _row(job: "JobStatus", one: "SourceStatus", now: datetime) -> tuple[str, ...]:
@@ -70,12 +107,7 @@ def trend_text(sizes: Sequence[int]) -> str:
 def _remarks(job: "JobStatus", now: datetime) -> Iterator[str]:
     last = job.last
     if last is not None and last.result is not None and last.result.value in ("failed", "killed"):
-        was = {"failed": "failed", "killed": "was killed"}[last.result.value]
-        why = f": {last.message}" if last.message else ""
-        yield (
-            f"the run of job {job.name} at {local_text(last.started)} {was}{why}; "
-            f"`voltar log {last.id[:8]}`"
-        )
+        yield _ended_badly(f"the run of job {job.name} at {local_text(last.started)}", last)
     if not job.sources and job.state.value == "overdue":
         yield f"job {job.name} is overdue: it has saved nothing yet"
     for one in job.sources:
@@ -93,6 +125,12 @@ def _remarks(job: "JobStatus", now: datetime) -> Iterator[str]:
             yield f"{name} did not pass its last drill: {facts.drilled.failure}"
 
 
+def _ended_badly(what: str, run: "Run") -> str:
+    was = "was killed" if run.result is not None and run.result.value == "killed" else "failed"
+    why = f": {run.message}" if run.message else ""
+    return f"{what} {was}{why}; `voltar log {run.id[:8]}`"
+
+
 def _shown(name: str) -> str:
     return printable(name.encode(errors="surrogateescape"))
 
@@ -104,6 +142,17 @@ def _job_json(job: "JobStatus") -> dict[str, Any]:
         "next_run": _time(job.next_run),
         "last_run": run_json(job.last) if job.last else None,
         "sources": [_source_json(each) for each in job.sources],
+    }
+
+
+def _chore_json(one: "ChoreStatus") -> dict[str, Any]:
+    return {
+        "chore": one.facts.kind.value,
+        "name": one.facts.name,
+        "state": one.state.value,
+        "last_success": _time(_success(one)),
+        "next_run": _time(one.next_run),
+        "last_run": run_json(one.facts.last) if one.facts.last else None,
     }
 
 

@@ -20,13 +20,13 @@ from backup.repository import SHORT_ID, Recorded, catalog
 from transports.errors import TransportError
 
 if TYPE_CHECKING:
-    from backup.status import JobStatus
+    from backup.status import ChoreStatus, JobStatus
 
 
 def status(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="JOB|SOURCE", help="Only this job, or source.")
+        str | None, typer.Argument(metavar="JOB|SOURCE|REPOSITORY", help="Only this.")
     ] = None,
     *,
     offline: Annotated[
@@ -39,7 +39,7 @@ def status(
         ),
     ] = False,
 ) -> None:
-    """Tell of each source of each job how well it is protected.
+    """Tell how well sources are protected, and how chores went.
 
     Examples: voltar status · voltar status nightly --offline · voltar status volume:pgdata --json
     · voltar status volume:pgdata --accept
@@ -47,8 +47,9 @@ def status(
     The exit code is 0 where all is well, and 3 where something failed, is overdue, or is held: its
     newest snapshot looks like a loss or an attack, and no policy forgets older ones until it is
     like them again, or accepted. A source is overdue when it was due after its last success, and
-    half of a period has passed since: at least an hour, at most a day. Where a repository answers,
-    it says when a source was saved last; otherwise this machine's history does.
+    half of a period has passed since: at least an hour, at most a day; so is a check, prune or
+    drill. Where a repository answers, it says when a source was saved last; otherwise this
+    machine's history does.
     """
     context: Context = ctx.obj
     opened = doors(context, ignore)
@@ -57,12 +58,14 @@ def status(
         _accept(context.voice, opened, history, name or "")
         return
     now = datetime.now(UTC)
-    found = _found(context, opened, history, name, now=now, offline=offline)
+    found, beside = _found(context, opened, history, name, now=now, offline=offline)
     if context.voice.as_json:
-        context.voice.document(standing.document(found, now))
+        context.voice.document(standing.document(found, beside, now))
     else:
         standing.tell(context.voice, found, now)
-    if any(each.state.is_alarming for each in found):
+        standing.tell_chores(context.voice, beside, now)
+    states = [*(each.state for each in found), *(each.state for each in beside)]
+    if any(each.is_alarming for each in states):
         raise typer.Exit(INCOMPLETE)
 
 
@@ -74,13 +77,20 @@ def _found(
     *,
     now: datetime,
     offline: bool,
-) -> list["JobStatus"]:
-    from backup.status import gather, judge  # noqa: PLC0415  only what asks for it loads SQLite
+) -> tuple[list["JobStatus"], list["ChoreStatus"]]:
+    # only what asks for it loads SQLite
+    from backup.status import chores, gather, judge, judge_chore  # noqa: PLC0415
 
+    zone = machine_zone()
     snapshots = {} if offline else _snapshots(context.voice, opened)
-    facts = gather(opened.config, history, snapshots, zone=machine_zone(), now=now)
+    facts = gather(opened.config, history, snapshots, zone=zone, now=now)
     found = [judge(each, now) for each in facts]
-    return found if name is None else _only(found, name)
+    beside = [
+        judge_chore(each, now)
+        for each in chores(opened.config, history, zone=zone, now=now)
+        if name in (None, each.name)
+    ]
+    return found if name is None else _only(found, name, beside), beside
 
 
 def _snapshots(voice: Voice, opened: Doors) -> dict[str, list[Recorded]]:
@@ -98,8 +108,9 @@ def _snapshots(voice: Voice, opened: Doors) -> dict[str, list[Recorded]]:
     return found
 
 
-def _only(jobs: list["JobStatus"], name: str) -> list["JobStatus"]:
-    """Return a job, or a source in each job that has it. Raises UsageError."""
+def _only(jobs: list["JobStatus"], name: str, beside: list["ChoreStatus"]) -> list["JobStatus"]:
+    """Return a job, or a source in each job that has it; none for a repository that has chores.
+    Raises UsageError."""
     from backup.status import State  # noqa: PLC0415
 
     found = [each for each in jobs if each.name == name]
@@ -110,7 +121,7 @@ def _only(jobs: list["JobStatus"], name: str) -> list["JobStatus"]:
         if sources:
             state = max((one.state for one in sources), key=[*State].index)
             found.append(replace(job, sources=sources, state=state))
-    if not found:
+    if not found and not beside:
         known = ", ".join(each.name for each in jobs) or "none"
         raise UsageError(
             f"there is no job {name!r}, and no job has such a source", hint=f"jobs: {known}"

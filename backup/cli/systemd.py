@@ -2,14 +2,14 @@
 
 import shutil
 import sys
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
-from zoneinfo import ZoneInfo
 
 import typer
 
 from backup import config
+from backup.cli.clock import machine_clock
 from backup.cli.console import Voice
 from backup.cli.context import Context
 from backup.cli.places import config_path
@@ -83,15 +83,6 @@ def command_path() -> Path:
             hint="install voltar, and start it by its name",
         )
     return Path(found).absolute()
-
-
-def machine_clock() -> tzinfo:
-    """Return the clock of this machine, which is not that of whoever has set TZ."""
-    try:
-        with Path("/etc/localtime").open("rb") as file:
-            return ZoneInfo.from_file(file)
-    except (OSError, ValueError):
-        return UTC
 
 
 def _wanted(context: Context, *, daemon: bool) -> "Wanted":

@@ -79,6 +79,8 @@ def repositories_mistakes(found: Mapping[str, Repository]) -> Iterator[Mistake]:
         if one.location in seen:
             yield Mistake((*key, "location"), f"repository {seen[one.location]} is there already")
         seen.setdefault(one.location, name)
+        if one.time_zone is not None and one.check is None and one.prune is None:
+            yield _pointless_zone(key)
 
 
 def hosts_mistakes(found: Mapping[str, Host]) -> Iterator[Mistake]:
@@ -137,10 +139,14 @@ def _times(key: Key, job: Job) -> Iterator[Mistake]:
         yield Mistake((*key, "jitter"), "there is no schedule that it could shift")
     drilled = job.drill is not None and job.drill.schedule is not None
     if job.time_zone is not None and not scheduled and not drilled:
-        yield Mistake((*key, "time-zone"), "there is no schedule that it could be for")
+        yield _pointless_zone(key)
     if job.grace is not None and job.quiesce in (Quiesce.NONE, Quiesce.PAUSE):
         said = f"nothing is stopped with quiesce = {job.quiesce.value!r}"
         yield Mistake((*key, "grace"), said)
+
+
+def _pointless_zone(key: Key) -> Mistake:
+    return Mistake((*key, "time-zone"), "there is no schedule that it could be for")
 
 
 def _hooks(key: Key, job: Job) -> Iterator[Mistake]:

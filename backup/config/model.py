@@ -118,6 +118,13 @@ class Repository(Table, frozen=True, kw_only=True):
     prune: Annotated[Sentence | None, _doc("When what no snapshot needs any more is removed.")] = (
         None
     )
+    time_zone: Annotated[
+        Zone | None, _doc("Whose clock the schedules mean; without it, this machine's.")
+    ] = None
+    check_ping: Annotated[
+        Ping | None, _doc("What is pinged for its checks, as `ping` of `notify` is for jobs.")
+    ] = None
+    prune_ping: Annotated[Ping | None, _doc("What is pinged for its prunes.")] = None
 
 
 class Keep(Table, frozen=True, kw_only=True):
@@ -247,7 +254,7 @@ class Notify(Table, frozen=True, kw_only=True):
     )
     ping: Annotated[
         Ping | None,
-        _doc("A check in the manner of healthchecks.io: /start and /fail are added to the URL."),
+        _doc("What jobs ping, as healthchecks.io has it: /start and /fail are added to the URL."),
     ] = None
 
 

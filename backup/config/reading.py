@@ -181,7 +181,10 @@ def _exposed(found: Examined, status: os.stat_result) -> Iterator[Mistake]:
 
 def _has_secrets(config: Config) -> bool:
     notify = config.notify or Notify()
-    return bool(notify.urls or notify.ping or any(job.ping for job in config.jobs.values()))
+    pings = [notify.ping, *(job.ping for job in config.jobs.values())]
+    for one in config.repositories.values():
+        pings += [one.check_ping, one.prune_ping]
+    return bool(notify.urls) or any(pings)
 
 
 def _exposed_file(key: Key, file: Path) -> Iterator[Mistake]:

@@ -24,6 +24,8 @@ def effective(config: Config) -> dict[str, Any]:
     for one in found["repositories"].values():
         command = one["password-command"]
         one["password-command"] = command and [command[0], *[HIDDEN] * bool(command[1:])]
+        for key in ("check-ping", "prune-ping"):
+            one[key] = _scheme(one[key])
     notify = found["notify"]
     if notify:
         notify["urls"] = [_scheme(each) for each in notify["urls"]]

@@ -11,7 +11,6 @@ from typing import Any
 
 from backup.engine.connect import Engine, segment
 from backup.engine.door import Declined
-from backup.engine.host import api_number
 from backup.engine.networks import PREDEFINED
 from backup.errors import EngineError, InUse
 
@@ -181,8 +180,3 @@ def taken_ports(engine: Engine) -> dict[Port, str]:
 
 def _address(text: Any) -> str:
     return "" if text in (None, "", "0.0.0.0", "::") else str(text)  # noqa: S104  compared, not bound
-
-
-def current_api(engine: Engine) -> Api:
-    """The API that is spoken with an engine."""
-    return api_number(engine.api_version)

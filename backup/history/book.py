@@ -117,13 +117,24 @@ class History:
         self._write("UPDATE source SET held = '' WHERE snapshot = ?", (snapshot,))
 
     def runs(
-        self, *, job: str | None = None, kind: Kind | None = None, limit: int = 100
+        self,
+        *,
+        job: str | None = None,
+        kind: Kind | None = None,
+        result: Result | None = None,
+        limit: int = 100,
     ) -> list[Run]:
-        """Return the newest runs, the newest first. Raises BackupError."""
+        """Return the newest runs, the newest first; of KILLED none is found. Raises BackupError."""
         rows = self._read(
             "SELECT * FROM run WHERE job = ifnull(:job, job) AND kind = ifnull(:kind, kind)"
+            " AND (:result IS NULL OR result = :result)"
             " ORDER BY started DESC, rowid DESC LIMIT :most",
-            {"job": job, "kind": kind.value if kind else None, "most": limit},
+            {
+                "job": job,
+                "kind": kind.value if kind else None,
+                "result": result.value if result else None,
+                "most": limit,
+            },
         )
         return [self._run(row) for row in rows]
 

@@ -117,7 +117,7 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
         history.begin(Run(id=report.run, kind=Kind.BACKUP, job=name, started=report.started))
         message = "interrupted"
         try:
-            doors.bell.started(name)
+            doors.bell.started(f"job {name}")
             try:
                 _work(heard(doors, history, report.run), job, report, history, on_outcome)
             except (BackupError, TransportError) as error:
@@ -127,7 +127,7 @@ def run_job(doors: Doors, name: str, on_outcome: Callable[[Outcome], None]) -> J
             report.ended = datetime.now(UTC)
             result = Result.FAILED if message else report.result
             history.end(report.run, report.ended, result, message)
-            publish(doors, history)
+            publish(doors.config, history, doors.zone, partial(_tell, doors.on_event))
             code = doors.code(result, report.error or sys.exception())
             doors.bell.ended(_ended(report, result, message, code))
     return report
@@ -141,7 +141,6 @@ def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
     warned = [each for each in saved if each.warnings]
     return Ended(
         subject=f"job {report.job}",
-        job=report.job,
         run=report.run,
         wrong=result is Result.FAILED or bool(failed or report.held),
         code=code,
@@ -159,16 +158,18 @@ def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
     )
 
 
-def publish(doors: Doors, history: History) -> None:
+def publish(
+    found: Config, history: History, zone: tzinfo, on_trouble: Callable[[str], object]
+) -> None:
     """Write the metrics where the configuration wants them; what fails is told, and no more."""
-    if doors.config.metrics is None or doors.config.metrics.textfile is None:
+    if found.metrics is None or found.metrics.textfile is None:
         return
     from backup import metrics  # noqa: PLC0415  0.1 s to load, and not for everybody
 
     try:
-        metrics.publish(doors.config, history, doors.zone)
+        metrics.publish(found, history, zone)
     except BackupError as error:
-        _tell(doors.on_event, str(error))
+        on_trouble(str(error))
 
 
 def history_path(state: Path) -> Path:

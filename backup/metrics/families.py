@@ -15,11 +15,12 @@ from prometheus_client.metrics_core import Metric
 from backup import __version__
 from backup.history import Result
 from backup.paths import printable
-from backup.status import JobStatus, Proof, SourceStatus, State
+from backup.status import ChoreStatus, JobStatus, Proof, SourceStatus, State
 
 MOST_SOURCES: Final = 2000
 _OF_JOB: Final = ("job",)
 _OF_SOURCE: Final = ("job", "source", "host")
+_OF_CHORE: Final = ("chore", "name")
 
 
 def _seconds(time: datetime | None) -> float:
@@ -114,6 +115,36 @@ _SOURCES: Final[dict[str, tuple[str, Callable[[SourceStatus], float | None]]]] =
         lambda one: None if one.facts.drilled is None else float(not one.facts.drilled.failure),
     ),
 }
+
+
+_CHORES: Final[dict[str, tuple[str, Callable[[ChoreStatus], float | None]]]] = {
+    "last_success_timestamp_seconds": (
+        "When the check, prune or drill began that went well last, 0 for never.",
+        lambda one: _seconds(one.facts.success.started if one.facts.success else None),
+    ),
+    "last_run_success": (
+        "1 where the last one that ended went well, 0 where not.",
+        lambda one: None if one.facts.last is None else float(one.facts.last.result is Result.OK),
+    ),
+    "next_run_timestamp_seconds": (
+        "When it is due next, by its schedule.",
+        lambda one: one.next_run.timestamp() if one.next_run else None,
+    ),
+    "overdue": (
+        "1 where it was due after it went well last, and too long ago.",
+        lambda one: float(one.state is State.OVERDUE),
+    ),
+}
+
+
+def chore_families(chores: Sequence[ChoreStatus]) -> Iterator[Metric]:
+    """Return what is told of checks, prunes and drills."""
+    for name, (text, of_chore) in _CHORES.items():
+        family = GaugeMetricFamily(f"voltar_chore_{name}", text, labels=_OF_CHORE)
+        for one in chores:
+            if (value := of_chore(one)) is not None:
+                family.add_metric([one.facts.kind.value, _shown(one.facts.name)], value)
+        yield family
 
 
 def families(jobs: Sequence[JobStatus], now: datetime) -> Iterator[Metric]:

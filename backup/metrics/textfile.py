@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 from backup.config import Config
 from backup.errors import BackupError
 from backup.history import History
-from backup.metrics.families import families
-from backup.status import gather, judge
+from backup.metrics.families import chore_families, families
+from backup.status import chores, gather, judge, judge_chore
 
 _READABLE = 0o644  # the exporter is another user
 
@@ -30,8 +30,13 @@ class Jobs(Collector):
     def collect(self) -> list[Metric]:
         """Return the families now. Raises BackupError."""
         now = datetime.now(UTC)
-        facts = gather(self._read(), self._history, {}, zone=self._zone, now=now)
-        return list(families([judge(each, now) for each in facts], now))
+        found = self._read()
+        facts = gather(found, self._history, {}, zone=self._zone, now=now)
+        beside = chores(found, self._history, zone=self._zone, now=now)
+        return [
+            *families([judge(each, now) for each in facts], now),
+            *chore_families([judge_chore(each, now) for each in beside]),
+        ]
 
 
 def exposed(found: Config, history: History, zone: tzinfo) -> bytes:

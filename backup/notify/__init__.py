@@ -1,7 +1,7 @@
 """Who is told when backups fail, are well again, or are overdue.
 
     bell = Bell(targets=…, pings=…, …)
-    bell.started("nightly")
+    bell.started("job nightly")
     bell.ended(Ended(subject="job nightly", …))
 
 Two ways that complement each other. An *alarm* goes out once when something becomes wrong, and

@@ -15,11 +15,10 @@ from backup.notify.target import Target, send
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """What a run came to, in lines; the first says it all. `subject` is "job NAME" or "drill NAME";
-    `job` is whose check gets a ping, None for no check."""
+    """What a run came to, in lines; the first says it all. `subject` is "job NAME", or what else
+    is done with its name: "drill NAME", "check NAME"."""
 
     subject: str
-    job: str | None
     run: str
     wrong: bool
     code: int
@@ -34,7 +33,7 @@ class Ended:
 class Bell:
     """Whom the configuration wants to be told, and of what; `machine` is how this one is called.
 
-    `pings` are URLs by job, with that of all others under "". `state` is where it is remembered.
+    `pings` are URLs by subject. `state` is where it is remembered.
     """
 
     machine: str
@@ -44,15 +43,13 @@ class Bell:
     state: Path
     complain: Callable[[str], None]
 
-    def started(self, job: str) -> None:
-        """Tell a job's check that a run has begun."""
-        self._ping(job, Ping.START, f"{self.machine}: job {job} starts")
+    def started(self, subject: str) -> None:
+        """Ping that a run has begun."""
+        self._ping(subject, Ping.START, f"{subject} starts")
 
     def ended(self, ended: Ended) -> None:
-        """Tell of a run's end: its check in any case, everybody else if that is news."""
-        if ended.job is not None:
-            what = Ping.FAIL if ended.wrong else Ping.SUCCESS
-            self._ping(ended.job, what, f"{self.machine}: {ended.text}")
+        """Tell of a run's end: by a ping in any case, everybody else if that is news."""
+        self._ping(ended.subject, Ping.FAIL if ended.wrong else Ping.SUCCESS, ended.text)
         wrong = Occasion.FAILURE if ended.wrong else None
         self.observed([Observation(subject=ended.subject, wrong=wrong, text=ended.text)])
 
@@ -78,14 +75,14 @@ class Bell:
                 hint = f" ({error.hint})" if isinstance(error, BackupError) and error.hint else ""
                 self.complain(f"{target.place} was not told of {alarm.subject}: {error}{hint}")
 
-    def _ping(self, job: str, what: Ping, body: str) -> None:
-        url = self.pings.get(job, self.pings.get(""))
+    def _ping(self, subject: str, what: Ping, body: str) -> None:
+        url = self.pings.get(subject)
         if url is None:
             return
         try:
-            ping(url, what, scrubbed(body))
+            ping(url, what, scrubbed(f"{self.machine}: {body}"))
         except OSError as error:
-            self.complain(f"the check of job {job} got no {what.name.lower()} ping: {error}")
+            self.complain(f"the {what.name.lower()} ping of {subject} did not arrive: {error}")
 
 
 def worded(alarm: Alarm, machine: str) -> tuple[str, str]:

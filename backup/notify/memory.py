@@ -16,6 +16,7 @@ from typing import Final
 from backup.config import Occasion
 from backup.errors import BackupError
 from backup.notify.alarm import Told
+from transports.store import replace_file
 
 _FILE: Final = "alarms.json"
 
@@ -41,13 +42,8 @@ class Memory:
             }
             for name, subjects in self._known.items()
         }
-        partial = self._path.with_suffix(".new")
         try:
-            with partial.open("w", encoding="utf-8") as file:
-                json.dump(document, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
+            replace_file(self._path, json.dumps(document, indent=1).encode())
         except OSError as error:
             raise BackupError(
                 f"that it was cannot be kept in {self._path}, so it may be again: {error.strerror}"

@@ -24,7 +24,9 @@ _LONGEST_PAUSE_S: Final = 60.0
 """Clocks are put forward, machines sleep: so often the time is looked at anyway."""
 _LATE: Final = timedelta(minutes=2)
 _FIRST_RETRY: Final = timedelta(minutes=1)
-_LAST_RETRY: Final = timedelta(minutes=15)
+_LAST_RETRY: Final = timedelta(hours=4)
+_PATIENCE: Final = timedelta(hours=1)
+"""Who is busy for longer is told of before it is due again."""
 
 
 class Child(Protocol):
@@ -70,6 +72,15 @@ class _Run:
     told_late: bool = False
 
 
+@dataclass(slots=True)
+class _Busy:
+    """A task that cannot begin, and how often that was tried."""
+
+    since: datetime
+    tries: int = 0
+    is_told: bool = False
+
+
 class Loop:
     """Tasks and their runs, for as long as the daemon lives."""
 
@@ -81,7 +92,7 @@ class Loop:
         self._agenda = Agenda(doors.now)
         self._runs: dict[str, _Run] = {}
         self._waiting: list[str] = []
-        self._tries: dict[str, int] = {}
+        self._busy: dict[str, _Busy] = {}
         self._unsaved = True
         self._save_failed = False
         self._stopping = False
@@ -104,6 +115,7 @@ class Loop:
             if key not in tasks:
                 self._agenda.drop(key)
                 self._state.marks.pop(key, None)
+                self._busy.pop(key, None)
         self._waiting = []
         self._tasks = dict(tasks)
         self._parallel = parallel
@@ -144,12 +156,16 @@ class Loop:
         self._agenda.put(key, at)
 
     def _start_waiting(self, now: datetime) -> None:
-        """Start what waits, backups first, as far as there is room."""
-        for key in sorted(self._waiting, key=lambda key: self._tasks[key].work is not Work.RUN):
+        """Start what waits, as far as there is room: what was due first, for else a job that is
+        always due would let nothing else begin; of what was due at once, backups first."""
+        for key in sorted(self._waiting, key=self._turn):
             lanes = {run.task.lane for run in self._runs.values()}
             if len(self._runs) < self._parallel and self._tasks[key].lane not in lanes:
                 self._waiting.remove(key)
                 self._start(self._tasks[key], now)
+
+    def _turn(self, key: str) -> tuple[datetime, bool]:
+        return self._state.marks[key].due, self._tasks[key].work is not Work.RUN
 
     def _start(self, task: Task, now: datetime) -> None:
         due = self._state.marks[task.key].due
@@ -193,17 +209,29 @@ class Loop:
         )
         self._tell("ended", f"{key}: {text}", key, code)
         if task is not None:
-            self._tries.pop(key, None)
+            self._busy.pop(key, None)
             self._state.marks[key] = served(task, run.covers)
             self._unsaved = True
             self._expect(key)
 
     def _retry(self, task: Task, now: datetime, why: str) -> None:
-        tries = self._tries[task.key] = self._tries.get(task.key, 0) + 1
-        wait = min(_FIRST_RETRY * 2 ** min(tries - 1, 10), _LAST_RETRY)
-        self._agenda.put(task.key, now + wait)
-        if tries == 1:
+        """Try again: twice as much later each time, and when it is due again. Then what was due
+        before has failed; what is due now is not lost by that."""
+        busy = self._busy.setdefault(task.key, _Busy(max(now, self._state.marks[task.key].due)))
+        busy.tries += 1
+        since = f"{task.key}: {why}, since {_text(busy.since)}; tried {busy.tries} times"
+        if now >= task.next(busy.since):
+            self._tell("ended", f"{since}, and due again: failed", task.key, BUSY)
+            self._state.marks[task.key] = served(task, busy.since)
+            self._unsaved = True
+            busy = self._busy[task.key] = _Busy(now, tries=1, is_told=True)
+        elif busy.tries == 1:
             self._tell("busy", f"{task.key}: {why}; tried again until it is free", task.key)
+        elif now - busy.since >= _PATIENCE and not busy.is_told:
+            busy.is_told = True
+            self._tell("busy", since, task.key, wrong=True)
+        wait = min(_FIRST_RETRY * 2 ** min(busy.tries - 1, 10), _LAST_RETRY)
+        self._agenda.put(task.key, min(now + wait, task.next(busy.since)))
 
     def _mind_the_clock(self, now: datetime) -> None:
         for key, task in self._tasks.items():
@@ -217,6 +245,7 @@ class Loop:
                 )
                 self._state.marks[key] = planned(task, mark, now)
                 self._unsaved = True
+                self._busy.pop(key, None)
                 if key in self._waiting:
                     self._waiting.remove(key)
                 self._expect(key)

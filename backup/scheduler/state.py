@@ -12,7 +12,7 @@ import msgspec
 
 from backup.errors import BackupError, InUse
 from backup.scheduler.mark import Mark
-from transports.store import sync_directory
+from transports.store import replace_file
 
 
 @dataclass(slots=True)
@@ -36,22 +36,8 @@ def read_state(path: Path) -> tuple[State, str | None]:
 
 
 def save_state(path: Path, state: State) -> None:
-    """Replace what was saved; durable when this returns. Raises OSError, and then nothing changed.
-
-    A file that a killed daemon left half written is written over.
-    """
-    part = path.with_suffix(".part")
-    try:
-        with part.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(state)))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+    """Replace what was saved; durable when this returns. Raises OSError."""
+    replace_file(path, msgspec.json.format(msgspec.json.encode(state)))
 
 
 @contextmanager

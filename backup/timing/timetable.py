@@ -60,7 +60,13 @@ def tasks(config: Config) -> Iterator[Task]:
     for name, repository in config.repositories.items():
         for work, schedule in ((Work.CHECK, repository.check), (Work.PRUNE, repository.prune)):
             if schedule is not None:
-                yield Task(work=work, subject=name, repositories=(name,), schedule=schedule)
+                yield Task(
+                    work=work,
+                    subject=name,
+                    repositories=(name,),
+                    schedule=schedule,
+                    zone=repository.time_zone,
+                )
     if tells(config):
         yield Task(work=Work.OVERDUE, subject="", repositories=(), schedule=HOURLY)
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -143,7 +144,31 @@ def test_a_new_configuration_with_an_error_changes_nothing(home: Home) -> None:
     assert home.events("ended")[0] | {"task": "check main", "code": 0} == home.events("ended")[0]
 
 
-def test_prometheus_is_answered_while_the_daemon_lives_if_it_can_be(home: Home) -> None:
+def test_what_tasks_print_has_their_names(home: Home) -> None:
+    home.configure('check = "every 2 seconds"\nprune = "every 2 seconds"\n')
+    (home.path / "password").write_text("echo wrong")
+
+    for words in ((), ("--json",)):
+        home.log.write_bytes(b"")
+        with home.daemon(*words) as running:
+            for task in ("check main", "prune main"):
+                home.wait_for(f"{task}: failed")
+            running.process.send_signal(signal.SIGTERM)
+            assert running.end().code == 0
+        lines = home.log.read_text().splitlines()
+        if words:
+            assert {each.get("task") for each in map(json.loads, lines) if "code" in each} >= {
+                "check main",
+                "prune main",
+            }
+            assert all("task" in each for each in map(json.loads, lines))
+        else:
+            assert sum(each.startswith("check main: error: ") for each in lines) > 0
+            assert sum(each.startswith("prune main: error: ") for each in lines) > 0
+            assert not any(each.startswith(("error: ", "hint: ")) for each in lines)
+
+
+def test_prometheus_is_answered_where_the_configuration_says_if_it_can_be(home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         home.configure(f'{DAILY}\n[metrics]\nlisten = "{address}"\n')
@@ -152,10 +177,29 @@ def test_prometheus_is_answered_while_the_daemon_lives_if_it_can_be(home: Home) 
 
     with home.daemon() as running:
         home.wait_for(f"ready: 1 task with a schedule, metrics at {address}")
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as reply:
-            assert b"\nvoltar_up 1.0\n" in reply.read()
+        assert answers(address)
+        everywhere = address.replace("127.0.0.1", "0.0.0.0")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            elsewhere = f"127.0.0.1:{taken.getsockname()[1]}"
+            for number, listen in enumerate((elsewhere, everywhere, elsewhere), 1):
+                if number == 3:
+                    taken.close()
+                home.configure(f'{DAILY}\n[metrics]\nlisten = "{listen}"\n')
+                running.process.send_signal(signal.SIGHUP)
+                home.wait_for("the configuration ", number)
+                assert answers(address if number < 3 else elsewhere)
+        assert not answers(address)
         running.process.send_signal(signal.SIGTERM)
         assert running.end().code == 0
+    assert f"cannot listen on {elsewhere}: Address already in use" in home.log.read_text()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as reply:
+            return b"\nvoltar_up 1.0\n" in reply.read()
+    except urllib.error.URLError:
+        return False
 
 
 def test_there_is_one_daemon_of_a_machine(home: Home) -> None:

@@ -119,8 +119,8 @@ def test_a_run_whose_listeners_are_gone_is_as_good_as_any(
 
     done = jobs("run", "nightly")
 
-    assert "the check of job nightly got no start ping: Connection refused" in done.err
-    assert "the check of job nightly got no success ping" in done.err
+    assert "the start ping of job nightly did not arrive: Connection refused" in done.err
+    assert "the success ping of job nightly did not arrive" in done.err
     assert jobs("notify", "test", code=1).text.count("failed  ") == 2
 
 

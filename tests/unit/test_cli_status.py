@@ -12,7 +12,8 @@ import pytest
 
 from backup.cli.app import run
 from backup.cli.context import Context
-from backup.cli.metrics import exporting
+from backup.cli.metrics import Exporter
+from backup.config import load
 from backup.errors import ConfigError
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.repository import Snapshot, Statistics
@@ -252,17 +253,19 @@ def test_the_endpoint_is_where_the_configuration_says_and_outlives_errors_in_it(
 ):
     path = tmp_path / "voltar.toml"
     context = Context(config=path)
-    with exporting(context) as nowhere:
-        assert nowhere is None
+    with Exporter(context) as nowhere:
+        nowhere.follow(load(path))
+        assert nowhere.address is None
     with socket.create_server(("127.0.0.1", 0)) as holder:
         address = f"127.0.0.1:{holder.getsockname()[1]}"
         with path.open("a") as file:
             file.write(f'[metrics]\nlisten = "{address}"\n')
-        with pytest.raises(ConfigError, match="cannot listen"), exporting(context):
-            pass
+        with Exporter(context) as refused, pytest.raises(ConfigError, match="cannot listen"):
+            refused.follow(load(path))
 
-    with exporting(context) as where:
-        assert where == address
+    with Exporter(context) as there:
+        there.follow(load(path))
+        assert there.address == address
         path.write_text("none")
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as reply:
             text = reply.read().decode()

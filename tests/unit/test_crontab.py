@@ -94,12 +94,15 @@ def test_another_zone_comes_last_and_is_told(tmp_path: Path) -> None:
     found = crontab_of(
         tmp_path,
         '[jobs.far]\nall = true\nschedule = "every day at 03:00"\ntime-zone = "Asia/Tokyo"\n'
-        '[jobs.near]\nall = true\nschedule = "every day at 04:00"\ntime-zone = "Europe/Vienna"\n',
+        '[jobs.near]\nall = true\nschedule = "every day at 04:00"\ntime-zone = "Europe/Vienna"\n'
+        '[repositories.main]\nlocation = "/r"\ncheck = "every day at 05:00"\n'
+        'time-zone = "Asia/Tokyo"\n',
     )
 
     assert [each.split(" root ")[0] for each in found.lines if "#" not in each] == [
         "0 4 * * *",
         "CRON_TZ=Asia/Tokyo",
         "0 3 * * *",
+        "0 5 * * *",
     ]
     assert "Asia/Tokyo is not the zone of this machine" in found.remarks[0]

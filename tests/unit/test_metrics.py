@@ -22,7 +22,7 @@ from backup.metrics.families import MOST_SOURCES
 from backup.status import JobStatus, SourceFacts, SourceStatus, State
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-LABELS = ("job", "source", "host")
+LABELS = ("job", "source", "host", "chore", "name")
 DOCUMENTED = Path(__file__).parents[2] / "docs/monitoring.md"
 
 
@@ -45,12 +45,15 @@ def book(tmp_path):
     book.begin(Run(id="d1", kind=Kind.DRILL, job="nightly", started=began))
     book.add("d1", SourceResult(source="path:/srv", host="here", level="store", message="content"))
     book.end("d1", NOW, Result.FAILED, "content")
+    book.begin(Run(id="c1", kind=Kind.CHECK, job="main", started=began))
+    book.end("c1", NOW, Result.OK)
     return book
 
 
 def configured(**metrics):
     jobs = {"nightly": {"schedule": "every day at 03:00"}, "never": {"schedule": "every hour"}}
-    known = {"repositories": {"main": {"location": "/srv"}}, "jobs": jobs, "metrics": metrics}
+    main = {"location": "/srv", "check": "every day at 03:00", "prune": "every hour"}
+    known = {"repositories": {"main": main}, "jobs": jobs, "metrics": metrics}
     return msgspec.convert(known, Config)
 
 
@@ -88,9 +91,15 @@ def test_each_source_and_job_is_told_of(book):
         ("voltar_source_last_drill_timestamp_seconds", "nightly", *bad): began,
         ("voltar_source_last_drill_success", "nightly", *bad): 0.0,
         ("voltar_sources_left_out",): 0.0,
+        ("voltar_chore_last_success_timestamp_seconds", "check", "main"): began,
+        ("voltar_chore_last_success_timestamp_seconds", "prune", "main"): 0.0,
+        ("voltar_chore_last_run_success", "check", "main"): 1.0,
+        ("voltar_chore_overdue", "check", "main"): 0.0,
     }
     assert expected.items() <= found.items()
     assert found["voltar_job_next_run_timestamp_seconds", "nightly"] > NOW.timestamp()
+    assert found["voltar_chore_next_run_timestamp_seconds", "prune", "main"] > NOW.timestamp()
+    assert ("voltar_chore_last_run_success", "prune", "main") not in found
     assert ("voltar_source_last_drill_success", "nightly", *good) not in found
 
 

@@ -35,7 +35,7 @@ def bell(
         machine="host",
         targets=tuple(Target(f"url {number}", url) for number, url in enumerate(urls)),
         on=on,
-        pings={"": ping} if ping else {},
+        pings={"job nightly": ping} if ping else {},
         state=state,
         complain=COMPLAINTS.append,
     )
@@ -51,9 +51,7 @@ def _no_complaints() -> None:
 
 def ended(wrong: bool, job: str = "nightly") -> Ended:
     line = f"job {job}: {'failed: no space' if wrong else 'ok'}"
-    return Ended(
-        subject=f"job {job}", job=job, run="r1", wrong=wrong, code=int(wrong), lines=(line,)
-    )
+    return Ended(subject=f"job {job}", run="r1", wrong=wrong, code=int(wrong), lines=(line,))
 
 
 def json_url(listener: Listener, path: str = "told") -> str:
@@ -213,7 +211,7 @@ def test_without_apprise_it_says_what_to_install(
 def test_a_run_pings_its_check_at_its_begin_and_end(listener: Listener, tmp_path: Path) -> None:
     told = bell(tmp_path, ping=f"http://me:it%40me@127.0.0.1:{listener.port}/uuid?create=1")
     for wrong in (False, True):
-        told.started("nightly")
+        told.started("job nightly")
         told.ended(ended(wrong))
 
     assert listener.paths == [
@@ -243,9 +241,9 @@ def test_a_check_that_is_gone_is_a_complaint_that_names_no_url(tmp_path: Path) -
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         url = f"http://user:hunter2@127.0.0.1:{holder.getsockname()[1]}/uuid"
-        bell(tmp_path, ping=url).started("nightly")
+        bell(tmp_path, ping=url).started("job nightly")
 
-    assert COMPLAINTS == ["the check of job nightly got no start ping: Connection refused"]
+    assert COMPLAINTS == ["the start ping of job nightly did not arrive: Connection refused"]
 
 
 def test_a_check_that_answers_drop_by_drop_holds_nothing_up() -> None:

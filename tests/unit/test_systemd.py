@@ -27,6 +27,7 @@ location = "/srv/100% mine"
 password-credential = "main"
 check = "every sunday at 06:00"
 prune = "every month on the 1st"
+time-zone = "Asia/Tokyo"
 [repositories.far]
 location = "s3://bucket/prefix"
 [jobs.nightly]
@@ -240,6 +241,8 @@ def test_what_has_a_schedule_gets_a_timer_that_catches_up(config: Config) -> Non
     timer = found.files["voltar-job@nightly.timer"]
     assert "\nOnCalendar=*-*-* 02:30:00 Europe/Berlin\n" in timer
     assert "\nRandomizedDelaySec=600\nPersistent=true\n" in timer
+    check = found.files["voltar-check@main.timer"]
+    assert "\nOnCalendar=Sun *-*-* 06:00:00 Asia/Tokyo\n" in check
 
 
 def test_to_install_twice_is_to_install_once(config: Config, units: Path) -> None:

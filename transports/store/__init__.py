@@ -11,7 +11,7 @@ all stores promise, and one conformance suite checks:
 - Errors are those of `transports.errors`.
 """
 
-from transports.store.file import publish, sync_directory
+from transports.store.file import publish, replace_file, sync_directory
 from transports.store.location import directory_of, open_store
 from transports.store.protocol import ObjectInfo, Store, WriteOnce, check_name
 from transports.store.settings import Settings
@@ -25,5 +25,6 @@ __all__ = [
     "directory_of",
     "open_store",
     "publish",
+    "replace_file",
     "sync_directory",
 ]

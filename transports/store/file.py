@@ -204,8 +204,8 @@ def _rename_new(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-def _write_synced(path: Path, data: Buffer) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _write_synced(path: Path, data: Buffer, mode: int = 0o600) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         rest = memoryview(data)
         while rest:
@@ -213,6 +213,23 @@ def _write_synced(path: Path, data: Buffer) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_file(path: Path, data: Buffer, *, is_public: bool = False) -> None:
+    """Put a file in its place at once, whole and durable: whoever reads it sees the former or this.
+
+    One that is public has the mode of any new file, others are for their owner alone. Raises
+    OSError, and then the former is there. Whoever is killed may leave a file with a dot in front.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        _write_synced(temporary, data, 0o666 if is_public else 0o600)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

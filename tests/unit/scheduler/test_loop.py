@@ -1,10 +1,11 @@
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
-from backup.config import Config, Job, Repository
-from backup.scheduler import Loop, tasks
+from backup.config import Config, Drill, Job, Repository
+from backup.scheduler import Loop, Work, tasks
 from tests.simulated import World
 
 START = datetime(2026, 5, 4, 11, 59, tzinfo=UTC)
@@ -64,6 +65,48 @@ def test_who_runs_already_is_tried_again_and_told_once(world):
     assert not any(each.wrong for each in world.told)
 
 
+def test_who_is_busy_until_it_is_due_again_has_failed_and_goes_on_trying(world):
+    world.codes = [5] * 99
+    loop = begin(world, hourly("a"))
+
+    go_on(world, loop, 2.5)
+    world.codes = [0]
+    go_on(world, loop, 0.25)
+
+    pauses = [(b.start - a.start).seconds // 60 for a, b in pairwise(world.runs)]
+    assert pauses[:12] == [1, 2, 4, 8, 16, 28, 1, 2, 4, 8, 16, 28]
+    ended = [each for each in world.told if each.event == "ended"]
+    assert [(each.code, each.wrong) for each in ended] == [(5, True), (5, True), (0, False)]
+    assert ended[0].text == (
+        "run a: runs already, or what it needs is in use, since 2026-05-04 12:00 UTC; "
+        "tried 7 times, and due again: failed"
+    )
+    assert world.known().marks["run a"].due == datetime(2026, 5, 4, 15, tzinfo=UTC)
+
+
+def test_what_is_busy_for_long_is_told_before_it_is_due_again(world):
+    world.codes = [5] * 99
+    weekly = tasks(Config(jobs={"a": Job(schedule="every day at 12:00")}), UTC)
+
+    go_on(world, begin(world, weekly), 23)
+
+    assert [(each.event, each.wrong) for each in world.told if each.event != "started"] == [
+        ("busy", False),
+        ("busy", True),
+    ]
+    assert len(world.runs) < 15
+
+
+def test_what_was_busy_is_due_still_for_the_next_daemon(world):
+    world.codes = [5] * 10
+    go_on(world, begin(world, hourly("a")), 1.1)
+    world.codes = []
+
+    go_on(world, begin(world, hourly("a")), 0.1)
+
+    assert "run a: done after 1 s" in [each.text for each in world.told]
+
+
 def test_what_cannot_be_started_is_tried_again(world):
     wanted = hourly("a")
     failing = [BlockingIOError(11, "Resource temporarily unavailable")] * 2
@@ -114,6 +157,25 @@ def test_one_repository_is_not_checked_and_pruned_at_once_and_backups_go_first(w
 
     assert started(world) == ["run job", "check one", "check two", "prune one", "prune two"]
     assert world.runs[3].start >= world.runs[1].end
+
+
+def test_nobody_starves_behind_a_job_that_is_always_due(world):
+    main = Repository(location="/r", check="every day at 13:00", prune="every day at 13:30")
+    jobs = {
+        "often": Job(schedule="every 5 minutes", drill=Drill(schedule="every day at 13:10")),
+        "other": Job(schedule="every 5 minutes"),
+    }
+    world.takes = [600] * 99
+    loop = begin(world, tasks(Config(repositories={"main": main}, jobs=jobs), UTC))
+
+    go_on(world, loop, 3)
+
+    begun = {run.task.key: run.start for run in world.runs if run.task.work is not Work.RUN}
+    assert {key: (at - START).seconds // 60 for key, at in begun.items()} == {
+        "check main": pytest.approx(61, abs=25),
+        "drill often": pytest.approx(71, abs=35),
+        "prune main": pytest.approx(91, abs=45),
+    }
 
 
 def test_what_is_missed_is_made_good_once_with_a_word_about_it(world):

@@ -21,7 +21,10 @@ def nightly(schedule="every day at 03:00", jitter=None):
 
 def test_all_that_has_a_schedule_is_a_task():
     config = Config(
-        repositories={"main": Repository(location="/r", check="every week", prune="every day")},
+        repositories={
+            "main": Repository(location="/r", check="every week", prune="every day"),
+            "far": Repository(location="/f", check="every day", time_zone="Asia/Tokyo"),
+        },
         jobs={
             "one": Job(schedule="every hour", time_zone="Asia/Kathmandu", jitter="5min"),
             "two": Job(drill=Drill(schedule="every month")),
@@ -31,9 +34,12 @@ def test_all_that_has_a_schedule_is_a_task():
 
     found = tasks(config, ZoneInfo("Europe/Oslo"))
 
-    assert list(found) == ["run one", "drill two", "check main", "prune main"]
+    assert list(found) == ["run one", "drill two", "check main", "prune main", "check far"]
     assert (str(found["run one"].zone), found["run one"].jitter_s) == ("Asia/Kathmandu", 300)
-    assert str(found["check main"].zone) == "Europe/Oslo"
+    assert [str(found[f"check {each}"].zone) for each in ("main", "far")] == [
+        "Europe/Oslo",
+        "Asia/Tokyo",
+    ]
     assert found["check main"].lane == found["prune main"].lane != found["run one"].lane
 
 

@@ -73,10 +73,10 @@ def test_a_full_disk_changes_nothing(small_disk):
     assert {"schedule.json", "filler"} == set(os.listdir(small_disk))
 
 
-def test_what_a_killed_daemon_left_is_written_over(tmp_path):
+def test_what_a_killed_daemon_left_disturbs_nobody(tmp_path):
     file = tmp_path / "schedule.json"
     save_state(file, STATE)
-    (tmp_path / "schedule.part").write_bytes(b"half" * 1000)
+    (tmp_path / ".schedule.json.0a1b2c3d").write_bytes(b"half" * 1000)
 
     assert read_state(file) == (STATE, None)
     save_state(file, STATE)
