@@ -173,6 +173,7 @@ class _Gathering:
         good = [each for each in drills if not each.failure and each.level in _PROVES_CONTENT]
         if self._checked is not None and facts.saved is not None:
             good.append(self._checked)
+        good = [each for each in good if not is_future(each.time, self._now)]
         return replace(
             facts,
             drilled=drills[0] if drills else None,
