@@ -17,7 +17,7 @@ from backup.history import History
 from backup.job.runner import Doors, history_path, repository_of
 from backup.report import ignore
 from backup.repository import SHORT_ID, Recorded, catalog
-from transports.errors import TransportError
+from transports.errors import ConnectionLost, TransportError
 
 if TYPE_CHECKING:
     from backup.status import JobStatus
@@ -48,7 +48,8 @@ def status(
     newest snapshot looks like a loss or an attack, and no policy forgets older ones until it is
     like them again, or accepted. A source is overdue when it was due after its last success, and
     half of a period has passed since: at least an hour, at most a day. Where a repository answers,
-    it says when a source was saved last; otherwise this machine's history does.
+    it says when a source was saved last; otherwise this machine's history does. One that is not
+    there, or does not open, is 3 as well; one that only cannot be reached is none.
     """
     context: Context = ctx.obj
     opened = doors(context, ignore)
@@ -57,45 +58,45 @@ def status(
         _accept(context.voice, opened, history, name or "")
         return
     now = datetime.now(UTC)
-    found = _found(context, opened, history, name, now=now, offline=offline)
+    snapshots, is_lost = ({}, False) if offline else _snapshots(context.voice, opened)
+    found = _found(opened, history, name, snapshots, now)
     if context.voice.as_json:
         context.voice.document(standing.document(found, now))
     else:
         standing.tell(context.voice, found, now)
-    if any(each.state.is_alarming for each in found):
+    if is_lost or any(each.state.is_alarming for each in found):
         raise typer.Exit(INCOMPLETE)
 
 
 def _found(
-    context: Context,
     opened: Doors,
     history: History,
     name: str | None,
-    *,
+    snapshots: dict[str, list[Recorded]],
     now: datetime,
-    offline: bool,
 ) -> list["JobStatus"]:
     from backup.status import gather, judge  # noqa: PLC0415  only what asks for it loads SQLite
 
-    snapshots = {} if offline else _snapshots(context.voice, opened)
     facts = gather(opened.config, history, snapshots, zone=machine_zone(), now=now)
     found = [judge(each, now) for each in facts]
     return found if name is None else _only(found, name)
 
 
-def _snapshots(voice: Voice, opened: Doors) -> dict[str, list[Recorded]]:
-    """Return the snapshots of each repository that jobs use and that answers."""
+def _snapshots(voice: Voice, opened: Doors) -> tuple[dict[str, list[Recorded]], bool]:
+    """Return the snapshots of each repository that jobs use and that answers, and whether one is
+    gone or shut: nothing could be restored from it, whatever the history says."""
     names = {repository_of(opened.config, job) for job in opened.config.jobs.values()}
-    found = {}
+    found, is_lost = {}, False
     for name in sorted(names):
         try:
             found[name], damaged = opened.repository(name).recorded()
         except (BackupError, TransportError) as error:
             voice.warn(f"repository {name} does not answer, so this is from the history: {error}")
+            is_lost = is_lost or not isinstance(error, ConnectionLost)
             continue
         for each in damaged:
             voice.warn(f"repository {name}: {each}")
-    return found
+    return found, is_lost
 
 
 def _only(jobs: list["JobStatus"], name: str) -> list["JobStatus"]:

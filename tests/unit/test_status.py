@@ -250,6 +250,15 @@ def test_a_success_that_the_history_remembers_and_the_repository_has_not_is_none
     assert (one.saved, one.sizes, one.from_repository) == (None, (), True)
 
 
+def test_what_was_saved_and_is_lost_alarms_before_it_is_due_again(book):
+    lived(book, 1, saved(number=1), saved("volume:new", number=100))
+
+    lost, just_saved = (facts(book, {"main": []})[f"volume:{each}"] for each in ("db", "new"))
+
+    assert "has no snapshot of it any more" in lost.failure
+    assert just_saved.failure == ""
+
+
 def test_what_is_held_is_known_from_both_until_it_is_accepted(book):
     lived(book, 1, saved(number=1, held="files: 9, 1"))
     bad = snapshot(5, anomalies=["files: 9, 1"])
