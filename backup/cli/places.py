@@ -61,8 +61,9 @@ def existing_config(option: Path | None) -> Path | None:
     named = option or named_path("VOLTAR_CONFIG")
     if named is not None:
         return named
-    # what lies in a directory that is closed to this user is not his; pathlib would raise
-    return next((place for place in _usual() if os.path.exists(place)), None)  # noqa: PTH110
+    # what lies in a directory that is closed to this user is not his; pathlib would raise.
+    # A link to nowhere is there: reading it tells so, where another file would be taken in silence
+    return next((place for place in _usual() if os.path.lexists(place)), None)
 
 
 def new_config(option: Path | None) -> Path:

@@ -17,7 +17,7 @@ from backup.history import History
 from backup.job.runner import Doors, history_path, repository_of
 from backup.report import ignore
 from backup.repository import SHORT_ID, Recorded, catalog
-from transports.errors import TransportError
+from transports.errors import ConnectionLost, TransportError
 
 if TYPE_CHECKING:
     from backup.status import ChoreStatus, JobStatus
@@ -49,7 +49,8 @@ def status(
     like them again, or accepted. A source is overdue when it was due after its last success, and
     half of a period has passed since: at least an hour, at most a day; so is a check, prune or
     drill. Where a repository answers, it says when a source was saved last; otherwise this
-    machine's history does.
+    machine's history does. One that is not there, or does not open, is 3 as well; one that only
+    cannot be reached is none.
     """
     context: Context = ctx.obj
     opened = doors(context, ignore)
@@ -58,31 +59,29 @@ def status(
         _accept(context.voice, opened, history, name or "")
         return
     now = datetime.now(UTC)
-    found, beside = _found(context, opened, history, name, now=now, offline=offline)
+    snapshots, is_lost = ({}, False) if offline else _snapshots(context.voice, opened)
+    found, beside = _found(opened, history, name, snapshots, now)
     if context.voice.as_json:
         context.voice.document(standing.document(found, beside, now))
     else:
         standing.tell(context.voice, found, now)
         standing.tell_chores(context.voice, beside, now)
     states = [*(each.state for each in found), *(each.state for each in beside)]
-    if any(each.is_alarming for each in states):
+    if is_lost or any(each.is_alarming for each in states):
         raise typer.Exit(INCOMPLETE)
 
 
 def _found(
-    context: Context,
     opened: Doors,
     history: History,
     name: str | None,
-    *,
+    snapshots: dict[str, list[Recorded]],
     now: datetime,
-    offline: bool,
 ) -> tuple[list["JobStatus"], list["ChoreStatus"]]:
     # only what asks for it loads SQLite
     from backup.status import chores, gather, judge, judge_chore  # noqa: PLC0415
 
     zone = machine_zone()
-    snapshots = {} if offline else _snapshots(context.voice, opened)
     facts = gather(opened.config, history, snapshots, zone=zone, now=now)
     found = [judge(each, now) for each in facts]
     beside = [
@@ -93,19 +92,21 @@ def _found(
     return found if name is None else _only(found, name, beside), beside
 
 
-def _snapshots(voice: Voice, opened: Doors) -> dict[str, list[Recorded]]:
-    """Return the snapshots of each repository that jobs use and that answers."""
+def _snapshots(voice: Voice, opened: Doors) -> tuple[dict[str, list[Recorded]], bool]:
+    """Return the snapshots of each repository that jobs use and that answers, and whether one is
+    gone or shut: nothing could be restored from it, whatever the history says."""
     names = {repository_of(opened.config, job) for job in opened.config.jobs.values()}
-    found = {}
+    found, is_lost = {}, False
     for name in sorted(names):
         try:
             found[name], damaged = opened.repository(name).recorded()
         except (BackupError, TransportError) as error:
             voice.warn(f"repository {name} does not answer, so this is from the history: {error}")
+            is_lost = is_lost or not isinstance(error, ConnectionLost)
             continue
         for each in damaged:
             voice.warn(f"repository {name}: {each}")
-    return found
+    return found, is_lost
 
 
 def _only(jobs: list["JobStatus"], name: str, beside: list["ChoreStatus"]) -> list["JobStatus"]:

@@ -23,6 +23,7 @@ from backup.config.places import settled
 from backup.errors import ConfigError
 
 _T = TypeVar("_T")
+_LARGEST: Final = 1 << 20
 _AT: Final = re.compile(r"(?P<what>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)")
 
 
@@ -65,14 +66,28 @@ class Examined:
 def examine(path: Path) -> Examined:
     """Read a file, and return all that is to be said about it. Raises ConfigError for one that
     cannot be read."""
+    data, status = _content(path)
+    found = examine_text(data, path)
+    return replace(found, exposed=_placed(list(_exposed(found, status)), found.lines))
+
+
+def _content(path: Path) -> tuple[bytes, os.stat_result]:
+    """Return what is in a file. A shell's `<(command)` may be one; a FIFO in a directory would be
+    waited for without an end."""
     try:
+        if stat.S_ISFIFO(path.stat().st_mode) and not str(path).startswith(("/dev/", "/proc/")):
+            raise ConfigError(f"cannot read the configuration {path}: it is a FIFO and no file")
         with path.open("rb") as file:
-            data = file.read()
+            data = file.read(_LARGEST + 1)
             status = os.fstat(file.fileno())
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    found = examine_text(data, path)
-    return replace(found, exposed=_placed(list(_exposed(found, status)), found.lines))
+    if len(data) > _LARGEST:
+        raise ConfigError(
+            f"cannot read the configuration {path}: it has more than {_LARGEST >> 20} MiB",
+            hint="is it another file?",
+        )
+    return data, status
 
 
 def examine_text(data: bytes, path: Path) -> Examined:
@@ -90,6 +105,9 @@ def examine_text(data: bytes, path: Path) -> Examined:
         return Examined(file=path, config=None, mistakes=[_unparsed(str(error), text)])
     except RecursionError:
         said = Mistake((), "there are too many brackets in brackets")
+        return Examined(file=path, config=None, mistakes=[said])
+    except ValueError as error:  # of Python's own: a number of thousands of digits
+        said = Mistake((), f"this is no TOML: {_small(str(error).partition(';')[0])}")
         return Examined(file=path, config=None, mistakes=[said])
     wrong = list(shape.mistakes(document))
     wrong += _senseless(document, wrong)

@@ -175,6 +175,9 @@ def _meant(name: str, known: list[str]) -> str | None:
     """Return a hint for an unknown key: a known one that is like it, or where it belongs."""
     if "password" in name.lower() and "password-file" in known:
         return "a password is no part of a configuration: use password-file or password-command"
+    for one in {f"{name}s", name.removesuffix("s")} - {name}:
+        if one in known:
+            return f"did you mean {one}?"
     for *place, last in _places(model(), ()):
         if last == name:
             return (

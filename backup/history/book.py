@@ -11,6 +11,7 @@ from backup.errors import BackupError
 from backup.history.claim import Claims
 from backup.history.database import Database, Row, Unusable, Values
 from backup.history.record import Kind, Message, Result, Run, SourceResult
+from backup.repository.timing import is_future
 
 _RUN: Final = "INSERT OR IGNORE INTO run (id, kind, job, started) VALUES (?, ?, ?, ?)"
 _COLUMNS: Final = (
@@ -23,16 +24,16 @@ _SOURCE: Final = (
 _THIN_OUT: Final = """
 DELETE FROM run WHERE kind = :kind AND job = :job
     AND id NOT IN (
-        SELECT id FROM run WHERE kind = :kind AND job = :job ORDER BY started DESC LIMIT :most)
+        SELECT id FROM run WHERE kind = :kind AND job = :job ORDER BY rowid DESC LIMIT :most)
     AND id NOT IN (
         SELECT run FROM (
-            SELECT run, max(started) FROM source JOIN run ON run.id = source.run
+            SELECT run, max(run.rowid) FROM source JOIN run ON run.id = source.run
             WHERE kind = :kind AND job = :job AND snapshot IS NOT NULL GROUP BY source, host))
 """
 _SILENCE: Final = """
 DELETE FROM message WHERE run IN (
     SELECT id FROM run WHERE kind = :kind AND job = :job
-    ORDER BY started DESC LIMIT -1 OFFSET :most)
+    ORDER BY rowid DESC LIMIT -1 OFFSET :most)
 """
 
 MOST_RUNS: Final = 1000
@@ -53,6 +54,7 @@ class History:
     """The runs of this machine, in one file that several processes may use at once.
 
     Writing never raises: what cannot be written is told to `on_trouble`, once, and left out.
+    The newest is what was written last: a clock may have been wrong for a while.
     """
 
     def __init__(self, path: Path, on_trouble: Callable[[str], object] = _unheard) -> None:
@@ -128,7 +130,7 @@ class History:
         rows = self._read(
             "SELECT * FROM run WHERE job = ifnull(:job, job) AND kind = ifnull(:kind, kind)"
             " AND (:result IS NULL OR result = :result)"
-            " ORDER BY started DESC, rowid DESC LIMIT :most",
+            " ORDER BY rowid DESC LIMIT :most",
             {
                 "job": job,
                 "kind": kind.value if kind else None,
@@ -153,7 +155,7 @@ class History:
         rows = self._read(
             "SELECT source.* FROM source JOIN run ON run.id = source.run WHERE kind = ?"
             " AND job = ? AND source = ? AND snapshot IS NOT NULL"
-            " ORDER BY started DESC, source.rowid DESC LIMIT ?",
+            " ORDER BY source.rowid DESC LIMIT ?",
             (kind.value, job, source, limit),
         )
         return [_source(row) for row in rows]
@@ -162,7 +164,7 @@ class History:
         """Return a source's newest drills, the newest first. Raises BackupError."""
         rows = self._read(
             "SELECT run.*, source.rowid AS row FROM source JOIN run ON run.id = source.run"
-            " WHERE kind = ? AND source = ? ORDER BY started DESC, source.rowid DESC LIMIT ?",
+            " WHERE kind = ? AND source = ? ORDER BY source.rowid DESC LIMIT ?",
             (Kind.DRILL.value, source, limit),
         )
         found = []
@@ -179,9 +181,10 @@ class History:
     def seen(self, job: str, now: datetime) -> datetime:
         """Return since when a job is known: since now, if nobody asked before."""
         rows = self._read("SELECT seen FROM job WHERE name = ?", (job,))
-        if rows:
-            return datetime.fromisoformat(rows[0]["seen"])
-        self._write("INSERT OR IGNORE INTO job VALUES (?, ?)", (job, _text(now)))
+        seen = datetime.fromisoformat(rows[0]["seen"]) if rows else None
+        if seen is not None and not is_future(seen, now):
+            return seen
+        self._write("INSERT OR REPLACE INTO job VALUES (?, ?)", (job, _text(now)))
         return now
 
     def _write_said(self) -> None:

@@ -2,12 +2,14 @@
 
 import hashlib
 import logging
+import threading
 from dataclasses import dataclass, field
 from typing import Final
 
 from backup.errors import ConfigError
 from backup.notify.secret import scrubbed
 
+_WITHIN_S: Final = 30.0
 _WARNING: Final = " - WARNING - "
 
 
@@ -24,9 +26,9 @@ class Target:
         return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
 
-def send(target: Target, title: str, body: str) -> None:
-    """Tell a target. Raises ConfigError for one that is none, and where apprise is missing, and
-    OSError with what apprise says where it was not told."""
+def send(target: Target, title: str, body: str, *, within_s: float = _WITHIN_S) -> None:
+    """Tell a target, in some seconds. Raises ConfigError for one that is none, and where apprise is
+    missing, and OSError with what apprise says where it was not told."""
     try:
         import apprise  # noqa: PLC0415  it takes a second, and most runs tell nothing
     except ImportError as error:
@@ -38,7 +40,16 @@ def send(target: Target, title: str, body: str) -> None:
         service = apprise.Apprise.instantiate(target.url)
         if service is None:
             raise ConfigError("apprise does not understand its URL")
-        if not service.notify(title=title, body=body):
+        told: list[bool] = []
+        # a server that sends a byte now and then would hold up this run, and all that end after it
+        thread = threading.Thread(
+            target=lambda: told.append(bool(service.notify(title=title, body=body))), daemon=True
+        )
+        thread.start()
+        thread.join(within_s)
+        if thread.is_alive():
+            raise OSError(f"no answer within {within_s:.0f} s")
+        if told != [True]:
             raise OSError(_reason(log.getvalue(), target.url))
 
 

@@ -15,11 +15,12 @@ from backup.anomaly import ACCEPTED
 from backup.config import Config, Job
 from backup.history import CONTENT, History, Kind, Result, Run, SourceResult
 from backup.repository import Recorded
-from backup.repository.timing import is_future
+from backup.repository.timing import SKEW, is_future
 from backup.status.facts import JobFacts, Proof, SourceFacts
 from backup.timing.sentence import parse_sentence
 from backup.timing.span import parse_span
 
+_LOST: Final = "it was saved, but its repository has no snapshot of it any more"
 _PROVES_CONTENT: Final = (CONTENT, "boot", "assert", "stack")
 _TREND: Final = 8
 """So many sizes show where it goes."""
@@ -148,9 +149,7 @@ class _Gathering:
         some = self._stored.get(facts.source, ())
         stored = [each for each in some if facts.host in ("", each.snapshot.host)]
         if not stored:
-            return replace(
-                facts, saved=None, snapshot=None, sizes=(), held="", from_repository=True
-            )
+            return self._missed(facts)
         newest = stored[-1].snapshot
         accepted = ACCEPTED in newest.tags
         return replace(
@@ -165,6 +164,20 @@ class _Gathering:
             from_repository=True,
         )
 
+    def _missed(self, facts: SourceFacts) -> SourceFacts:
+        """Return the facts of a source of which the repository has nothing. What was saved just now
+        may have been committed since the repository was asked."""
+        is_lost = facts.saved is not None and self._now - facts.saved > SKEW
+        return replace(
+            facts,
+            saved=None,
+            snapshot=None,
+            sizes=(),
+            held="",
+            failure=facts.failure or (_LOST if is_lost else ""),
+            from_repository=True,
+        )
+
     def _proven(self, facts: SourceFacts) -> SourceFacts:
         drills = [
             Proof(run.started, each.level, each.message)
@@ -173,6 +186,7 @@ class _Gathering:
         good = [each for each in drills if not each.failure and each.level in _PROVES_CONTENT]
         if self._checked is not None and facts.saved is not None:
             good.append(self._checked)
+        good = [each for each in good if not is_future(each.time, self._now)]
         return replace(
             facts,
             drilled=drills[0] if drills else None,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from backup.history import Result, Run
+from backup.repository.timing import is_future
 from backup.status.facts import JobFacts, SourceFacts
 from backup.timing.freshness import late_after
 from backup.timing.sentence import next_time
@@ -70,20 +71,25 @@ def _own_state(facts: JobFacts, now: datetime) -> State:
         return State.FAILED
     if facts.sources:
         return State.FINE
-    began = facts.since if last is None else last.started
-    return State.OVERDUE if _is_overdue(facts, began, 0.0, now) else State.NEVER
+    return State.OVERDUE if _is_overdue(facts, _tried(facts, now), 0.0, now) else State.NEVER
 
 
 def _state(source: SourceFacts, job: JobFacts, now: datetime) -> State:
     if source.failure:
         return State.FAILED
-    tried = job.last.started if job.last is not None else job.since
-    since = source.saved or tried
+    since = source.saved or _tried(job, now)
     if _is_overdue(job, since, source.seconds, now):
         return State.OVERDUE
     if source.held:
         return State.HELD
     return State.FINE if source.saved else State.NEVER
+
+
+def _tried(job: JobFacts, now: datetime) -> datetime:
+    """Return when a job ran last, or was seen first. What a wrong clock has dated in the future
+    would hide until then that it does not run."""
+    last = job.last
+    return job.since if last is None or is_future(last.started, now) else last.started
 
 
 def _is_overdue(job: JobFacts, since: datetime, lasted_s: float, now: datetime) -> bool:

@@ -6,7 +6,9 @@ from typing import Final
 from backup.errors import ConfigError
 
 _UNITS: Final = {"d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
-_SPAN: Final = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,5})h)?(?:(\d{1,6})min)?(?:(\d{1,7})s)?")
+_SPAN: Final = re.compile(
+    r"(?:(\d{1,5})d)?(?:(\d{1,5})h)?(?:(\d{1,6})min)?(?:(\d{1,7})s)?", re.ASCII
+)
 
 
 def parse_span(text: str, whose: str) -> float:

@@ -118,6 +118,11 @@ def test_a_job_that_has_never_run_is_overdue_after_it_was_due(book, told, tmp_pa
 
 def test_a_repository_that_does_not_answer_leaves_the_history(book, told, tmp_path):
     lived(book, SourceResult(source="volume:db", host="here", snapshot="ab", time=NOW, size=9))
+    path = tmp_path / "voltar.toml"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]  # where nobody listens any more
+    location = f'"{tmp_path / "repository"}"'
+    path.write_text(path.read_text().replace(location, f'"sftp://127.0.0.1:{port}/srv"'))
 
     code, out, err = told("status")
     assert code == 0
@@ -127,6 +132,17 @@ def test_a_repository_that_does_not_answer_leaves_the_history(book, told, tmp_pa
     code, out, err = told("status", "--offline", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["jobs"][0]["sources"][0]["known_from"] == "history"
+
+
+def test_a_repository_that_is_gone_is_not_well(book, told):
+    """Nothing could be restored, however short ago it was saved."""
+    lived(book, SourceResult(source="volume:db", host="here", snapshot="ab", time=NOW, size=9))
+
+    code, out, err = told("status")
+
+    assert code == 3
+    assert "there is no repository at" in err
+    assert "volume:db" in out
 
 
 def test_what_is_held_is_held_until_it_is_accepted(repository, told):

@@ -80,6 +80,14 @@ def test_since_when_a_job_is_known_does_not_change(book):
     assert book.seen("nightly", NOW + timedelta(days=1)) == NOW
 
 
+def test_since_when_a_job_is_known_is_not_the_future(book):
+    """Else a job that never runs would not be overdue until then."""
+    book.seen("nightly", NOW + timedelta(days=400))
+
+    assert book.seen("nightly", NOW) == NOW
+    assert book.seen("nightly", NOW + timedelta(days=1)) == NOW
+
+
 CHILD = """
 import sys
 from datetime import UTC, datetime

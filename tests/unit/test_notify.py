@@ -8,14 +8,14 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from backup.config import Occasion
-from backup.notify import Alarm, Bell, Ended, Observation, Ping, Target, alarms, ping
+from backup.notify import Alarm, Bell, Ended, Observation, Ping, Target, alarms, ping, send
 from backup.notify.secret import scrubbed
 from tests.testbed.listener import Listener
 
@@ -246,21 +246,29 @@ def test_a_check_that_is_gone_is_a_complaint_that_names_no_url(tmp_path: Path) -
     assert COMPLAINTS == ["the start ping of job nightly did not arrive: Connection refused"]
 
 
-def test_a_check_that_answers_drop_by_drop_holds_nothing_up() -> None:
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda place: ping(f"http://{place}", Ping.START, "", within_s=1),
+        lambda place: send(Target("place", f"json://{place}"), "title", "body", within_s=1),
+    ],
+    ids=["ping", "target"],
+)
+def test_who_answers_drop_by_drop_holds_nothing_up(tell: Callable[[str], None]) -> None:
     done = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:
             connection, _ = server.accept()
             with connection, suppress(OSError):
-                connection.send(b"HTTP/1.1 200 OK\r\n")
+                connection.send(b"HTTP/1.1 200 OK\r\nX-Slow: ")
                 while not done.wait(0.1):
                     connection.send(b"x")
 
         (thread := threading.Thread(target=drip)).start()
         try:
             with pytest.raises(OSError, match="no answer within 1 s"):
-                ping(f"http://127.0.0.1:{server.getsockname()[1]}/", Ping.START, "", within_s=1)
+                tell(f"127.0.0.1:{server.getsockname()[1]}/")
         finally:
             done.set()
             thread.join()

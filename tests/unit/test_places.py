@@ -119,6 +119,9 @@ def test_the_configuration_is_the_first_that_is_named_or_there(home, monkeypatch
     system.write_text("")
     assert config_path(None) == system
     user.parent.mkdir(parents=True)
+    user.symlink_to("/not/mounted")  # told, instead of taking the system's in silence
+    assert config_path(None) == user
+    user.unlink()
     user.write_text("")
     assert config_path(None) == user
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "elsewhere"))

@@ -83,6 +83,12 @@ def test_a_job_that_never_ran_is_overdue_after_it_was_due_first():
     assert judge(facts, at("25T15:01")).state is State.OVERDUE
 
 
+def test_what_a_wrong_clock_has_tried_in_the_future_is_overdue_before_that():
+    found = judge(job(last=ended("30T03:00", Result.OK)), at("05T00:00"))
+
+    assert found.state is State.OVERDUE
+
+
 def test_a_source_that_came_later_is_counted_from_the_last_run():
     facts = job(since="01T00:00", last=ended("25T03:00", Result.OK))
 
@@ -222,12 +228,35 @@ def test_what_a_wrong_clock_has_dated_in_the_future_is_no_success(book):
     assert facts(book, {"main": known})["volume:db"].snapshot == "r1"
 
 
+def test_a_run_of_a_wrong_clock_hides_no_later_one(book):
+    lived(book, 500, saved(number=500))
+    lived(book, 1, SourceResult(source="volume:db", host="here", message="no space"))
+
+    assert facts(book)["volume:db"].failure == "no space"
+
+
+def test_what_a_wrong_clock_has_verified_is_not(book):
+    lived(book, 1, saved(number=1))
+    lived(book, 500, drilled("content"), kind=Kind.DRILL)
+
+    assert facts(book)["volume:db"].verified is None
+
+
 def test_a_success_that_the_history_remembers_and_the_repository_has_not_is_none(book):
     lived(book, 1, saved(number=1))
 
     one = facts(book, {"main": []})["volume:db"]
 
     assert (one.saved, one.sizes, one.from_repository) == (None, (), True)
+
+
+def test_what_was_saved_and_is_lost_alarms_before_it_is_due_again(book):
+    lived(book, 1, saved(number=1), saved("volume:new", number=100))
+
+    lost, just_saved = (facts(book, {"main": []})[f"volume:{each}"] for each in ("db", "new"))
+
+    assert "has no snapshot of it any more" in lost.failure
+    assert just_saved.failure == ""
 
 
 def test_what_is_held_is_known_from_both_until_it_is_accepted(book):

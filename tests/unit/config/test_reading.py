@@ -1,7 +1,9 @@
 """What is wrong with a configuration is told with file, line, key, what was expected, and what is
 near."""
 
+import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,7 @@ def said(tmp_path):
 BROKEN = [
     # syntax
     ("a = ", ["1: this is no TOML: invalid value"]),
+    ("parallel = 1" + "0" * 5000, ["this is no TOML: exceeds the limit (4300 digits)"]),
     ("a = x", ["1: this is no TOML: invalid value, at column 5"]),
     ("\n[jobs", ["2: this is no TOML: expected ']' at the end of a table declaration"]),
     ("a = 1\na = 2", ["2: this is no TOML: cannot overwrite a value"]),
@@ -37,6 +40,8 @@ BROKEN = [
     ("[jobs.a]\nall = true\ndaily = 7", ["3: jobs.a.daily: there is no such key (it belongs into"]),
     ("[jobs.a]\nall = true\nexclude_files = []", ["(did you mean exclude-files?)"]),
     ("[repositories.a]\nlocation = '/x'\npassword = 'hunter2'", ["3: repositories.a.password: "]),
+    ("[jobs.a]\ncontainer = ['db']", ["(did you mean containers?)"]),
+    ("[notify]\nurl = 'ntfy://x'", ["(did you mean urls?)"]),
     ("[repositories.a]\n", ["1: repositories.a: the key location is missing"]),
     ("jobs.'a'.\"all\" = true\njobs.a.x = 1", ["2: jobs.a.x: there is no such key"]),
     # types
@@ -50,6 +55,7 @@ BROKEN = [
     ("[jobs.a]\nvolumes = 'db'", ["2: jobs.a.volumes: expected a list, got a text (put brackets"]),
     ("[jobs.a]\nvolumes = [\n'x',\n5]", ["4: jobs.a.volumes[1]: expected a text, got 5 (put quot"]),
     ("[jobs.a]\nall = true\nhooks = {}", ["3: jobs.a.hooks: expected a list, got a table"]),
+    ("[jobs.a]\nall = true\ngrace = '٣s'", ["expected a span of time, got '٣s'"]),
     ("[jobs.a]\nall = true\ngrace = 1979-05-27", ["3: jobs.a.grace: expected a text, got a date"]),
     ("[jobs.a]\nall = true\nquiesce = 'Stop'", ["expected none, pause or stop, got 'Stop' (did"]),
     (
@@ -327,3 +333,23 @@ def test_an_empty_file_is_a_configuration(said):
 @pytest.mark.parametrize("depth", [400, 100_000])
 def test_brackets_in_brackets_are_no_bug(said, depth):
     assert said(f"a = {'[' * depth}{']' * depth}")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+
+    with pytest.raises(ConfigError, match="is a FIFO and no file"):
+        examine(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match="more than 1 MiB"):
+        examine(Path("/dev/zero"))
+
+
+def test_what_a_command_writes_may_be_the_configuration():
+    reading, writing = os.pipe()
+    os.write(writing, JOB.encode())
+    os.close(writing)
+
+    found = examine(Path(f"/dev/fd/{reading}"))
+
+    os.close(reading)
+    assert list(found.demand().jobs) == ["nightly"]
