@@ -106,7 +106,8 @@ def _told(site: Site, unit: Unit, began: dict[str, float]) -> Iterator[Downtime]
         if one.name in began:
             seconds = round(site.resumed_at.get(one.name, now) - began[one.name], 3)
             did = "stopped" if one.how is Quiesce.STOP else "paused"
-            site.say(one.name, f"was {did} for {seconds:.1f} s")
+            if one.name in site.resumed_at:
+                site.say(one.name, f"was {did} for {seconds:.1f} s")
             yield Downtime(one.name, one.how, seconds)
 
 
@@ -168,6 +169,7 @@ def quiesced(engine: Engine, setting: Setting, plan: Plan, order: Order) -> Iter
             finally:
                 with uninterrupted():
                     site.close(0)
+                    site.look_again()
                     if not site.undone:
                         book.remove()
 
