@@ -25,6 +25,7 @@ _MIB: Final = 1 << 20
 _LEAST_FILES: Final = 50
 _LEAST_EMPTIED: Final = 10
 _LEAST_SHRUNK: Final = 64 * _MIB
+_LEAST_WIPED: Final = _MIB
 _LEAST_BEFORE_GROWTH: Final = 64 * _MIB
 _LEAST_GROWN: Final = 1024 * _MIB
 _LEAST_FRESH: Final = _MIB
@@ -35,14 +36,15 @@ _SETTLED: Final = 0.2
 
 
 class _Bounds(NamedTuple):
-    """What of files and bytes must be left, and to how much a source may grow."""
+    """What of files and bytes must be left, also of a small source, and to how much it may grow."""
 
     left: float
+    small: float
     growth: float
 
 
-_CALM: Final = _Bounds(0.4, 10.0)
-_HELD: Final = _Bounds(0.8, 2.0)
+_CALM: Final = _Bounds(0.4, 0.1, 10.0)
+_HELD: Final = _Bounds(0.8, 0.8, 2.0)
 """Once it is held, a source must come closer to what it was than it may go away from that: else one
 at the bound would be let go of by chance."""
 
@@ -100,11 +102,13 @@ def held(recorded: Iterable[Recorded]) -> dict[Origin, Recorded]:
 def _counted(now: Statistics, calm: Statistics, bounds: _Bounds) -> list[str]:
     found = []
     lost = calm.files - now.files
-    least = _LEAST_FILES if now.files else _LEAST_EMPTIED
-    if lost >= least and now.files <= bounds.left * calm.files:
+    wiped = lost >= _LEAST_EMPTIED and now.files <= bounds.small * calm.files
+    if wiped or (lost >= _LEAST_FILES and now.files <= bounds.left * calm.files):
         found.append(f"files: {calm.files} before, {now.files} now")
     sizes = f"{calm.size // _MIB} MiB before, {now.size // _MIB} MiB now"
-    if calm.size - now.size >= _LEAST_SHRUNK and now.size <= bounds.left * calm.size:
+    lost = calm.size - now.size
+    wiped = lost >= _LEAST_WIPED and now.size <= bounds.small * calm.size
+    if wiped or (lost >= _LEAST_SHRUNK and now.size <= bounds.left * calm.size):
         found.append(f"shrunk: {sizes}")
     if (
         calm.size >= _LEAST_BEFORE_GROWTH

@@ -100,7 +100,7 @@ def backup(  # noqa: PLR0913  one parameter an option
     opened = context.opening()
     with context.engine() as engine:
         run = new_run()
-        context.tidy(engine, run)
+        left = context.leftovers(engine, run)
         repository = opened()
         compared = _compared(repository, parent) if parent else None
         wishes = Wishes(full, compared, exclusion, sorted(set(tag or ())))
@@ -115,8 +115,8 @@ def backup(  # noqa: PLR0913  one parameter an option
             wishes = replace(wishes, windows=windows)
             outcomes = _run(context.voice, engine, repository, wanted, (run, wishes))
     code = _summarise(context.voice, outcomes, run, windows or Windows(()))
-    if windows is not None and windows.failures:
-        raise windows.failures[0]
+    if failures := [*left, *(windows.failures if windows else ())]:
+        raise failures[0]
     if code:
         raise typer.Exit(code)
 

@@ -63,7 +63,7 @@ def doors(context: Context, on_event: OnEvent) -> Doors:
         engine=opener.engine,
         repository=opener.repository,
         keep_out=keep_out,
-        tidy=context.tidy,
+        tidy=context.leftovers,
         on_event=on_event,
         environ=hook_environment(),
         zone=zone_of_told(),

@@ -10,7 +10,7 @@ repository to copy from: the same, but with "from" in all names: VOLTAR_FROM_PAS
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from backup.cli.secret import asked_secret, named_path, output, read_secret, wor
 from backup.cli.ssh_wishes import SshWishes
 from backup.drill import scene
 from backup.engine import Engine, connect, sweep
-from backup.errors import ConfigError, UsageError, WrongKey
+from backup.errors import BackupError, ConfigError, UsageError, WrongKey
 from backup.evidence import journal
 from backup.quiesce.journal import DIRECTORY
 from backup.quiesce.recovery import make_good
@@ -50,12 +50,13 @@ _NEW_PLACES: Final = "use --new-password-file, VOLTAR_NEW_PASSWORD_FILE or VOLTA
 @dataclass(frozen=True, slots=True)
 class Tidied:
     """What was killed: restores, by volume, captures, by container, drills, and runs whose
-    containers run again."""
+    containers run again. `left` are those that do not, and journals that cannot be read."""
 
     restores: tuple[str, ...] = ()
     drills: tuple[str, ...] = ()
     captures: tuple[str, ...] = ()
     resumed: tuple[str, ...] = ()
+    left: tuple[BackupError, ...] = ()
 
 
 @dataclass(slots=True)
@@ -103,15 +104,21 @@ class Context:
             )
         captures: list[str] = []
         resumed: list[str] = []
+        left: list[BackupError] = []
         with suppress(ConfigError):  # who has no place for journals has captured nothing
             captures = self._take_back_captures(captures_directory(), engine)
-            resumed = self._resume(engine, run)
+            resumed, left = self._resume(engine, run)
         return Tidied(
             restores=tuple(dead.volume for dead in restores),
             drills=self._sweep_drills(engine),
             captures=tuple(captures),
             resumed=tuple(resumed),
+            left=tuple(left),
         )
+
+    def leftovers(self, engine: Engine, run: str) -> Sequence[BackupError]:
+        """Clear away, as `tidy`; return why what killed runs stopped may be so still."""
+        return self.tidy(engine, run).left
 
     def quiet(self, engine: Engine, run: str, job: str, on_event: OnEvent) -> Setting:
         """What is needed to keep containers of an engine quiet."""
@@ -124,7 +131,7 @@ class Context:
             on_event=on_event,
         )
 
-    def _resume(self, engine: Engine, run: str) -> list[str]:
+    def _resume(self, engine: Engine, run: str) -> tuple[list[str], list[BackupError]]:
         """Let run again what killed runs have stopped or paused."""
         told = make_good(engine, self.quiet(engine, run, "", Listener(self.voice)))
         for each in told:
@@ -136,7 +143,8 @@ class Context:
                 self.voice.warn(f"{whose} was killed (run {each.header.run}){again}")
             for failure in each.left:
                 self.voice.warn(str(failure))
-        return [each.header.run for each in told if each.header is not None]
+        left = [failure for each in told for failure in each.left]
+        return [each.header.run for each in told if each.header is not None], left
 
     def _sweep_drills(self, engine: Engine) -> tuple[str, ...]:
         dead = scene.sweep(engine)

@@ -76,7 +76,8 @@ def tell_drill(voice: Voice, report: DrillReport) -> None:
     )
     level = report.level.value if report.level else "nothing"
     tell = voice.report if report.result is Result.OK else voice.answer
+    age = "" if report.point_s is None else f"data {seconds_text(report.point_s)} old, "
     tell(
         f"drill {report.job or 'of all'}: {report.result.value}, proven up to: {level}; "
-        f"data {seconds_text(report.point_s)} old, back in {seconds_text(total)} ({stages})"
+        f"{age}back in {seconds_text(total)} ({stages})"
     )

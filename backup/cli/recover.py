@@ -78,7 +78,9 @@ def _tidied(context: Context, failed: list[Failure]) -> Tidied:
     where one was asked for: migrations know their engines."""
     try:
         with context.engine() as engine:
-            return context.tidy(engine, secrets.token_hex(8))
+            tidied = context.tidy(engine, secrets.token_hex(8))
+            failed += tidied.left
+            return tidied
     except EngineUnavailable as error:
         if context.host is not None:
             failed.append(error)
@@ -96,7 +98,9 @@ def _resumed(context: Context, failed: list[Failure]) -> list[str]:
         who = f"job {header.job}" if header.job else "a backup"
         try:
             with context.engine_at(header.url) as engine:
-                resumed += context.tidy(engine, secrets.token_hex(8)).resumed
+                tidied = context.tidy(engine, secrets.token_hex(8))
+            resumed += tidied.resumed
+            failed += tidied.left
         except (BackupError, TransportError) as error:
             failed.append(error)
             context.voice.warn(

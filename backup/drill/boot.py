@@ -47,6 +47,7 @@ from transports.errors import TransportError
 
 _POLL_S: Final = 0.2
 _LOG_LINES: Final = 20
+_SHOWN: Final = 400
 _WHOLE: Final = 1 << 62
 """What comes from a repository can be had again: it is loaded in one portion."""
 _ALONE: Final = "it was started alone, and may need others of its stack"
@@ -173,9 +174,9 @@ def _await(engine: Engine, name: str, wishes: Wishes) -> None:
             raise Stopped(f"{why}{_said(engine, name)}", _log(engine, name))
         if now.health == "healthy" or (not now.health and took >= wishes.settle_s):
             return
-        if took >= wishes.timeout_s:
+        if now.health and took >= wishes.timeout_s:
             probe = f": {now.health_said}" if now.health_said else ""
-            why = f"not healthy after {took:.0f} s, but {now.health or now.status}{probe}"
+            why = f"not healthy after {took:.0f} s, but {now.health}{probe}"
             raise Stopped(why, _log(engine, name))
         time.sleep(_POLL_S)
 
@@ -186,7 +187,7 @@ def _log(engine: Engine, name: str) -> str:
 
 def _said(engine: Engine, name: str) -> str:
     last = [line for line in logs(engine, name, _LOG_LINES) if line.strip()][-1:]
-    return f": {last[0].strip()}" if last else f"; {_ALONE}"
+    return f": {last[0].strip()[-_SHOWN:]}" if last else f"; {_ALONE}"
 
 
 def _ask(stage: Scene, name: str, wishes: Wishes, booted: Booted) -> None:
@@ -217,7 +218,7 @@ def _ask(stage: Scene, name: str, wishes: Wishes, booted: Booted) -> None:
     how = f"ended with exit code {done.status}"
     if done.status is None:
         how = f"had not ended after {wishes.timeout_s:.0f} s"
-    last = f": {done.said.splitlines()[-1]}" if done.said else ""
+    last = f": {done.said.splitlines()[-1][-_SHOWN:]}" if done.said else ""
     _failed(booted, Level.ASSERT, f"{shown} {how}{last}", began, output=done.said)
 
 

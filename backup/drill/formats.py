@@ -46,7 +46,7 @@ def as_document(report: DrillReport) -> dict[str, Any]:
         "failed": failure[1].level.value if failure else None,
         "damaged": report.damaged,
         "message": report.message,
-        "recovery_point_seconds": round(report.point_s, 3),
+        "recovery_point_seconds": None if report.point_s is None else round(report.point_s, 3),
         "recovery_time_seconds": report.seconds | {"total": round(sum(report.seconds.values()), 3)},
         "units": [_unit(unit, report) for unit in report.units],
         "left": report.left,
@@ -116,7 +116,8 @@ def _samples(report: DrillReport) -> Iterator[tuple[str, dict[str, str], float]]
     job = {"job": report.job}
     yield "last_run_timestamp_seconds", job, (report.ended or report.started).timestamp()
     yield "success", job, float(report.result is Result.OK)
-    yield "recovery_point_seconds", job, report.point_s
+    if report.point_s is not None:
+        yield "recovery_point_seconds", job, report.point_s
     for stage, seconds in report.seconds.items():
         yield "recovery_time_seconds", job | {"stage": stage}, seconds
     for unit in report.units:

@@ -47,7 +47,8 @@ def _properties(report: DrillReport) -> Iterator[tuple[str, str]]:
     yield "run", report.run
     yield "result", report.result.value
     yield "level", report.level.value if report.level else ""
-    yield "recovery_point_seconds", f"{report.point_s:.3f}"
+    if report.point_s is not None:
+        yield "recovery_point_seconds", f"{report.point_s:.3f}"
     for stage, seconds in report.seconds.items():
         yield f"recovery_time_seconds.{stage}", f"{seconds:.3f}"
 

@@ -46,13 +46,17 @@ class UnitReport:
 
 @dataclass(slots=True, kw_only=True)
 class DrillReport:
-    """A drill. `error` is what ended it early; `left` says what of it could not be removed."""
+    """A drill. `error` is what ended it early; `left` says what of it could not be removed.
+
+    `asks`: a command is to be run, and the drill is not good before it has been.
+    """
 
     run: str
     job: str
     engine: str = ""
     repository: str = ""
     wanted: Level = Level.ASSERT
+    asks: bool = False
     started: datetime
     ended: datetime | None = None
     select_s: float = 0.0
@@ -86,11 +90,17 @@ class DrillReport:
 
     @property
     def result(self) -> Result:
-        """Failed where nothing was proven; incomplete where something failed, or is left."""
+        """Failed where nothing was proven; incomplete where something failed, is left, or was not
+        asked."""
         bad = [unit for unit in self.units if failed(unit.steps)]
         if self.error is not None or not self.units or len(bad) == len(self.units):
             return Result.FAILED
-        return Result.INCOMPLETE if bad or self.left else Result.OK
+        return Result.INCOMPLETE if bad or self.left or self._unasked else Result.OK
+
+    @property
+    def _unasked(self) -> bool:
+        asked = [step for step in self.steps if step.level is Level.ASSERT]
+        return self.asks and all(step.outcome is Outcome.SKIPPED for step in asked)
 
     @property
     def message(self) -> str:
@@ -100,13 +110,14 @@ class DrillReport:
         if self.failure is not None:
             subject, step = self.failure
             return f"{subject}: {step.level.value}: {step.message}"
-        return "; ".join(self.left)
+        unasked = "the job's command was not run: no container was started for it"
+        return "; ".join([*self.left, *([unasked] if self._unasked else [])])
 
     @property
-    def point_s(self) -> float:
+    def point_s(self) -> float | None:
         """The recovery point: how old the oldest of the data were when the drill began."""
         times = [source.time for unit in self.units for source in unit.sources]
-        return max(((self.started - time).total_seconds() for time in times), default=0.0)
+        return max(((self.started - time).total_seconds() for time in times), default=None)
 
     @property
     def seconds(self) -> dict[str, float]:

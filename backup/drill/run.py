@@ -63,8 +63,13 @@ def wishes_of(name: str, job: Job) -> Wishes:
 
 def run_drill(means: Means, order: Order) -> DrillReport:
     """Drill now. What fails is in the report; one that is interrupted is written down as failed."""
+    wishes = order.wishes
     report = DrillReport(
-        run=new_run(), job=order.name, wanted=order.wishes.level, started=datetime.now(UTC)
+        run=new_run(),
+        job=order.name,
+        wanted=wishes.level,
+        asks=wishes.command is not None and wishes.level is Level.ASSERT,
+        started=datetime.now(UTC),
     )
     with _written(means.history, report):
         try:

@@ -6,7 +6,7 @@ However it is started, by hand, by the daemon, by systemd or by cron, this is wh
 import fcntl
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
@@ -41,9 +41,10 @@ class Doors:
     """What whoever starts runs opens for them: it knows the secrets.
 
     `engine` gets the name of a host, `repository` that of a repository. `keep_out` are directories
-    of the engine's host that are no sources. `tidy` clears away what killed runs left. `zone` is
-    where jobs are that name none. `bell` tells whoever wants to know; `code` is the exit code for a
-    result, or for what has ended a run. `environ` is what hooks on this machine see.
+    of the engine's host that are no sources. `tidy` clears away what killed runs left, and returns
+    why what they stopped may be so still. `zone` is where jobs are that name none. `bell` tells
+    whoever wants to know; `code` is the exit code for a result, or for what has ended a run.
+    `environ` is what hooks on this machine see.
     """
 
     config: Config
@@ -51,7 +52,7 @@ class Doors:
     engine: Callable[[str], AbstractContextManager[Engine]]
     repository: Callable[[str], Repository]
     keep_out: Callable[[Engine, Repository], list[str]]
-    tidy: Callable[[Engine, str], object]
+    tidy: Callable[[Engine, str], Sequence[BackupError]]
     on_event: OnEvent
     zone: tzinfo = UTC
     bell: Bell
@@ -237,7 +238,7 @@ def _work(
     on_outcome: Callable[[Outcome], None],
 ) -> None:
     with doors.engine(job.host) as engine:
-        doors.tidy(engine, report.run)
+        left = doors.tidy(engine, report.run)
         repository = doors.repository(repository_of(doors.config, job))
         intent = intend(report.job, doors.config.jobs, engine, doors.keep_out(engine, repository))
         for warning in intent.selection.warnings:
@@ -265,8 +266,8 @@ def _work(
                 history.add(report.run, _recorded(outcome, engine.name))
                 on_outcome(outcome)
         report.skipped += windows.left_out
-        if windows.failures:
-            raise windows.failures[0]
+        if failures := [*left, *windows.failures]:
+            raise failures[0]
         if job.keep is not None:
             report.forgotten += _forget(repository, job.keep, report)
             history.say(report.run, f"forgotten: {len(report.forgotten)} snapshots")

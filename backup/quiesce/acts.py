@@ -98,7 +98,7 @@ def resume(engine: Engine, one: Touched, began: float, *, settled: bool) -> str 
     return None
 
 
-def failure_after_start(engine: Engine, one: Touched) -> str | None:
+def end_of(engine: Engine, one: Touched) -> str | None:
     """Why a container that was started does not run after all, or None."""
     found = found_again(engine, one)
     if found is None or one.how is Quiesce.PAUSE:
@@ -107,6 +107,14 @@ def failure_after_start(engine: Engine, one: Touched) -> str | None:
     if now.running or now.restarting:
         return None
     return f"was started again, and ended with exit code {now.exit_code}"
+
+
+def failed_end_of(engine: Engine, one: Touched) -> str | None:
+    """The same a while later, when one that ended well may have done its work."""
+    found = found_again(engine, one)
+    if found is None or state(engine, found).exit_code == 0:
+        return None
+    return end_of(engine, one)
 
 
 def _may_be_under_way(engine: Engine, one: Touched, now: State, began: float) -> bool:

@@ -48,6 +48,7 @@ class Site:
     stack: ExitStack = field(default_factory=ExitStack)
     waits_until: float | None = None
     resumed_at: dict[str, float] = field(default_factory=dict)
+    up: list[Touched] = field(default_factory=list)
 
     def write(self, unit: int, what: str, **more: int | str) -> None:
         """Write down what is about to happen. Raises BackupError."""
@@ -74,8 +75,12 @@ class Site:
         touched = self.journal.record.header.units[unit].containers
         waiting = [at for at in reversed(list(begun.quieting)) if at not in begun.running]
         resumed = [at for at in waiting if self._resumed(unit, at, touched[at])]
-        for at in resumed:
-            self._look_after(touched[at])
+        self.up += [touched[at] for at in resumed if self._is_up(touched[at], acts.end_of)]
+
+    def look_again(self) -> None:
+        """See who has failed since it was started: many a server needs a moment for that."""
+        for one in self.up:
+            self._is_up(one, acts.failed_end_of)
 
     def _resumed(self, unit: int, at: int, one: Touched) -> bool:
         begun = self.journal.record.units[unit]
@@ -91,15 +96,16 @@ class Site:
         self.note(unit, "running", container=at)
         return True
 
-    def _look_after(self, one: Touched) -> None:
-        """See that one that was started is still there."""
+    def _is_up(self, one: Touched, end: Callable[[Engine, Touched], str | None]) -> bool:
+        """See that one that was started is still there; if not, that is a failure."""
         try:
-            failure = acts.failure_after_start(self.engine, one)
+            failure = end(self.engine, one)
         except (BackupError, TransportError) as error:
             failure = str(error)
         if failure:
             self.failures.append(BackupError(f"container {one.name!r} {failure}"))
             self.warn(one.name, failure)
+        return not failure
 
     def _leave(self, one: Touched, error: BackupError | TransportError) -> None:
         self.undone = True

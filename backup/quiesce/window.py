@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from backup.config import Quiesce, When
 from backup.engine import Container, Engine, containers, path_users, users
@@ -106,7 +106,8 @@ def _told(site: Site, unit: Unit, began: dict[str, float]) -> Iterator[Downtime]
         if one.name in began:
             seconds = round(site.resumed_at.get(one.name, now) - began[one.name], 3)
             did = "stopped" if one.how is Quiesce.STOP else "paused"
-            site.say(one.name, f"was {did} for {seconds:.1f} s")
+            if one.name in site.resumed_at:
+                site.say(one.name, f"was {did} for {seconds:.1f} s")
             yield Downtime(one.name, one.how, seconds)
 
 
@@ -147,7 +148,8 @@ def quiesced(engine: Engine, setting: Setting, plan: Plan, order: Order) -> Iter
         return
     with _alone(engine, setting):
         seen = containers(engine)
-    planned = units(plan.groups, seen, replace(order, own=_own_container(setting)))
+    own = own_container(setting.environ.get("HOSTNAME", ""), _mounts())
+    planned = units(plan.groups, seen, replace(order, own=own))
     windows = Windows(
         tuple(_checked(each, seen, setting) for each in planned),
         running=frozenset(each.id for each in seen if each.running),
@@ -168,14 +170,30 @@ def quiesced(engine: Engine, setting: Setting, plan: Plan, order: Order) -> Iter
             finally:
                 with uninterrupted():
                     site.close(0)
+                    site.look_again()
                     if not site.undone:
                         book.remove()
 
 
-def _own_container(setting: Setting) -> str:
-    """The beginning of the id of the container that this runs in, as engines name its host."""
-    name = setting.environ.get("HOSTNAME", "")
-    return name if re.fullmatch("[0-9a-f]{12}", name) else ""
+def own_container(hostname: str, mounts: str) -> str:
+    """The beginning of the id of the container that this runs in, "" where it runs in none. Pure.
+
+    Engines mount files of a container's own into it, whose paths tell, and name its host by its id
+    where nobody has given it another name.
+    """
+    for line in mounts.splitlines():
+        root, point = (line.split() + [""] * 5)[3:5]
+        found = re.search("/containers/([0-9a-f]{64})/", root)
+        if found and point in ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf"):
+            return found[1]
+    return hostname if re.fullmatch("[0-9a-f]{12}", hostname) else ""
+
+
+def _mounts() -> str:
+    try:
+        return Path("/proc/self/mountinfo").read_text(errors="replace")
+    except OSError:  # where there is no Linux, there is no container either
+        return ""
 
 
 @contextmanager

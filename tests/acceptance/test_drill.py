@@ -127,6 +127,21 @@ def test_what_is_not_started_is_skipped_and_not_passed(
     assert steps(unit)["boot"]["message"] == "it did not run when it was captured"
 
 
+def test_a_drill_whose_command_could_not_be_run_is_not_good(
+    voltar: Voltar, scratch: Scratch, image: str
+) -> None:
+    name = scratch.container(image, "true", options=("-v", f"{scratch.volume()}:/data"))
+    drill = '[jobs.n.drill]\nassert = ["true"]\n'
+    jobs = configured(voltar, f'[jobs.n]\ncontainers = ["{name}"]\n{drill}')
+    jobs("run", "n")
+
+    done = jobs("--json", "drill", "n", code=3)
+
+    assert (done.summary["result"], done.summary["level"]) == ("incomplete", "content")
+    assert "the job's command was not run" in done.summary["message"]
+    jobs("drill", "n", "--level", "content")
+
+
 def test_a_file_that_is_missing_in_the_restored_volume_fails_the_comparison(
     voltar: Voltar, filled: Callable[..., str], bed: Engine
 ) -> None:
@@ -238,14 +253,14 @@ def test_an_assertion_that_fails_is_told_with_what_it_said(
     name = served(scratch, image)
     wrong = {
         "fails": ('"sh", "-c", "echo no rows; exit 5"', "ended with exit code 5: no rows"),
-        "hangs": ('"sh", "-c", "echo waiting; sleep 900"', "had not ended after 2 s: waiting"),
+        "hangs": ('"sh", "-c", "echo waiting; sleep 900"', "had not ended after 1 s: waiting"),
         "absent": ('"psql", "-c", "select 1"', "psql"),
     }
     jobs = configured(
         voltar,
         "".join(
             f'[jobs.{job}]\ncontainers = ["{name}"]\n[jobs.{job}.drill]\n'
-            f'assert = [{command}]\nsettle = "1s"\ntimeout = "2s"\n'
+            f'assert = [{command}]\nsettle = "2s"\ntimeout = "1s"\n'
             for job, (command, _) in wrong.items()
         )
         + f'[notify]\nurls = ["json://127.0.0.1:{listener.port}/"]\n',

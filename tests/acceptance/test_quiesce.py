@@ -245,6 +245,58 @@ def test_a_journal_is_kept_while_its_engine_is_away(
     assert journals(voltar) == []
 
 
+def test_what_stays_down_fails_each_run_and_recover_until_it_runs(
+    voltar: Voltar, scratch: Scratch, writer: Callable[..., str], tmp_path: Path
+) -> None:
+    """What its container binds goes while it is down, and comes back in the end."""
+    volume, other = scratch.volume(), scratch.volume()
+    bound, away = tmp_path / "bound", tmp_path / "away"
+    bound.mkdir()
+    name = writer(volume, "--mount", f"type=bind,src={bound},dst=/bound")
+    hook = f'hooks = [{{ when = "before", command = ["mv", "{bound}", "{away}"] }}]'
+    jobs = job(voltar, f'volumes = ["{volume}"]\nquiesce = "stop"\n{hook}')
+
+    first = jobs("run", "nightly", code=1)
+
+    assert f"{name}: was stopped and does not run again" in first.err
+    assert f"{name}: was stopped for" not in first.err
+    for words in (("recover",), ("backup", other)):
+        later = voltar("--json", *words, code=1)
+        assert f"container {name!r} was stopped by this run" in later.error["message"]
+    away.rename(bound)
+    assert f"runs again: {name}" in voltar("recover").err
+    assert state(scratch.engine, name)["Running"]
+
+
+def test_a_server_that_fails_a_moment_after_it_was_started_fails_the_run(
+    voltar: Voltar, scratch: Scratch, writer: Callable[..., str]
+) -> None:
+    volume = scratch.volume()
+    code = "[ -e /v/been ] && sleep 0.4 && exit 9; touch /v/been; trap exit TERM; "
+    name = writer(volume, command=("sh", "-c", f"{code}while :; do sleep 0.05; done"))
+    until((scratch.engine.volume_directory(volume) / "been").exists)
+    hook = 'hooks = [{ when = "after", command = ["sleep", "0.9"] }]'
+    jobs = job(voltar, f'volumes = ["{volume}"]\nquiesce = "stop"\n{hook}')
+
+    failed = jobs("run", "nightly", code=1)
+
+    assert f"container {name!r} was started again, and ended with exit code 9" in failed.err
+
+
+@pytest.mark.parametrize("text", [b"", b'{"format":2}\n', b"\0\xff\n"])
+def test_a_journal_that_cannot_be_read_fails_recover_until_somebody_removes_it(
+    voltar: Voltar, text: bytes
+) -> None:
+    (voltar.home / "state/quiesce").mkdir(parents=True)
+    journal = voltar.home / "state/quiesce/0123456789abcdef.jsonl"
+    journal.write_bytes(text)
+
+    failed = voltar("--json", "recover", code=1)
+
+    assert f"{journal} of a killed run cannot be read" in failed.error["message"]
+    assert journal.exists()
+
+
 def test_who_cannot_be_stopped_is_refused_before_anything_stops(
     voltar: Voltar, scratch: Scratch, writer: Callable[..., str]
 ) -> None:

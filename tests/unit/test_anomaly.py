@@ -101,7 +101,8 @@ def test_a_run_is_compared_with_the_one_before(now, expected):
     [
         pytest.param({"files": 60}, {"files": 11}, id="few files"),
         pytest.param({"files": 9, "size": 10}, {"files": 0, "size": 0}, id="emptied"),
-        pytest.param({"size": 60 * MIB}, {"size": 1}, id="few bytes are gone"),
+        pytest.param({"size": 60 * MIB}, {"size": 7 * MIB}, id="few bytes are gone"),
+        pytest.param({"size": MIB}, {"size": 1}, id="hardly a byte was there"),
         pytest.param({"size": 1 * MIB}, {"size": 20 * GIB}, id="first data of a new service"),
         pytest.param({"size": 65 * MIB}, {"size": 900 * MIB}, id="grown by little"),
         pytest.param(
@@ -118,9 +119,18 @@ def test_small_sources_do_not_alarm(before, now):
 
 
 def test_a_volume_of_which_nothing_is_left_alarms_though_it_had_few_files():
-    past = [snapshot(files=12, size=MIB)]
+    past = [snapshot(files=12, size=MIB // 2)]
 
     assert words(snapshot(files=0, size=0, unchanged_size=0), past) == ["files"]
+
+
+def test_a_small_database_that_was_made_anew_alarms_until_it_is_back():
+    """Few files and bytes, and all that its owner has: the file is there, and empty."""
+    past = [snapshot(files=5, size=6 * MIB)]
+
+    found = lived(*(snapshot(files=5, size=size) for size in (MIB // 2, MIB, 6 * MIB)), past=past)
+
+    assert found == [["shrunk"], ["shrunk"], []]
 
 
 def test_a_first_backup_is_never_an_anomaly():

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backup.drill.boot import Booted
-from backup.drill.formats import as_json, as_prometheus
+from backup.drill.formats import as_document, as_json, as_prometheus
 from backup.drill.junit import as_junit
 from backup.drill.level import Level, Outcome, Step
 from backup.drill.proof import Proven, lacking_room, room
@@ -43,6 +43,8 @@ def report(*units, **more):
 
 GOOD = [step(level) for level in (Level.CATALOG, Level.STORE, Level.CONTENT)]
 SKIPPED = step(Level.BOOT, Outcome.SKIPPED, message="it did not run")
+UNASKED = step(Level.ASSERT, Outcome.SKIPPED, message="it did not run")
+ASKED = [*GOOD, step(Level.BOOT), step(Level.ASSERT)]
 BAD = step(Level.BOOT, Outcome.FAILED, message="ended with 7")
 
 
@@ -66,8 +68,15 @@ BAD = step(Level.BOOT, Outcome.FAILED, message="ended with 7")
         (report(unit(*GOOD), left=["a volume"]), Result.INCOMPLETE, Level.CONTENT, None),
         (report(unit(*GOOD), error=EngineUnavailable("gone")), Result.FAILED, Level.CONTENT, None),
         (report(), Result.FAILED, None, None),
+        (
+            report(unit(*GOOD, booted=Booted(steps=[SKIPPED, UNASKED])), asks=True),
+            Result.INCOMPLETE,
+            Level.CONTENT,
+            None,
+        ),
+        (report(unit(*ASKED), unit(*GOOD, UNASKED), asks=True), Result.OK, Level.BOOT, None),
     ],
-    ids=["good", "skipped", "failed", "partly", "left", "error", "nothing"],
+    ids=["good", "skipped", "failed", "partly", "left", "error", "nothing", "unasked", "asked"],
 )
 def test_a_drill_is_as_good_as_what_was_passed(found, result, level, failed):
     failure = found.failure
@@ -81,6 +90,7 @@ def test_times_are_added_up_and_the_oldest_data_count():
 
     assert found.seconds == {"select": 0.5, "restore": 3.0, "verify": 0, "boot": 0, "assert": 0}
     assert found.point_s == 7200
+    assert as_document(report())["recovery_point_seconds"] is None
 
 
 def test_every_format_holds_names_with_any_character():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from backup.config import Hook, Quiesce, When
 from backup.engine import Attached, Container, Mount, Volume
 from backup.quiesce.plan import Order, Unit, ordered, units
+from backup.quiesce.window import own_container
 from backup.repository import VolumeFacts
 from backup.selection.resolve import Treatment
 from backup.targets import Group, Source
@@ -247,6 +248,25 @@ def test_voltar_does_not_stop_itself() -> None:
     (unit,) = planned([group("data")], container("v", "data"), order=own)
 
     assert "voltar runs in container 'v'" in str(unit.refused)
+
+
+@pytest.mark.parametrize(
+    ("hostname", "mounts", "own"),
+    [
+        ("0123456789ab", "", "0123456789ab"),
+        ("backup", f"/containers/{'ab' * 32}/hostname /etc/hostname", "ab" * 32),
+        ("host", f"/data/containers/{'ab' * 32}/hosts /etc/hosts", "ab" * 32),
+        ("host", f"/containers/{'ab' * 32}/mounts/shm /docker/containers/{'ab' * 32}/shm", ""),
+        ("host", "/ /", ""),
+    ],
+    ids=["id", "named", "network of the host", "the host", "no engine"],
+)
+def test_the_own_container_is_known_whatever_its_host_is_called(
+    hostname: str, mounts: str, own: str
+) -> None:
+    lines = f"1 2 3\n376 305 254:0 {mounts} rw,relatime - ext4 /dev/vda rw\n" if mounts else ""
+
+    assert own_container(hostname, lines) == own
 
 
 def test_a_hook_of_one_that_only_reads_runs_as_well() -> None:
