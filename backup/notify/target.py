@@ -5,8 +5,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
+from backup.discretion import scrubbed
 from backup.errors import ConfigError
-from backup.notify.secret import scrubbed
 
 _WARNING: Final = " - WARNING - "
 
