@@ -63,6 +63,7 @@ from backup.cli.console import Voice
 from backup.cli.context import Context
 from backup.cli.named import name_lines
 from backup.cli.ssh_wishes import SSH_BINARY, SshWishes
+from backup.discretion import hidden, learn, secrets_of
 from backup.errors import BackupError, UsageError
 from backup.quantity import parse_rate
 from transports.errors import TransportError
@@ -302,6 +303,7 @@ def run(arguments: Sequence[str], stop: threading.Event | None = None) -> int:
 
     What waits in other threads than this one ends soon once `stop` is set.
     """
+    learn(*secrets_of(os.environ))
     front, rest = hoisted(arguments)
     as_json = "--json" in front
     try:
@@ -315,7 +317,7 @@ def run(arguments: Sequence[str], stop: threading.Event | None = None) -> int:
     except Exception as error:  # noqa: BLE001  the boundary: what arrives here is a bug
         code = _usage(error, as_json=as_json)
         if code == BUG:
-            traceback.print_exc()
+            print(hidden(traceback.format_exc()), end="", file=sys.stderr)
             print("voltar: this is a bug; please report what stands above", file=sys.stderr)
     if code == INTERRUPTED:  # the parser turns some interrupts into exits of its own
         with contextlib.suppress(KeyboardInterrupt):

@@ -7,6 +7,7 @@ from pathlib import Path
 from backup.cli.context import Context, state_directory
 from backup.cli.secret import read_secret
 from backup.config import Config, Notify
+from backup.discretion import learn_url
 from backup.errors import ConfigError
 from backup.notify import Bell, Target
 
@@ -14,6 +15,8 @@ from backup.notify import Bell, Target
 def bell(context: Context, found: Config) -> Bell:
     """Return whom a configuration wants to be told. What is wrong with that fails no run."""
     wanted = found.notify or Notify()
+    for url in pings(found).values():
+        learn_url(url)
     try:
         found_targets = tuple(targets(wanted))
     except ConfigError as error:
@@ -32,11 +35,13 @@ def bell(context: Context, found: Config) -> Bell:
 def targets(wanted: Notify) -> Iterator[Target]:
     """Return whom a configuration names. Raises ConfigError."""
     for number, url in enumerate(wanted.urls, 1):
+        learn_url(url)
         yield Target(f"notify.urls, number {number}", url)
     if wanted.urls_file is not None:
         lines = read_secret(Path(wanted.urls_file), "notify.urls-file").splitlines()
         for number, line in enumerate(lines, 1):
             if line.strip() and not line.lstrip().startswith("#"):
+                learn_url(line.strip())
                 yield Target(f"notify.urls-file, line {number}", line.strip())
 
 

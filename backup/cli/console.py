@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backup.cli import INTEGRITY
+from backup.discretion import hidden
 from backup.errors import BackupError, MigrationRefused, VerificationFailed
 from backup.paths import printable
 from backup.report import Advanced, Event, Finished, Noted, Started
@@ -29,6 +30,8 @@ from transports.errors import TransportError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+_TEXTS: Final = {"message", "text", "hint"}
+"""What of an event is for people, and comes from anywhere."""
 _JSON_EVERY_S: Final = 1.0
 _BAR_EVERY_S: Final = 0.1
 _UNDERSTOOD: Final = 19
@@ -65,14 +68,14 @@ class Voice:
     def say(self, line: str, *, style: str = "") -> None:
         """Tell a person something on the way; not said with --json or --quiet."""
         if not self.as_json and self.level > 0:
-            self._print(self.err, Text(_harmless(line), style=style))
+            self._print(self.err, Text(_told(line), style=style))
 
     def warn(self, line: str) -> None:
         """Tell what is not as it should be; said even with --quiet."""
         if self.as_json:
             self.event({"type": "warning", "message": line})
         else:
-            self._print(self.err, Text(_harmless(f"warning: {line}"), style="yellow"))
+            self._print(self.err, Text(_told(f"warning: {line}"), style="yellow"))
 
     def answer(self, text: str) -> None:
         """Print a line of the answer."""
@@ -128,24 +131,27 @@ class Voice:
 
     def event(self, value: Mapping[str, Any]) -> None:
         """Print one JSON line of long work."""
-        print(json.dumps(value, ensure_ascii=True), flush=True)
+        told = {key: hidden(one) if key in _TEXTS else one for key, one in value.items()}
+        print(json.dumps(told, ensure_ascii=True), flush=True)
 
     def error(self, error: BackupError | TransportError, code: int) -> None:
         """Tell why the command failed."""
+        message, hint = hidden(str(error)), hidden(error.hint or "")
         notes = list(getattr(error, "__notes__", []))
         if isinstance(error, VerificationFailed):
             notes += error.differences[1:]
         if isinstance(error, MigrationRefused):
             notes += error.findings
         if self.as_json:
-            told = {"type": "error", "message": str(error), "hint": error.hint, "code": code}
+            notes = [hidden(note) for note in notes]
+            told = {"type": "error", "message": message, "hint": hint or None, "code": code}
             print(json.dumps(told | ({"notes": notes} if notes else {})), file=sys.stderr)
             return
-        self._print(self.err, Text.assemble(("error: ", "bold red"), _harmless(str(error))))
+        self._print(self.err, Text.assemble(("error: ", "bold red"), _harmless(message)))
         for note in notes:
-            self._print(self.err, Text(_harmless(f"       {note}")))
-        if error.hint:
-            self._print(self.err, Text.assemble(("hint: ", "bold"), _harmless(error.hint)))
+            self._print(self.err, Text(_told(f"       {note}")))
+        if hint:
+            self._print(self.err, Text.assemble(("hint: ", "bold"), _harmless(hint)))
 
     def interrupted(self) -> None:
         """Tell that the command was ended from outside."""
@@ -325,6 +331,11 @@ def _fitted(widths: Mapping[str, int], narrowed: Collection[str], width: int) ->
         fitted[name] = max(1, min(widths[name], left // (len(yielding) - number)))
         left -= fitted[name]
     return fitted
+
+
+def _told(text: str) -> str:
+    """Return what is told on the way, which comes from anywhere: harmless, and without secrets."""
+    return _harmless(hidden(text))
 
 
 def _harmless(text: str) -> str:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from backup.discretion import learn
 from backup.errors import ConfigError
 
 
@@ -22,15 +23,18 @@ def read_secret(file: Path, what: str) -> str:
         text = file.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise ConfigError(f"cannot read the {what} file {file}: {error.strerror}") from error
+    learn(text)
     return text.removesuffix("\n").removesuffix("\r")
 
 
 def asked_secret(question: str) -> str | None:
     """Ask at the terminal; None where the answer is empty, or the end of all input."""
     try:
-        return getpass.getpass(question) or None
+        answer = getpass.getpass(question)
     except EOFError:
         return None
+    learn(answer)
+    return answer or None
 
 
 def words(command: str, variable: str) -> list[str]:
@@ -54,4 +58,5 @@ def output(words: Sequence[str], whose: str) -> str:
         raise ConfigError(f"{said}: what it printed is no UTF-8") from error
     if done.returncode:
         raise ConfigError(f"{said}: it ended with exit code {done.returncode}")
+    learn(done.stdout)
     return done.stdout.removesuffix("\n")

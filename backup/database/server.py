@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from backup.blocks import Blocks
 from backup.database.dialect import DIALECTS, Dialect
 from backup.database.kind import DUMPED, Kind
-from backup.engine import Container, Engine, Finished
+from backup.engine import Container, Engine, Finished, container_secrets
 from backup.engine.execution import Output, Where, reading, writing
 from backup.errors import ConfigError, EngineError
 
@@ -78,9 +78,10 @@ def reached(engine: Engine, found: Container, speech: Dialect) -> Server:
             f"container {found.name!r} {state}, so its {title} cannot be asked",
             hint=f"docker {'unpause' if found.paused else 'start'} {found.name}",
         )
+    secrets = container_secrets(engine, found.id)
     reasons: list[str] = []
     for user in speech.users:
-        where = Where(found.id, found.name, user)
+        where = Where(found.id, found.name, user, secrets)
         try:
             said, done = _asked(engine, where, speech.argv(speech.greet))
         except EngineError as error:  # no such account, or no shell

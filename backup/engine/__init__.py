@@ -75,7 +75,7 @@ from backup.engine.orphans import (
     remove_all,
     sweep,
 )
-from backup.engine.process import Command, Ended, end_command, run_in
+from backup.engine.process import Command, Ended, container_secrets, end_command, run_in
 from backup.engine.session import Finished
 from backup.engine.survey import Survey, survey
 from backup.engine.trial import (
@@ -135,6 +135,7 @@ __all__ = [
     "connect",
     "container",
     "container_names",
+    "container_secrets",
     "containers",
     "create_container",
     "create_network",

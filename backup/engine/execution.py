@@ -19,10 +19,11 @@ import select
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from backup.blocks import Blocks
+from backup.discretion import hidden
 from backup.engine.connect import Engine
 from backup.engine.door import Declined
 from backup.engine.gather import gathered
@@ -49,11 +50,13 @@ ends when they have."""
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A container by its id, and what people call it; `user` is who runs the command in it."""
+    """A container by its id, and what people call it; `user` is who runs the command in it.
+    `secrets` are not in what its programs complain of."""
 
     id: str
     name: str
     user: str = ""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 class Output:
@@ -195,7 +198,7 @@ class _Call:
         self._wire.send(memoryview(b"\n"))
         while not self.ended:
             self.take()
-        return Finished(status=status, stderr=self.tail.text, dropped=self.tail.dropped)
+        return self._finished(status)
 
     def finished(self) -> Finished:
         """How a command ended whose connection is at its end."""
@@ -204,7 +207,11 @@ class _Call:
             raise self.cut_off(b"")
         if status > 128:
             self._examine()
-        return Finished(status=status, stderr=self.tail.text, dropped=self.tail.dropped)
+        return self._finished(status)
+
+    def _finished(self, status: int) -> Finished:
+        said = hidden(self.tail.text, self._where.secrets)
+        return Finished(status=status, stderr=said, dropped=self.tail.dropped)
 
     def cut_off(self, said: bytes) -> EngineError:
         """Why a stream ended before its end. The engine tells of a container's death a little later

@@ -12,9 +12,10 @@ that was killed for one of its own servers, and ends all connections.
 import select
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from backup.discretion import hidden, secrets_of
 from backup.engine.connect import Engine, segment
 from backup.engine.door import Declined
 from backup.engine.helper import helper
@@ -59,7 +60,8 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a command ended; `status` is None where its time was over. `said` is the end of it."""
+    """How a command ended; `status` is None where its time was over. `said` is the end of it,
+    without what the container's environment has of secrets."""
 
     status: int | None
     said: str
@@ -78,17 +80,28 @@ def run_in(
     `on_created` gets the id by which `end_command` ends it, before it begins. Who is
     interrupted has it killed too. Raises NotOnEngine, EngineError.
     """
+    secrets = container_secrets(engine, command.container)
     identity = _created(engine, command)
     if on_created is not None:
         on_created(identity)
     try:
-        return _ran(engine, command, identity, time.monotonic() + timeout_s, run)
+        ended = _ran(engine, command, identity, time.monotonic() + timeout_s, run)
+        return replace(ended, said=hidden(ended.said, secrets))
     except BaseException as error:
         try:
             end_command(engine, identity, run)
         except EngineError as failure:
             error.add_note(f"{command.argv[0]} may run on in {command.container}: {failure}")
         raise
+
+
+def container_secrets(engine: Engine, name: str) -> frozenset[str]:
+    """Return what a container's environment has of secrets, nothing where it is gone."""
+    try:
+        found = engine.get(f"/containers/{segment('container', name)}/json")
+    except Declined:
+        return frozenset()
+    return secrets_of(dict(one.split("=", 1) for one in found["Config"]["Env"] or () if "=" in one))
 
 
 def end_command(engine: Engine, identity: str, run: str) -> bool:

@@ -1,12 +1,12 @@
 """What is written into the history, and what can be asked of it."""
 
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from backup.discretion import hidden
 from backup.errors import BackupError
 from backup.history.claim import Claims
 from backup.history.database import Database, Row, Unusable, Values
@@ -43,7 +43,6 @@ MOST_TALKATIVE: Final = 100
 MOST_MESSAGES: Final = 300
 LONGEST_MESSAGE: Final = 1000
 _UNWRITTEN_S: Final = 1.0
-_USER_INFO: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 def _unheard(_text: str) -> None:
@@ -241,6 +240,6 @@ def _text(time: datetime) -> str:
 
 
 def _discreet(text: str) -> str:
-    """Return text cut to what is kept, without what may be a password in a URL."""
-    text = _USER_INFO.sub("…", text)
+    """Return text cut to what is kept, without secrets."""
+    text = hidden(text)
     return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"

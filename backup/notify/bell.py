@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backup.config import Occasion
+from backup.discretion import hidden
 from backup.errors import BackupError
 from backup.notify.alarm import Alarm, Observation, alarms, told
 from backup.notify.memory import Memory, remembered
 from backup.notify.ping import Ping, ping
-from backup.notify.secret import scrubbed
 from backup.notify.target import Target, send
 
 
@@ -80,7 +80,7 @@ class Bell:
         if url is None:
             return
         try:
-            ping(url, what, scrubbed(f"{self.machine}: {body}"))
+            ping(url, what, hidden(f"{self.machine}: {body}"))
         except OSError as error:
             self.complain(f"the {what.name.lower()} ping of {subject} did not arrive: {error}")
 
@@ -92,4 +92,4 @@ def worded(alarm: Alarm, machine: str) -> tuple[str, str]:
         Occasion.OVERDUE: "is overdue",
         Occasion.RECOVERY: "is well again",
     }[alarm.occasion]
-    return f"voltar on {machine}: {alarm.subject} {became}", scrubbed(alarm.text)
+    return f"voltar on {machine}: {alarm.subject} {became}", hidden(alarm.text)

@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
+from backup.discretion import scrubbed
 from backup.errors import ConfigError
-from backup.notify.secret import scrubbed
 
 _WITHIN_S: Final = 30.0
 _WARNING: Final = " - WARNING - "

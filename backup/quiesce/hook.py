@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from backup.config import Hook, OnError
+from backup.discretion import hidden
 from backup.engine import Command, Container, Ended, Engine, end_command, run_in
 from backup.errors import BackupError, ConfigError, EngineError
 from backup.timing.span import parse_span
@@ -77,13 +78,13 @@ def perform(
         )
         ended = run_in(engine, command, timeout_s=limit_s, run=run, on_created=on_begun)
     if ended.status == 0:
-        return ended.said
+        return hidden(ended.said)
     how = (
         f"took longer than {hook.timeout}, and was killed"
         if ended.status is None
         else f"failed with status {ended.status}"
     )
-    said = f": {ended.said[-_SHOWN:]}" if ended.said else ""
+    said = f": {hidden(ended.said)[-_SHOWN:]}" if ended.said else ""
     raise BackupError(f"{told(hook)} {how}{said}")
 
 
