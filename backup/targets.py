@@ -13,7 +13,7 @@ cannot even be mounted where the container never ran and its place does not exis
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from backup.engine import (
     Attached,
@@ -31,12 +31,13 @@ from backup.engine import (
 )
 from backup.engine.reference import Reference
 from backup.errors import BackupError, NotOnEngine, UsageError
-from backup.repository import MountFacts, VolumeFacts
+from backup.repository import MountFacts, UserFacts, VolumeFacts
 
 CONTAINER: Final = "container:"
 IMAGE: Final = "image:"
 DUMP: Final = "dump:"
 _SOURCE: Final = "/voltar-source"
+_UNKEPT: Final = "nothing of it is saved, so its definition is not kept, and it is not drilled"
 _KERNEL: Final = ("/proc", "/sys", "/dev", "/run", "/var/run")
 
 
@@ -45,15 +46,15 @@ class Source:
     """One thing to capture: its name, its place in the helper, and what to remember about it.
 
     `origin` is what is mounted there: a volume's name, or a path of the engine's host. `places` are
-    directories of that host where the data are, as far as it is known.
+    directories of that host where the data are, as far as it is known. `users` are the containers
+    that are captured and mount it.
     """
 
     name: str
     origin: str
     path: str
     volume: VolumeFacts | None = None
-    mount: MountFacts | None = None
-    definition: dict[str, Any] | None = None
+    users: tuple[UserFacts, ...] = ()
     places: tuple[str, ...] = ()
 
 
@@ -92,7 +93,8 @@ class Dump:
 class Plan:
     """What will be captured, and what will not and why, as (name, reason).
 
-    `failed` are targets that name nothing, or not one thing.
+    `failed` are targets that name nothing, or not one thing; `unkept` containers of which nothing
+    is captured.
     """
 
     groups: tuple[Group, ...]
@@ -101,6 +103,14 @@ class Plan:
     images: tuple[str, ...] = ()
     """Names of images, as the docker client shows them."""
     dumps: tuple[Dump, ...] = ()
+    unkept: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """What will not be kept, and why."""
+        dumped = {each.container for each in self.dumps}
+        unkept = [each for each in self.unkept if each not in dumped]
+        return [*self.skipped, *((f"{CONTAINER}{each}", _UNKEPT) for each in unkept)]
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -118,7 +128,10 @@ class _Planner:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, BackupError]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    unkept: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
+    users: dict[str, dict[str, UserFacts]] = field(default_factory=dict)
 
     def add_target(self, text: str, *, with_images: bool) -> None:
         """Add what a target names. One that is gone must not keep the others from being saved."""
@@ -161,13 +174,23 @@ class _Planner:
         source = Source(name, found.name, _SOURCE, volume=facts, places=tuple(found.places))
         self.groups.append(alone(source))
 
+    def used(self) -> Iterable[Group]:
+        """The groups, each source with the containers that use it."""
+        for group in self.groups:
+            sources = (
+                replace(each, users=tuple(self.users.get(each.name, {}).values()))
+                for each in group.sources
+            )
+            yield replace(group, sources=tuple(sources))
+
     def add_container(self, found: Container) -> None:
         together: list[Source] = []
         nested = any(mount.nested for mount in found.mounts)
         for where, why in found.skipped:
             self.skipped.append((f"{found.name}:{where}", why))
         for mount in found.mounts:
-            source = self._source(found, mount)
+            source = self._source(mount)
+            self._take_note(found, mount)
             if source is None:
                 continue
             if nested:
@@ -176,9 +199,22 @@ class _Planner:
                 together.append(source)
         if together:
             self.groups.append(Group(VolumesFrom(found.id), tuple(together)))
+        if not any(found.name in users for users in self.users.values()):
+            self.unkept.append(found.name)
 
-    def _source(self, found: Container, mount: Mount) -> Source | None:
-        name = f"volume:{mount.source}" if mount.kind == "volume" else f"path:{mount.source}"
+    def _take_note(self, found: Container, mount: Mount) -> None:
+        """A definition is kept with what the container mounts, whoever else does."""
+        name = _name(mount)
+        if name in self.left_out or name in self.refused:
+            return
+        facts = MountFacts(
+            container=found.name, destination=mount.destination, read_only=mount.read_only
+        )
+        user = UserFacts(mount=facts, definition=found.definition)
+        self.users.setdefault(name, {}).setdefault(found.name, user)
+
+    def _source(self, mount: Mount) -> Source | None:
+        name = _name(mount)
         places = mount.volume.places if mount.volume else [mount.source]
         if not self._is_new(name, places):
             return None
@@ -187,10 +223,6 @@ class _Planner:
             mount.source,
             mount.destination,
             volume=volume_facts(mount.volume) if mount.volume else None,
-            mount=MountFacts(
-                container=found.name, destination=mount.destination, read_only=mount.read_only
-            ),
-            definition=found.definition,
             places=tuple(places),
         )
 
@@ -202,6 +234,7 @@ class _Planner:
         refused = next(filter(None, map(self._keep_out, places)), None)
         if refused:
             self.skipped.append((name, refused))
+            self.refused.add(name)
         return not refused
 
     def _keep_out(self, directory: str) -> str | None:
@@ -241,10 +274,11 @@ def plan(
         for each_volume in volumes(engine):
             planner.add_volume(each_volume)
     return Plan(
-        tuple(planner.groups),
+        tuple(planner.used()),
         tuple(planner.skipped),
         tuple(planner.failed),
         tuple(planner.images),
+        unkept=tuple(planner.unkept),
     )
 
 
@@ -276,6 +310,10 @@ def named(engine: Engine, name: str) -> Volume | Container | None:
             hint=f"write volume:{name} or container:{name}",
         )
     return found_volume or found_container
+
+
+def _name(mount: Mount) -> str:
+    return f"{'volume' if mount.kind == 'volume' else 'path'}:{mount.source}"
 
 
 def volume_facts(found: Volume) -> VolumeFacts:

@@ -187,7 +187,7 @@ def _run(
 ) -> list[Outcome]:
     run, wishes = how
     outcomes: list[Outcome] = [Failed(name, error) for name, error in wanted.failed]
-    for name, why in wanted.skipped:
+    for name, why in wanted.left_out:
         voice.say(f"skipped {name}: {why}")
     if not wanted.sources and not wanted.images:
         if len(outcomes) == 1:

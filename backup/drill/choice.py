@@ -43,23 +43,26 @@ def of_job(job: Job, runs: Collection[str], every: Iterable[Found]) -> list[Foun
 
 
 def _is_named(job: Job, snapshot: Snapshot) -> bool:
-    container = snapshot.mount.container if snapshot.mount else None
+    containers = _containers(snapshot)
     volume = snapshot.volume.name if snapshot.volume else None
-    names = [name for name in (container, volume) if name]
+    names = [name for name in (*containers, volume) if name]
     labels = _labels(snapshot)
     return (
         job.all
-        or container in job.containers
+        or any(name in job.containers for name in containers)
         or volume in job.volumes
-        or labels.get(_PROJECT) in job.projects
-        or any(_has(labels, label) for label in job.labels)
+        or any(each.get(_PROJECT) in job.projects for each in labels)
+        or any(_has(each, label) for label in job.labels for each in labels)
         or any(fnmatchcase(name, pattern) for name in names for pattern in job.patterns)
     )
 
 
-def _labels(snapshot: Snapshot) -> dict[str, str]:
-    of_container = ((snapshot.definition or {}).get("config") or {}).get("Labels") or {}
-    return {**(snapshot.volume.labels if snapshot.volume else {}), **of_container}
+def _labels(snapshot: Snapshot) -> list[dict[str, str]]:
+    """The labels of a volume, and together with those of each container that had it."""
+    of_volume = snapshot.volume.labels if snapshot.volume else {}
+    definitions = [each.definition for each in snapshot.users]
+    of_containers = [(each.get("config") or {}).get("Labels") or {} for each in definitions]
+    return [{**of_volume, **each} for each in of_containers or [{}]]
 
 
 def _has(labels: Mapping[str, str], wanted: str) -> bool:
@@ -71,8 +74,13 @@ def of_source(text: str, every: Iterable[Found]) -> list[Found]:
     """Return the snapshots of a source, or of all that container:NAME mounted, by what is said."""
     name = text.removeprefix(CONTAINER)
     if text.startswith(CONTAINER):
-        return [each for each in every if each[1].mount and each[1].mount.container == name]
+        return [each for each in every if name in _containers(each[1])]
     return [each for each in every if each[1].is_of(text)]
+
+
+def _containers(snapshot: Snapshot) -> list[str]:
+    known = [snapshot.mount.container] if snapshot.mount else []
+    return [*known, *(each.mount.container for each in snapshot.others)]
 
 
 def of_host(found: Sequence[Found], host: str) -> list[Found]:
@@ -100,12 +108,13 @@ def units(
     newest = _newest(found, at, now)
     elsewhere = _newest(pool, at, now)
     by_run = {(each[1].run, each[1].source): each for each in pool}
-    defined: dict[str, Found] = {}
-    for each in sorted(newest.values(), key=lambda each: each[1].time):
-        if each[1].mount and each[1].definition:
-            defined[each[1].mount.container] = each
+    defined: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for _, snapshot in sorted(newest.values(), key=lambda each: each[1].time):
+        for user in snapshot.users:
+            defined[user.mount.container] = snapshot.run, user.definition
     containers = [
-        _of_container(name, each[1], elsewhere, by_run) for name, each in sorted(defined.items())
+        _of_container(name, defining, elsewhere, by_run)
+        for name, defining in sorted(defined.items())
     ]
     taken = {each[1].source for unit in containers for each in unit.found}
     return (*containers, *(unit for unit in _alone(newest) if unit.subject not in taken))
@@ -135,20 +144,17 @@ def _in_time(found: Sequence[Found], at: datetime | None, now: datetime) -> list
 
 def _of_container(
     name: str,
-    defining: Snapshot,
+    defining: tuple[str, Mapping[str, Any]],
     newest: Mapping[str, Found],
     by_run: Mapping[tuple[str, str], Found],
 ) -> Unit:
-    assert defining.definition is not None  # noqa: S101  what was chosen for it
-    sources = [source_of(mount) for mount in defining.definition.get("mounts") or []]
-    found = [
-        by_run.get((defining.run, source)) or newest.get(source)
-        for source in dict.fromkeys(sources)
-    ]
+    run, definition = defining
+    sources = [source_of(mount) for mount in definition.get("mounts") or []]
+    found = [by_run.get((run, source)) or newest.get(source) for source in dict.fromkeys(sources)]
     return Unit(
         subject=f"{CONTAINER}{name}",
         found=tuple(each for each in found if each is not None),
-        definition=defining.definition,
+        definition=definition,
         dumped=any(source.startswith(f"{DUMP}{name}/") for source in newest),
     )
 

@@ -1,7 +1,7 @@
 """A drill run once, however it is started: chosen, performed, written down."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from backup.errors import BackupError, ConfigError, NoSuchSnapshot
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job.run import new_run
 from backup.lookup import Found
-from backup.report import OnEvent
+from backup.report import Noted, OnEvent
 from backup.repository import Repository
 from backup.targets import CONTAINER
 from backup.timing.span import parse_span
@@ -97,6 +97,7 @@ def _work(means: Means, order: Order, report: DrillReport) -> None:
         if damaged and not chosen:
             raise damaged[0]
         _demand_some(order, chosen)
+        _tell_of_undrilled(order, chosen, means.on_event)
         if order.job is None:
             _begin(means.history, report)
         report.select_s = round(time.monotonic() - began, 3)
@@ -142,6 +143,8 @@ def _chosen(host: str, every: list[Found], order: Order, history: History) -> tu
     else:
         pool = [each for each in every if each[1].host in {one[1].host for one in found}]
         chosen = units(found, pool, order.at, now)
+    if order.job is None and order.name.startswith(CONTAINER):  # not who else has the same volume
+        chosen = tuple(one for one in chosen if not one.definition or one.subject == order.name)
     return chosen
 
 
@@ -154,6 +157,13 @@ def _demand_some(order: Order, chosen: tuple[Unit, ...]) -> None:
             hint="`voltar snapshots` shows what there is",
         )
     _demand_one(order, chosen)
+
+
+def _tell_of_undrilled(order: Order, chosen: Sequence[Unit], on_event: OnEvent) -> None:
+    drilled = {one.subject for one in chosen}
+    for name in order.job.containers if order.job else ():
+        if (subject := f"{CONTAINER}{name}") not in drilled:
+            on_event(Noted(subject, b"", "it is not drilled: its definition is not kept"))
 
 
 def _demand_one(order: Order, chosen: tuple[Unit, ...]) -> None:
@@ -182,12 +192,26 @@ def _written(history: History, report: DrillReport) -> Iterator[None]:
         result, message = report.result, report.message
     finally:
         report.ended = datetime.now(UTC)
+        for each in _worst(one for unit in report.units for one in _recorded(unit, report)):
+            history.add(report.run, each)
         for unit in report.units:
-            for each in _recorded(unit, report):
-                history.add(report.run, each)
             for line in unit.told():
                 history.say(report.run, line)
         history.end(report.run, report.ended, result, message)
+
+
+def _worst(results: Iterable[SourceResult]) -> Iterable[SourceResult]:
+    """Of a source that several containers had, what came of the one that came least far."""
+    worst: dict[str, SourceResult] = {}
+    for one in results:
+        known = worst.setdefault(one.source, one)
+        if known.snapshot is not None and (one.snapshot is None or _reached(one) < _reached(known)):
+            worst[one.source] = one
+    return worst.values()
+
+
+def _reached(result: SourceResult) -> int:
+    return Level(result.level).rank if result.level else -1
 
 
 def _recorded(unit: UnitReport, report: DrillReport) -> Iterator[SourceResult]:

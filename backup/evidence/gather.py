@@ -138,7 +138,7 @@ class Gathering:
                         self._mount(reader, source, f"{number}.{place_in_group}")
 
     def _mount(self, reader: Helper, source: Source, number: str) -> None:
-        where = source.mount.destination if source.mount else source.path
+        where = source.users[0].mount.destination if source.users else source.path
         about = f"{source.name} at {where}"
         safe = _UNSAFE.sub("-", source.name.partition(":")[2]).strip("-.")[-_LONGEST:]
         self.on_event(Started("capture", source.name))

@@ -104,7 +104,7 @@ def _past(repository: Repository, host: str, on_event: OnEvent) -> Past:
 def _light(snapshot: Snapshot) -> Snapshot:
     """Return a record without what makes it large: of all but the newest, only counts are asked."""
     return msgspec.structs.replace(
-        snapshot, volume=None, mount=None, definition=None, image=None, manifest=[]
+        snapshot, volume=None, mount=None, definition=None, others=[], image=None, manifest=[]
     )
 
 

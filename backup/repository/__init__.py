@@ -27,6 +27,7 @@ from backup.repository.snapshot import (
     Recorded,
     Snapshot,
     Statistics,
+    UserFacts,
     VolumeFacts,
 )
 from backup.repository.writer import Group, Pending, Writer
@@ -57,6 +58,7 @@ __all__ = [
     "SnapshotId",
     "Statistics",
     "Stored",
+    "UserFacts",
     "VolumeFacts",
     "Writer",
     "check",

@@ -29,6 +29,13 @@ class MountFacts(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
+class UserFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A container that had the source mounted, and what it takes to make it again."""
+
+    mount: MountFacts
+    definition: dict[str, Any]
+
+
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What an image was called, and what tells it from another. Digests are "sha256:…".
 
@@ -79,6 +86,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `excludes` are the rules by which entries were left out, as they were given. `original` is of a
     copy: the id that the snapshot had in the repository in which it was made. `anomalies` say in
     what it differs from those before it as after a loss (`backup.anomaly` has the words).
+    `others` were captured in the same backup and had this source mounted as well.
     """
 
     time: AwareTime
@@ -98,8 +106,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     excludes: list[str] = []
     original: str | None = None
     anomalies: list[str] = []
+    others: list[UserFacts] = []
     statistics: Statistics = Statistics()
     manifest: list[Extent] = []
+
+    @property
+    def users(self) -> list[UserFacts]:
+        """All containers of the backup that had it mounted."""
+        if self.mount is None or self.definition is None:
+            return self.others
+        return [UserFacts(mount=self.mount, definition=self.definition), *self.others]
 
     def is_of(self, source: str) -> bool:
         """Tell whether it is of the source that somebody names; NAME may stand for volume:NAME."""

@@ -32,7 +32,7 @@ class Intent:
     @property
     def left_out(self) -> list[tuple[str, str]]:
         """What is not captured, and why."""
-        return [*self.selection.excluded, *self.plan.skipped]
+        return [*self.selection.excluded, *self.plan.left_out]
 
 
 def present(engine: Engine) -> Present:

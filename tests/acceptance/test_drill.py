@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.cli import Voltar
-from tests.acceptance.drilling import HEALTH, left, levels, served, steps
+from tests.acceptance.drilling import HEALTH, SERVES, left, levels, served, steps
 from tests.acceptance.test_jobs import configured
 from tests.testbed import images
 from tests.testbed.engine import Engine, Pool
@@ -65,6 +65,31 @@ def test_a_job_is_drilled_up_to_its_assertion(
     assert [one.samples[0].value for one in metrics if one.name == "voltar_drill_success"] == [1.0]
     (job,) = jobs.ask("status")["jobs"]
     assert {one["drill"]["level"] for one in job["sources"]} == {"assert"}
+
+
+def test_each_container_of_a_shared_volume_is_drilled_and_one_without_any_is_told_of(
+    voltar: Voltar, scratch: Scratch, image: str, bed: Engine
+) -> None:
+    """The volume is read once; the second container's definition is nowhere else."""
+    first = served(scratch, image, *HEALTH)
+    names = [first, scratch.running(image, *SERVES, options=("--volumes-from", first))]
+    bare = scratch.running(image, "sleep", "1000")
+    listed = json.dumps([*names, bare])
+    jobs = configured(voltar, f"[jobs.n]\ncontainers = {listed}\n")
+    why = f"container:{bare}: nothing of it is saved"
+
+    assert f"leaves out {why}" in jobs("plan", "n").text
+    assert f"skipped {why}" in jobs("run", "n").said
+    assert len(voltar.ask("snapshots")) == 1
+    bed.docker("rm", "--force", names[1])
+    done = jobs("drill", "n", "--settle", "1s", "--report", voltar.home / "drill.json")
+
+    assert f"container:{bare}: it is not drilled" in done.said
+    (drill,) = json.loads((voltar.home / "drill.json").read_text())["drills"]
+    reached = {unit["subject"]: unit["level"] for unit in drill["units"]}
+    assert reached == dict.fromkeys((f"container:{name}" for name in sorted(names)), "boot")
+    only = jobs("--json", "drill", f"container:{names[1]}", "--settle", "1s").summary["units"]
+    assert [unit["subject"] for unit in only] == [f"container:{names[1]}"]
 
 
 def test_damage_is_found_in_the_store_and_names_the_file(

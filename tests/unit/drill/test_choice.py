@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from backup.config import Job
 from backup.drill.choice import of_host, of_job, of_source, units
 from backup.errors import NoSuchSnapshot
-from backup.repository import MountFacts, Snapshot, SnapshotId, VolumeFacts
+from backup.repository import MountFacts, Snapshot, SnapshotId, UserFacts, VolumeFacts
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = START + timedelta(days=30)
@@ -51,6 +52,26 @@ def test_a_container_comes_with_all_that_it_mounted_in_the_same_run():
 
     assert (web.subject, ids(web.found)) == ("container:web", ["path:/etc/app@2", "volume:data@2"])
     assert (other.subject, other.definition) == ("volume:other", None)
+
+
+def test_each_of_the_containers_that_share_a_volume_is_drilled():
+    mount = MountFacts(container="worker", destination="/in")
+    mounts = [{"type": "volume", "name": "data", "destination": "/in"}]
+    worker = UserFacts(mount=mount, definition={"name": "worker", "mounts": mounts})
+    shared_id, shared = snapshot("volume:data", 1, container="web")
+    found = [
+        (shared_id, replace(shared, others=[worker])),
+        snapshot("path:/etc/app", 1, container="web"),
+    ]
+
+    chosen = units(found, found, None, NOW)
+
+    assert [(one.subject, ids(one.found)) for one in chosen] == [
+        ("container:web", ["path:/etc/app@1", "volume:data@1"]),
+        ("container:worker", ["volume:data@1"]),
+    ]
+    assert ids(of_source("container:worker", found)) == ["volume:data@1"]
+    assert ids(of_job(Job(containers=["worker"]), (), found)) == ["volume:data@1"]
 
 
 def test_what_failed_in_the_newest_run_comes_from_an_earlier_one():
