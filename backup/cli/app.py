@@ -94,7 +94,7 @@ _Complaint: Final = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="voltar",
-    cls=help_text.Commands,
+    cls=help_text.Sections,
     help="Back up, restore, check and move Docker volumes, containers and images.",
     no_args_is_help=False,
     invoke_without_command=True,
@@ -148,6 +148,8 @@ _GROUPS: Final = (
     *(image.app, container.app, retention.app, check.repair, config.app),
     *(host.app, key.app, migrate.app, notify.app, systemd.app),
 )
+for each in _GROUPS:
+    each.info.cls = each.info.cls or help_text.Group
 for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)
 

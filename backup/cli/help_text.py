@@ -6,7 +6,7 @@ what the parser adds.
 """
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import typer.core
@@ -48,15 +48,26 @@ class Command(typer.core.TyperCommand):
         return [options, *(_piece(text, several=each.nargs == -1) for text, each in named)]
 
 
-class Commands(typer.core.TyperGroup):
-    """All commands, in sections; what they are for is not cut off where the terminal is narrow."""
+class Group(typer.core.TyperGroup):
+    """Commands whose purpose is not cut off in their list, however narrow the terminal is."""
+
+    def sections(self) -> Mapping[str, Iterable[str]]:
+        """Return the names of the commands, by titles."""
+        return {"Commands": self.commands}
 
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
         """Write the list of commands."""
-        for title, names in SECTIONS.items():
+        for title, names in self.sections().items():
             rows = [(name, self.commands[name].get_short_help_str(limit=100)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(rows, col_spacing=2)
+
+
+class Sections(Group):
+    """All commands, by what they are for."""
+
+    def sections(self) -> Mapping[str, Iterable[str]]:
+        return SECTIONS
 
 
 def _piece(text: str, *, several: bool) -> str:

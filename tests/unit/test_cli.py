@@ -216,6 +216,14 @@ def test_the_list_of_commands_has_all_of_them_and_cuts_none_off(monkeypatch, cap
     assert "..." not in listed
 
 
+@pytest.mark.parametrize("group", ["config", "image", "migrate", "systemd"])
+def test_a_group_cuts_none_of_its_commands_off(monkeypatch, capsys, group):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run([group, "--help"]) == 0
+
+    assert "..." not in capsys.readouterr().out.partition("\nCommands:\n")[2]
+
+
 def test_usage_says_where_several_can_be_named(capsys):
     assert run(["restore", "--help"]) == 0
 
