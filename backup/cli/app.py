@@ -77,6 +77,7 @@ voltar backs up Docker volumes, brings them back, and moves them to other hosts.
   4. voltar snapshots                       what there is
   5. voltar restore NAME --to COPY          into a new volume, read back and compared
 
+Every night: `voltar config init` writes what to back up, and when, into a file.
 `voltar doctor` says what works on this machine, `voltar COMMAND --help` shows examples."""
 
 _VALUED: Final = (
@@ -95,6 +96,7 @@ _Complaint: Final = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="voltar",
+    cls=help_text.Sections,
     help="Back up, restore, check and move Docker volumes, containers and images.",
     no_args_is_help=False,
     invoke_without_command=True,
@@ -148,6 +150,8 @@ _GROUPS: Final = (
     *(image.app, container.app, retention.app, check.repair, config.app),
     *(host.app, key.app, migrate.app, notify.app, systemd.app),
 )
+for each in _GROUPS:
+    each.info.cls = each.info.cls or help_text.Group
 for each in (app, *_GROUPS):
     help_text.lay_out(each.registered_commands)
 

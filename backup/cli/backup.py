@@ -228,8 +228,9 @@ def tell(voice: Voice, outcome: Outcome) -> None:
             f"{counts.deleted} deleted"
         )
     if counts.excluded:
-        voice.say(f"    {excluded_text(outcome.snapshot)}")
-    if counts.excluded and counts.entries <= 1:
+        why = ", for the database is dumped" if outcome.in_dump else ""
+        voice.say(f"    {excluded_text(outcome.snapshot)}{why}")
+    if counts.excluded and counts.entries <= 1 and not outcome.in_dump:
         voice.warn(f"{outcome.snapshot.source}: nothing of it is left after what is excluded")
     if outcome.warnings:
         voice.warn(

@@ -120,7 +120,10 @@ def init(ctx: typer.Context) -> None:
     context.voice.answer(f"wrote {path}")
     for line in (
         "look at it and change it, then:",
-        "  voltar config check",
-        "  voltar run nightly",
+        "  voltar config check       is it right?",
+        "  voltar -r main init       make the repository, if it is not there yet",
+        "  voltar plan               what would be done",
+        "  voltar run nightly        do it once",
+        "  voltar systemd install    do it every night; or `voltar daemon`, or `voltar cron`",
     ):
         context.voice.say(line)

@@ -81,7 +81,7 @@ def unforget(
         list[str], typer.Argument(metavar="ID", help="Snapshots, by the first characters.")
     ],
 ) -> None:
-    """Bring forgotten snapshots back: for 23 hours they can be.
+    """Bring forgotten snapshots back, for 23 hours after they were forgotten.
 
     Examples: voltar snapshots --forgotten · voltar unforget 3fa9c1d2e0
     """

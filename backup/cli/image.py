@@ -37,7 +37,7 @@ def _plain(images: list[str]) -> list[str]:
 
 _Images = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE...", help="A name, or an id.", callback=_plain),
+    typer.Argument(metavar="IMAGE", help="A name, or an id.", callback=_plain),
 ]
 _Platform = Annotated[
     str | None,

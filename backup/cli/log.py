@@ -67,7 +67,8 @@ def _chosen(history: History, run: str | None, job: str | None) -> Run:
     found = [each for each in history.called(run) if job in (None, each.job)]
     if len(found) != 1:
         number = "several runs are" if found else "no run is"
-        raise UsageError(f"{number} called {run!r}", hint="`voltar log --list` shows them")
+        hint = "`voltar log --list` shows them; `voltar log --job JOB` the newest of a job"
+        raise UsageError(f"{number} called {run!r}", hint=hint)
     return found[0]
 
 

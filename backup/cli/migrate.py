@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
-from backup.cli import REFUSED
+from backup.cli import REFUSED, help_text
 from backup.cli.console import Voice, counted, listening, local_text, seconds_text, size_text
 from backup.cli.context import Context, state_directory
 from backup.cli.recover import recover_one
@@ -31,7 +30,7 @@ _BEGIN = "begin"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
-class _Migrate(typer.core.TyperGroup):
+class _Migrate(help_text.Group):
     """`voltar migrate TARGET …` begins a migration; what else there is has a word of its own."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -97,6 +97,8 @@ def _when(found: "Preview") -> str:
 
 def _last(found: "Preview", source: str) -> str:
     newest = found.newest.get(source)
+    if not found.known:
+        return ""
     if newest is None:
         return ": for the first time"
     size = size_text(newest.statistics.size)
@@ -121,6 +123,8 @@ def _retention(found: "Preview") -> Iterator[str]:
             counted(len(found.kept(source)), "older snapshot"),
             found.dropped(source),
         )
+        if not found.verdicts[source][1:]:
+            continue  # it has no snapshot but the one that the run would make
         ids = f": {', '.join(each.id[:SHORT_ID] for each in dropping)}" if dropping else ""
         yield f"keeps {keeping} of {printable(source.encode())}, forgets {len(dropping)}{ids}"
 

@@ -11,16 +11,18 @@ from backup.cli.console import counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.cli.dumped import STDOUT, restore_dump
 from backup.cli.restored import restore_image
+from backup.cli.snapshots import excluded_text
 from backup.destination import target, target_name
 from backup.errors import UsageError
 from backup.job.run import new_run
 from backup.lookup import find_snapshot
-from backup.repository import SHORT_ID
+from backup.repository import SHORT_ID, Repository, Snapshot
 from backup.restore import Verify
 from backup.restore import restore as restore_into
 from backup.survey import Selection, survey
 from backup.targets import CONTAINER, DUMP, IMAGE
 
+_PROOFS: Final = {Verify.FULL: "every byte", Verify.LISTING: "listing"}
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -104,12 +106,25 @@ def restore(
             }
         )
         return
-    proof = "every byte compared" if verify is Verify.FULL else "listing compared"
+    _tell_what_it_lacks(context, repository, found)
     context.voice.answer(
         f"restored {found.source} ({snapshot_id[:SHORT_ID]}) to volume:{into.name}: "
         f"{counted(surveyed.entries, 'entry')}, {size_text(surveyed.size)}, "
-        f"{seconds_text(seconds)}; {proof}"
+        f"{seconds_text(seconds)}; {_PROOFS[verify]} compared"
     )
+
+
+def _tell_what_it_lacks(context: Context, repository: Repository, found: Snapshot) -> None:
+    """Tell what a snapshot does not have, and where a database is whose files it has not."""
+    if not found.statistics.excluded:
+        return
+    dumps = [
+        each.source
+        for _, each in repository.readable()[0]
+        if each.run == found.run and each.source.startswith(DUMP)
+    ]
+    beside = f"; stored beside it: {', '.join(dumps)}" if dumps else ""
+    context.voice.say(f"not in this snapshot: {excluded_text(found)}{beside}")
 
 
 def _may_be_image(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backup.cli.console import Voice, end_by, local_text, size_text
+from backup.cli.console import Voice, counted, end_by, local_text, size_text
 from backup.cli.context import Context
 from backup.cli.policy import parse_tags
 from backup.errors import UsageError
@@ -231,7 +231,8 @@ def excluded_text(snapshot: Snapshot) -> str:
     """Return what was left out on request, and by which rules."""
     counts = snapshot.statistics
     rules = ", ".join(snapshot.excludes)
-    return f"excluded by {rules}: {counts.excluded}, {size_text(counts.excluded_size)}"
+    many = f"{counted(counts.excluded, 'entry')}, {size_text(counts.excluded_size)}"
+    return f"excluded by {rules}: {many}"
 
 
 def member_line(member: Member) -> str:

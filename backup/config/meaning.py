@@ -55,6 +55,20 @@ def doubts(config: Config) -> Iterator[Mistake]:
             'add [repositories.main] with location = "…"',
         )
 
+    yield from _unattended(config)
+
+
+def _unattended(config: Config) -> Iterator[Mistake]:
+    for name, one in config.repositories.items():
+        jobs = [job for job in config.jobs.values() if job.repository in (None, name)]
+        scheduled = one.check or one.prune or any(job.schedule for job in jobs)
+        if scheduled and not any(getattr(one, each) is not None for each in _PASSWORDS):
+            yield Mistake(
+                ("repositories", name),
+                "it names no password, and nobody is there to type one when a schedule is due",
+                'say password-file = "/etc/voltar/password", unless nothing is encrypted in it',
+            )
+
 
 def _job_doubts(name: str, job: Job) -> Iterator[Mistake]:
     if not job.all and not job.labelled and not any(getattr(job, each) for each in _SELECTORS):

@@ -88,7 +88,7 @@ class Hot:
 
     @property
     def warning(self) -> str:
-        return f"{self._what} was copied while it runs, and may be of no use: {self._choice}"
+        return f"{self._what} was copied while it runs, and may not start: {self._choice}"
 
     @property
     def refusal(self) -> str:
@@ -101,8 +101,8 @@ class Hot:
 
     @property
     def _choice(self) -> str:
-        dump = f'dump = "{self.kind.value}", ' if self.kind in DUMPED else ""
-        return f'choose {dump}quiesce = "pause" or quiesce = "stop"'
+        dump = f' or dump = "{self.kind.value}"' if self.kind in DUMPED else ""
+        return f"choose --quiesce stop or pause, in a job quiesce{dump}"
 
 
 @dataclass(frozen=True, slots=True)

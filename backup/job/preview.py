@@ -30,7 +30,7 @@ class Preview:
 
     `newest` is the newest snapshot of each source that has one, `verdicts` what the policy says of
     the snapshots of each source after a run that goes well. `next_runs` are times. `problems` are
-    what a run would complain of, or why it cannot be told.
+    what a run would complain of, or why it cannot be told. `known`: the repository was read.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Preview:
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
     next_runs: list[datetime] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    known: bool = False
 
     def kept(self, source: str) -> list[Verdict]:
         """Those of a source that would be kept, and why, without the one that is not there yet."""
@@ -81,7 +82,8 @@ def preview(doors: Doors, name: str, now: datetime, clock: tzinfo) -> Preview:
     try:
         repository = doors.repository(repository_of(doors.config, found.job))
     except (BackupError, TransportError) as error:
-        found.problems.append(f"its repository cannot be opened: {error}")
+        advice = f" ({error.hint})" if error.hint else ""
+        found.problems.append(f"its repository cannot be opened: {error}{advice}")
     try:
         with doors.engine(found.job.host) as engine:
             _look(doors, found, engine, repository)
@@ -107,6 +109,7 @@ def _look(doors: Doors, found: Preview, engine: Engine, repository: Repository |
 
 def _judge(found: Preview, repository: Repository, now: datetime) -> None:
     history, damaged = repository.recorded()
+    found.known = True
     found.problems += map(str, damaged)
     ours = [each for each in history if each.snapshot.host == found.host and not each.forgotten]
     found.newest = {each.snapshot.source: each.snapshot for each in ours}

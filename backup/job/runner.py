@@ -313,8 +313,9 @@ def _said(outcome: Outcome) -> str:
         hint = f" ({outcome.error.hint})" if outcome.error.hint else ""
         return f"{outcome.source} was not backed up: {outcome.error}{hint}"
     counts = outcome.snapshot.statistics
+    noun = "entry" if counts.entries == 1 else "entries"
     return (
-        f"{outcome.id[:SHORT_ID]} {outcome.snapshot.source}: {counts.entries} entries, "
+        f"{outcome.id[:SHORT_ID]} {outcome.snapshot.source}: {counts.entries} {noun}, "
         f"{counts.size} bytes; stored {counts.stored} bytes in {counts.seconds:.1f} s"
     )
 

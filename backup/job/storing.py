@@ -33,12 +33,15 @@ _READING_LASTS_S: Final = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A source that is in the repository; `downtimes` are of the containers that were quiet."""
+    """A source that is in the repository; `downtimes` are of the containers that were quiet.
+
+    `in_dump`: files of a database were left out, for the run has its dump."""
 
     id: SnapshotId
     snapshot: Snapshot
     warnings: int
     downtimes: Sequence[Downtime] = ()
+    in_dump: bool = False
 
     def with_downtimes(self, downtimes: Sequence[Downtime]) -> Self:
         return replace(self, downtimes=downtimes)
@@ -201,7 +204,9 @@ class Storing:
         read = self.finished(read)
         snapshot = self.looked_at(self.record(read))
         warnings = read.captured.warnings
-        return Saved(self.repository.commit(snapshot, self.writer), snapshot, warnings)
+        in_dump = read.exclusion != self.wishes.exclusion
+        committed = self.repository.commit(snapshot, self.writer)
+        return Saved(committed, snapshot, warnings, in_dump=in_dump)
 
     def looked_at(self, snapshot: Snapshot) -> Snapshot:
         """Return the record with its anomalies, and tell of them."""

@@ -99,7 +99,7 @@ def test_a_hot_copy_is_warned_of_refused_or_allowed(
     shop.engine.docker("unpause", shop.container)
 
     assert f"PostgreSQL in use by {shop.container}" in warned.err
-    assert 'choose dump = "postgres", quiesce = "pause" or quiesce = "stop"' in warned.err
+    assert 'choose --quiesce stop or pause, in a job quiesce or dump = "postgres"' in warned.err
     assert "hot-copy is refused" in refused.err
     assert len(voltar.ask("snapshots")) == 3
 

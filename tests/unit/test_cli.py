@@ -204,11 +204,30 @@ def test_help_has_no_words_of_python_and_no_switch_that_says_no(command, capsys)
         assert word not in out.replace("--no-encryption", "")
 
 
-def test_the_list_of_commands_says_all_it_wants_to_say(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize("width", ["60", "80"])
+def test_the_list_of_commands_has_all_of_them_and_cuts_none_off(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", width)
     assert run(["--help"]) == 0
 
-    assert "..." not in capsys.readouterr().out.split("Commands:")[1]
+    listed = capsys.readouterr().out.partition("\nBackups:\n")[2]
+    known = [str(each.name) for each in app.registered_commands]
+    known += [str(each.name) for each in app.registered_groups]
+    assert sorted(re.findall(r"^  (\w+)  ", listed, re.MULTILINE)) == sorted(known)
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("group", ["config", "image", "migrate", "systemd"])
+def test_a_group_cuts_none_of_its_commands_off(monkeypatch, capsys, group):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run([group, "--help"]) == 0
+
+    assert "..." not in capsys.readouterr().out.partition("\nCommands:\n")[2]
+
+
+def test_usage_says_where_several_can_be_named(capsys):
+    assert run(["restore", "--help"]) == 0
+
+    assert " restore [OPTIONS] SNAPSHOT [PATH]...\n" in capsys.readouterr().out
 
 
 def test_the_commands_are_those_of_the_contract():

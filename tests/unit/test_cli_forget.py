@@ -340,7 +340,7 @@ def test_what_was_excluded_is_shown_with_the_rules(repository, told, asked):
         )
     )
 
-    said = "excluded by *.tmp, --exclude-caches: 6, 32.0 MiB\n"
+    said = "excluded by *.tmp, --exclude-caches: 6 entries, 32.0 MiB\n"
     assert told("ls", "--notes", snapshot_id)[1] == said
     assert told("ls", snapshot_id)[2] == said
     (shown,) = asked("snapshots")

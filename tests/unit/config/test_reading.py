@@ -318,6 +318,27 @@ def test_a_configuration_without_repository_is_doubted(tmp_path):
     assert "VOLTAR_REPOSITORY" in doubt.text
 
 
+@pytest.mark.parametrize(
+    ("more", "doubted"),
+    [
+        ("", []),
+        ("schedule = 'every day at 03:00'", [("repositories", "main")]),
+        ("[repositories.main]\nlocation = '/a'\ncheck = 'every day'", [("repositories", "main")]),
+        (
+            "schedule = 'every day'\n[repositories.main]\nlocation = '/a'\npassword-file = 'x'",
+            [],
+        ),
+    ],
+    ids=["by hand", "job", "check", "file"],
+)
+def test_a_schedule_without_a_password_is_doubted(tmp_path, more, doubted):
+    file = tmp_path / "voltar.toml"
+    main = "" if "[repo" in more else "\n[repositories.main]\nlocation = '/a'"
+    file.write_text(f"[jobs.a]\nall = true\n{more}{main}\n")
+
+    assert [each.key for each in examine(file).doubts] == doubted
+
+
 def test_a_time_zone_may_be_for_the_drill_alone(said):
     drill = "drill = { schedule = 'every sunday' }"
 
