@@ -21,6 +21,7 @@ import msgspec
 from backup.engine import Engine, images, remove_image
 from backup.engine.inspection import identity, unpause
 from backup.errors import BackupError, EngineError, EngineUnavailable
+from backup.lock import takes
 from backup.restore import uninterrupted
 
 REPOSITORY: Final = "voltar-evidence"
@@ -176,17 +177,9 @@ def _dead(path: Path) -> Iterator[Record | BackupError | None]:
         yield None  # its run has just ended
         return
     try:
-        yield _read(path) if _locked(handle) else None
+        yield _read(path) if takes(handle) else None
     finally:
         os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _read(path: Path) -> Record | BackupError | None:

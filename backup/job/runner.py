@@ -3,11 +3,9 @@
 However it is started, by hand, by the daemon, by systemd or by cron, this is what runs.
 """
 
-import fcntl
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -17,10 +15,11 @@ from backup import config
 from backup.anomaly import held
 from backup.config import Config
 from backup.engine import Engine
-from backup.errors import BackupError, ConfigError, InUse
+from backup.errors import BackupError, ConfigError
 from backup.exclusion import Exclusion
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job.run import Failed, Outcome, Saved, Wishes, back_up, new_run
+from backup.lock import sole
 from backup.notify import Bell, Ended
 from backup.paths import printable
 from backup.policy import policy_of
@@ -214,20 +213,9 @@ def repository_of(found: Config, job: config.Job) -> str:
     return next(iter(found.repositories))
 
 
-@contextmanager
-def alone(state: Path, job: str) -> Iterator[None]:
-    """Hold a job's lock; the kernel lets go of it when the process ends. Raises InUse."""
-    directory = state / "locks"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(directory / f"{job}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InUse(f"job {job!r} is running already") from error
-        yield
-    finally:
-        os.close(handle)
+def alone(state: Path, job: str) -> AbstractContextManager[None]:
+    """Hold a job's lock. Raises InUse."""
+    return sole(state / "locks" / f"{job}.lock", f"job {job!r} is running already")
 
 
 def _work(

@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from backup.errors import BackupError, InUse, UsageError
+from backup.lock import takes
 from backup.migrate.plan import Plan
 from backup.migrate.step import FOUND_OUT, AnyStep
 from transports.store import sync_directory
@@ -211,10 +212,8 @@ def reopened(path: Path) -> Iterator[Journal]:
     """A journal of an earlier run. Raises InUse while that run lives."""
     handle = os.open(path, os.O_RDWR | os.O_APPEND)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InUse(f"migration {path.stem} is at work", hint="wait until it ends") from None
+        if not takes(handle):
+            raise InUse(f"migration {path.stem} is at work", hint="wait until it ends")
         raw = path.read_bytes()
         whole = raw[: raw.rfind(b"\n") + 1]
         if whole != raw:
@@ -287,12 +286,9 @@ def alive(path: Path) -> bool:
     """Whether a run works on a journal."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not takes(handle)
     finally:
         os.close(handle)
-    return False
 
 
 def find(directory: Path, text: str) -> Path:

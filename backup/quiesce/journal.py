@@ -29,6 +29,7 @@ import msgspec
 
 from backup.config import Hook, Quiesce
 from backup.errors import BackupError
+from backup.lock import takes
 from transports.store import sync_directory
 
 FORMAT: Final = 1
@@ -187,7 +188,7 @@ def dead(directory: Path) -> Iterator[Journal | BackupError]:
         except FileNotFoundError:
             continue  # its run has just ended
         try:
-            if _locked(handle) and path.exists():
+            if takes(handle) and path.exists():
                 yield _read(path, handle)
         finally:
             os.close(handle)
@@ -236,20 +237,12 @@ def alone(directory: Path, engine: str, on_wait: Callable[[], None]) -> Iterator
     except OSError as error:
         raise _unwritable(directory, error) from error
     try:
-        if not _locked(handle):
+        if not takes(handle):
             on_wait()
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _append(handle: int, data: bytes) -> None:

@@ -1,16 +1,13 @@
 """What the scheduler must know when it starts again, in one small file, replaced as a whole."""
 
-import fcntl
-import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from backup.errors import BackupError, InUse
+from backup.lock import sole
 from backup.scheduler.mark import Mark
 from transports.store import replace_file
 
@@ -40,19 +37,6 @@ def save_state(path: Path, state: State) -> None:
     replace_file(path, msgspec.json.format(msgspec.json.encode(state)))
 
 
-@contextmanager
-def only_daemon(state: Path) -> Iterator[None]:
-    """Be the only daemon of a state directory, until the process ends. Raises InUse."""
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise BackupError(f"the daemon cannot use {state}: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InUse(f"another daemon runs already, with {state}") from error
-        yield
-    finally:
-        os.close(handle)
+def only_daemon(state: Path) -> AbstractContextManager[None]:
+    """Be the only daemon of a state directory. Raises InUse."""
+    return sole(state / "daemon.lock", f"another daemon runs already, with {state}")

@@ -96,5 +96,8 @@ def test_there_is_one_daemon_of_a_state_directory(tmp_path):
 def test_a_place_that_is_none_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
 
-    with pytest.raises(BackupError, match="cannot use"), only_daemon(tmp_path / "file/state"):
+    with (
+        pytest.raises(BackupError, match="there can be no lock"),
+        only_daemon(tmp_path / "file/state"),
+    ):
         raise AssertionError
