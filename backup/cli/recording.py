@@ -56,9 +56,9 @@ def recording(context: Context, kind: Kind) -> Iterator[Recording]:
         job=place.name or place.location,
         started=datetime.now(UTC),
     )
-    history.begin(run)
     found = None if place.name is None else load(config_path(context.config))
     told = None if found is None else bell(context, found)
+    history.begin(run)
     try:
         if told is not None:
             told.started(_subject(run))

@@ -272,6 +272,8 @@ EXPOSED = [
     ("[notify]\nurls = ['ntfy://x']\n", 0o644, "it has secrets in it"),
     ("[notify]\nping = 'https://x/y'\n", 0o640, "it has secrets in it"),
     (f"{JOB}ping = 'https://x/y'\n", 0o644, "it has secrets in it"),
+    (f"{REPOSITORY}check-ping = 'https://x/y'\n", 0o644, "it has secrets in it"),
+    (f"{REPOSITORY}prune-ping = 'https://x/y'\n", 0o644, "it has secrets in it"),
     ("parallel = 2\n", 0o664, "others may write it"),
     ("[repositories.a]\nlocation = '/x'\npassword-file = 'open'\n", 0o600, "others may read or"),
     ("[repositories.a]\nlocation = '/x'\npassword-file = 'nope'\n", 0o600, "No such file"),

@@ -15,6 +15,8 @@ url = "ssh://me@web1"
 [repositories.main]
 location = "sftp://me@nas/x"
 password-command = ["echo", "hunter2"]
+check-ping = "https://hunter2/check"
+prune-ping = "https://hunter2/prune"
 [jobs.a]
 all = true
 ping = "https://hunter2/x"
