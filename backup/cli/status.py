@@ -64,7 +64,8 @@ def status(
     if context.voice.as_json:
         context.voice.document(standing.document(found, beside, now))
     else:
-        standing.tell(context.voice, found, now)
+        if found or not beside:
+            standing.tell(context.voice, found, now)
         standing.tell_chores(context.voice, beside, now)
     states = [*(each.state for each in found), *(each.state for each in beside)]
     if is_lost or any(each.is_alarming for each in states):
