@@ -131,7 +131,8 @@ class Voice:
 
     def event(self, value: Mapping[str, Any]) -> None:
         """Print one JSON line of long work."""
-        told = {key: hidden(one) if key in _TEXTS else one for key, one in value.items()}
+        texts = {key: hidden(one) for key, one in value.items() if key in _TEXTS and one}
+        told = {**value, **texts}
         print(json.dumps(told, ensure_ascii=True), flush=True)
 
     def error(self, error: BackupError | TransportError, code: int) -> None:
