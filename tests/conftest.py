@@ -145,7 +145,7 @@ def pool(pytestconfig: pytest.Config) -> Iterator[Pool]:
         left = [line for engine in pool.running() for line in leaks.on_engine(engine)]
     finally:
         pool.close()
-    assert not left + leaks.processes(), "the tests left something running"
+    assert not left + leaks.processes(os.getpid()), "the tests left something running"
 
 
 @pytest.fixture(scope="session")

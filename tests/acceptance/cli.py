@@ -5,6 +5,9 @@
     voltar("restore", "nope", "--to", "x", code=1)     must end with 1
     voltar.events("backup", "volume:db")[-1]           with --json: the summary
 
+Within `started_by(Starter())` most calls do without loading the command's modules; `executed=True`
+has them executed, for tests that look at what `ps` or the kernel show of them.
+
 Every call runs in an environment made here, and whatever it does, it may show no traceback, no
 password, no raw control character, and with --json nothing but JSON.
 """
@@ -16,10 +19,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.acceptance.starter import Starter
 
 COMMAND = Path(sys.executable).with_name("voltar")
 PASSWORD = "correct horse battery staple 77"
@@ -27,6 +33,17 @@ WITHIN_S = 180
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
 """What may not reach a pipe or a terminal: control characters but for tab and newline."""
 SPEAKS_JSON = "--json"
+_starters: list[Starter] = []
+
+
+@contextmanager
+def started_by(starter: Starter) -> Iterator[None]:
+    """Let a starter start the calls that it can."""
+    _starters.append(starter)
+    try:
+        yield
+    finally:
+        _starters.remove(starter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +105,7 @@ class Voltar:
     home: Path
     password: str | None = PASSWORD
     more: Mapping[str, str] = field(default_factory=dict)
+    executed: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -107,8 +125,9 @@ class Voltar:
         return known | dict(self.more)
 
     def changed(self, **values: Any) -> "Voltar":
-        """The same with something else: password, repository, url; environment as `more`."""
-        now = {name: getattr(self, name) for name in ("url", "repository", "home", "password")}
+        """The same with something else: password, repository, url, …; environment as `more`."""
+        names = ("url", "repository", "home", "password", "executed")
+        now = {name: getattr(self, name) for name in names}
         more = {**self.more, **values.pop("more", {})}
         return Voltar(**(now | values), more=more)
 
@@ -116,23 +135,9 @@ class Voltar:
         self, *words: str | Path, code: int | Sequence[int] = 0, stdin: bytes = b""
     ) -> Result:
         """Run to the end; the exit code must be the one that is expected."""
-        began = time.monotonic()
-        done = subprocess.run(
-            [COMMAND, *words],
-            input=stdin,
-            capture_output=True,
-            env=self.environment,
-            timeout=WITHIN_S,
-            check=False,
-        )
-        result = Result(
-            words=tuple(map(str, words)),
-            code=done.returncode,
-            out=done.stdout,
-            err=done.stderr.decode(errors="backslashreplace"),
-            seconds=time.monotonic() - began,
-        )
-        judge(result, self.password)
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with self._running(*words, **pipes) as running:
+            result = running.end(stdin, within_s=WITHIN_S)
         assert result.code in ([code] if isinstance(code, int) else code), str(result)
         return result
 
@@ -147,12 +152,13 @@ class Voltar:
     def start(self, *words: str | Path, **options: Any) -> "Running":
         """Start without waiting, in a process group of its own."""
         pipes: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-        process: Any = subprocess.Popen(
-            [COMMAND, *words],
-            env=self.environment,
-            process_group=0,
-            **({"stdin": subprocess.DEVNULL} | pipes | options),
-        )
+        given = {"stdin": subprocess.DEVNULL, "process_group": 0} | pipes | options
+        return self._running(*words, **given)
+
+    def _running(self, *words: str | Path, **options: Any) -> "Running":
+        able = [each for each in _starters if not self.executed and each.takes(self.environment)]
+        popen: Callable[..., Any] = able[0].popen if able else subprocess.Popen
+        process = popen([COMMAND, *words], env=self.environment, **options)
         return Running(tuple(map(str, words)), process, self.password)
 
 
@@ -165,10 +171,10 @@ class Running:
     password: str | None
     began: float = field(default_factory=time.monotonic)
 
-    def end(self, *, within_s: float = 60) -> Result:
+    def end(self, stdin: bytes | None = None, *, within_s: float = 60) -> Result:
         """Wait for the end, which must come in time."""
         try:
-            out, err = self.process.communicate(timeout=within_s)
+            out, err = self.process.communicate(stdin, timeout=within_s)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"voltar {self.words}: no end after {within_s} s") from None

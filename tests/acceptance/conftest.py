@@ -23,18 +23,28 @@ from typing import Any
 import pytest
 
 from backup.repository import create
-from tests.acceptance.cli import PASSWORD, Voltar
+from tests.acceptance.cli import PASSWORD, Voltar, started_by
 from tests.acceptance.drilling import left
 from tests.acceptance.far import Far
 from tests.acceptance.files import fill
 from tests.acceptance.places import REPOSITORIES, Place, put_there
+from tests.acceptance.starter import Starter
 from tests.saved import derive_cheaply
-from tests.testbed import walk
-from tests.testbed.engine import Engine
+from tests.testbed import leaks, walk
+from tests.testbed.engine import Engine, Pool
 from tests.testbed.proxy import Proxy
 from tests.testbed.scratch import Scratch
 from tests.testbed.sshd import Sshd
 from transports.store.file import FileStore
+
+
+@pytest.fixture(scope="session", autouse=True)
+def starter(pool: Pool) -> Iterator[Starter]:
+    """What starts the command without loading it; none of its commands may be left running."""
+    with Starter() as starter, started_by(starter):
+        yield starter
+        left = leaks.processes(starter.pid)
+    assert not left, "the tests left commands running"
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def test_a_failure_and_a_recovery_are_told_once_and_no_secret_is_anywhere(
 def test_no_secret_is_seen_in_any_process_of_a_run(
     voltar: Voltar, filled: Callable[..., str], listener: Listener
 ) -> None:
-    jobs = configured(voltar, telling(listener, filled()))
+    jobs = configured(voltar, telling(listener, filled())).changed(executed=True)
     path = Path(jobs.more["VOLTAR_CONFIG"])
     file = jobs.home / "password"
     asked = f'password-command = ["sh", "-c", "sleep 0.3; cat {file}"]'

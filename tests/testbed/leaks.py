@@ -1,6 +1,5 @@
 """What tests must not leave behind."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,9 +26,9 @@ def on_far_host(host: Sshd) -> list[str]:
     return left + [f"file on the far host: {path}" for path in host.far.left()]
 
 
-def processes() -> list[str]:
-    """Processes that this one started and that still run."""
-    return [f"process {pid}: {words}" for pid in children(os.getpid()) if (words := command(pid))]
+def processes(parent: int) -> list[str]:
+    """Processes that one started and that still run."""
+    return [f"process {pid}: {words}" for pid in children(parent) if (words := command(pid))]
 
 
 def naming(directory: Path) -> list[str]:
