@@ -37,6 +37,7 @@ LOCALE = {"LC_ALL": "C.UTF-8"}
 """Python chooses the encoding of its streams by it, before any of our code."""
 NUMBER = struct.Struct("=i")
 ORDER_LIMIT = 1 << 20
+OPTIONS = {"stdin", "stdout", "stderr", "cwd", "process_group"}
 
 
 class Order(NamedTuple):
@@ -78,7 +79,8 @@ class Starter:
     def popen(
         self, words: Sequence[str | Path], *, env: Mapping[str, str], **options: Any
     ) -> "subprocess.Popen[bytes]":
-        """Start a command; options are stdin, stdout, stderr and process_group=0."""
+        """Start a command; options are those in OPTIONS, as of subprocess.Popen."""
+        assert options.keys() <= OPTIONS, f"the server of starts does not know {set(options)}"
         return _Forked(words, self._way, env=env, **options)
 
     def __enter__(self) -> "Starter":
@@ -99,14 +101,14 @@ class _Forked(subprocess.Popen[bytes]):
 
     def _execute_child(self, args: Sequence[str | Path], *rest: Any) -> None:
         # the rest as subprocess hands it on: both ends of each pipe, ours and the child's
-        env, ends, group = rest[5], rest[9:15], rest[-1]
+        cwd, env, ends, group = rest[4], rest[5], rest[9:15], rest[-1]
         files = [
             place if end == -1 else end for place, end in enumerate((ends[0], ends[3], ends[5]))
         ]
         order = Order(
             argv=[os.fspath(word) for word in args],
             environment={os.fsencode(name): os.fsencode(text) for name, text in env.items()},
-            directory=os.getcwdb(),
+            directory=os.fsencode(cwd or os.getcwd()),
             own_group=group == 0,
         )
         self._told, end = os.pipe()

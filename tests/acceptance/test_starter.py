@@ -17,7 +17,7 @@ INHERITED = """\
 env | grep -v ^_=
 pwd
 ls /proc/$$/fd
-grep -E '^(Sig|Shd)' /proc/$$/status
+grep -E '^Sig(Blk|Ign|Cgt)' /proc/$$/status
 ulimit -a
 umask
 """
@@ -57,19 +57,22 @@ def test_both_have_their_directory_and_hand_on_the_same(
     alone: Voltar, starter: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone("init")
+    (tmp_path / "home").mkdir()
     (tmp_path / "asked.sh").write_text(f"({INHERITED}) >&2; echo {alone.password}")
     asking = {"VOLTAR_PASSWORD_COMMAND": f"sh {tmp_path}/asked.sh", "TZ": "Asia/Tokyo"}
     environment = alone.changed(password=None, more=asking).environment
     monkeypatch.chdir(tmp_path)
 
     told = []
-    for popen in ways(starter):
-        words = ["-r", "repository", "snapshots"]
-        process = popen([COMMAND, *words], env=environment, process_group=0, **PIPES)
-        told.append(process.communicate(b"")[1])
-        assert process.returncode == 0, told
+    for place, repository in ((None, "repository"), (tmp_path / "home", "../repository")):
+        for popen in ways(starter):
+            words = [COMMAND, "-r", repository, "snapshots"]
+            process = popen(words, env=environment, cwd=place, process_group=0, **PIPES)
+            told.append(process.communicate(b"")[1])
+            assert process.returncode == 0, told
 
     assert told[0] == told[1]
+    assert told[2] == told[3]
     assert b"TZ=Asia/Tokyo" in told[0]
 
 
