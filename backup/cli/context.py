@@ -140,7 +140,8 @@ class Context:
                 again = f"; what it had made quiet runs again: {names}" if names else ""
                 again = "" if each.left else again
                 whose = f"job {each.header.job}" if each.header.job else "a backup"
-                self.voice.warn(f"{whose} was killed (run {each.header.run}){again}")
+                where = f"(run {each.header.run}) on {each.header.url}"
+                self.voice.warn(f"{whose} was killed {where}{again}")
             for failure in each.left:
                 self.voice.warn(str(failure))
         left = [failure for each in told for failure in each.left]

@@ -13,8 +13,8 @@ from backup.drill.level import Level, failed, passed
 from backup.drill.perform import Drilled
 from backup.drill.report import DrillReport, UnitReport
 from backup.drill.scene import scene
-from backup.engine import Engine
-from backup.errors import BackupError, ConfigError, NoSuchSnapshot
+from backup.engine import Engine, Remains, clear, remains
+from backup.errors import BackupError, ConfigError, EngineUnavailable, NoSuchSnapshot
 from backup.history import History, Kind, Result, Run, SourceResult
 from backup.job.run import new_run
 from backup.lookup import Found
@@ -109,6 +109,32 @@ def _work(means: Means, order: Order, report: DrillReport) -> None:
 
 
 def _perform(
+    means: Means,
+    place: tuple[Engine, Repository, Shelf],
+    what: tuple[Wishes, Sequence[Unit]],
+    report: DrillReport,
+) -> None:
+    try:
+        _play(means, place, what, report)
+    except (EngineUnavailable, TransportError):
+        _clear_anew(means, report.run)
+        raise
+
+
+def _clear_anew(means: Means, run: str) -> None:
+    """The link was cut: by another one, what the drill made goes at once."""
+    try:
+        with means.engine() as engine:
+            left = clear(engine, remains(engine).get(run, Remains()))
+            means.tidy(engine, run)
+    except (BackupError, TransportError) as error:
+        left = [str(error)]
+    for why in left:
+        text = f"the next run there clears away what the drill made: {why}"
+        means.on_event(Noted("drill", b"", text))
+
+
+def _play(
     means: Means,
     place: tuple[Engine, Repository, Shelf],
     what: tuple[Wishes, Sequence[Unit]],

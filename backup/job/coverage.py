@@ -83,9 +83,11 @@ class Coverage:
 def survey(doors: Doors, now: datetime, clock: tzinfo) -> Coverage:
     """Look at all engines that the configuration is about; nothing is changed."""
     coverage = Coverage()
+    called: dict[str, str] = {}
     for host in hosts(doors.config):
         try:
             with doors.engine(host) as engine:
+                coverage.complaints += _mistakable(called, host, engine.name)
                 there = present(engine)
                 claims = [
                     _claim(doors, name, engine, there, coverage.complaints)
@@ -99,6 +101,16 @@ def survey(doors: Doors, now: datetime, clock: tzinfo) -> Coverage:
             coverage.reached.append(host)
             coverage.covered += found
     return coverage
+
+
+def _mistakable(called: dict[str, str], host: str, name: str) -> Iterable[str]:
+    """Snapshots are told apart by the engine's name: two engines must not have the same one."""
+    other = called.setdefault(name, host)
+    if other != host:
+        yield (
+            f"hosts {other} and {host} are both called {name!r} by their engines, which is how "
+            "snapshots are told apart: give one of the machines another hostname"
+        )
 
 
 def hosts(config: Config) -> list[str]:

@@ -31,6 +31,15 @@ _LONGEST_S: Final = 3600.0
 Either = Quieted | Touched
 
 
+def is_there(engine: Engine, identity: str) -> bool:
+    """Whether an engine has a container of this id."""
+    try:
+        state(engine, identity)
+    except NotOnEngine:
+        return False
+    return True
+
+
 def found_again(engine: Engine, one: Either) -> str | None:
     """The id of a container, or of the one that has taken its place; None where there is none."""
     candidates = [one.id]
@@ -40,11 +49,8 @@ def found_again(engine: Engine, one: Either) -> str | None:
             engine, {key: text for key, text in labels.items() if text}
         )
     for candidate in (*candidates, one.name):
-        try:
-            state(engine, candidate)
-        except NotOnEngine:
-            continue
-        return candidate
+        if is_there(engine, candidate):
+            return candidate
     return None
 
 

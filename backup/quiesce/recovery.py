@@ -7,6 +7,7 @@ from backup.engine import Engine
 from backup.engine.inspection import identity
 from backup.errors import BackupError
 from backup.quiesce import hook, journal
+from backup.quiesce.acts import is_there
 from backup.quiesce.journal import Header, Journal
 from backup.quiesce.site import Setting, Site
 
@@ -28,8 +29,17 @@ def make_good(engine: Engine, setting: Setting) -> list[Recovered]:
         if isinstance(one, Journal)
         else Recovered(None, (), (one,))
         for one in journal.dead(setting.directory)
-        if isinstance(one, BackupError) or one.record.header.engine == identity(engine)
+        if isinstance(one, BackupError) or _is_of(one.record.header, engine)
     ]
+
+
+def _is_of(header: Header, engine: Engine) -> bool:
+    """Whether a run was on this engine. Machines that were cloned have engines of the same id, and
+    containers of the same names; those of containers are nobody else's."""
+    if header.engine != identity(engine):
+        return False
+    touched = [one.id for unit in header.units for one in unit.containers]
+    return header.url == engine.url or any(is_there(engine, one) for one in touched)
 
 
 def _made_good(one: Journal, engine: Engine, setting: Setting) -> Recovered:

@@ -74,7 +74,15 @@ class Daemon:
     def _launch(self) -> None:
         # As a reboot empties /run: a pid in it may be that of another process by now.
         run(["rm", "-rf", "--one-file-system", self.directory / "exec"])
-        namespaces = ["--mount", "--net", "--pid", "--propagation", "slave", "--mount-proc"]
+        namespaces = [
+            "--mount",
+            "--net",
+            "--pid",
+            "--uts",
+            "--propagation",
+            "slave",
+            "--mount-proc",
+        ]
         argv = ["setpriv", "--pdeathsig", "KILL", "unshare", *namespaces, "--fork", "--kill-child"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -147,6 +155,11 @@ class Daemon:
     def inside(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command of this machine in the mount, network and pid namespaces of the engine."""
         return attempt(["nsenter", "--all", "--target", str(self.init()), *argv])
+
+    def call(self, name: str) -> None:
+        """Give the engine's host another name, which no other engine and not this machine has."""
+        assert os.readlink("/proc/self/ns/uts") != os.readlink(f"/proc/{self.init()}/ns/uts")
+        assert self.inside("hostname", name).returncode == 0
 
     def network(self, *argv: str) -> bytes:
         """Run a command of this machine in the network namespace of the engine."""
