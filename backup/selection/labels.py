@@ -225,7 +225,18 @@ def _command(text: str) -> list[str]:
         raise ConfigError(f"expected a list of words in JSON, got {text[:80]!r}") from error
     if not words or not all(isinstance(each, str) for each in words) or not words[0]:
         raise ConfigError(f"expected a list of words, got {text!r}")
+    if any("\0" in each or not _is_text(each) for each in words):
+        raise ConfigError("expected words of text, got what no program can be given")
     return list(words)
+
+
+def _is_text(text: str) -> bool:
+    r"""Tell whether it is text: JSON can say half of a character, as "\ud800"."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _filled(text: str) -> str:

@@ -142,6 +142,7 @@ BROKEN = [
         "container = 'db'\ndirectory = 'data'",
         ["timeout: expected a span of some length", "expected an absolute path in the container"],
     ),
+    (f"{JOB}hooks = [{{when = 'after', command = ['x', \"\\u0000\"]}}]", ["no NUL can be in it"]),
     (f"{JOB}drill.timeout = '0s'", ["drill.timeout: expected a span of some length, got '0s'"]),
     (
         f"{JOB}[[jobs.nightly.hooks]]\nwhen = 'after'\ncommand = []",
