@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from backup.config.mistake import Key, Mistake, listed, nearest
 from backup.config.model import LOCAL, Config, Host, Job, Keep, Metrics, Notify, Quiesce, Repository
+from backup.timing.span import parse_span
 
 _SELECTORS: Final = ("volumes", "containers", "projects", "labels", "patterns")
 _LISTS: Final = (*_SELECTORS, "exclude", "tags", "exclude_files")
@@ -170,6 +171,15 @@ def _hooks(key: Key, job: Job) -> Iterator[Mistake]:
             yield Mistake((*here, "command", 0), "expected a program, got ''")
         if hook.user is not None and hook.container is None:
             yield Mistake((*here, "user"), "only a hook in a container has a user")
+        if hook.container and hook.directory and not hook.directory.startswith("/"):
+            said = f"expected an absolute path in the container, got {hook.directory!r}"
+            yield Mistake((*here, "directory"), said)
+        yield from _some_time((*here, "timeout"), hook.timeout)
+
+
+def _some_time(key: Key, span: str) -> Iterator[Mistake]:
+    if not parse_span(span, "timeout"):
+        yield Mistake(key, f"expected a span of some length, got {span!r}")
 
 
 def _drill(key: Key, job: Job) -> Iterator[Mistake]:
@@ -178,6 +188,7 @@ def _drill(key: Key, job: Job) -> Iterator[Mistake]:
         return
     if drill.assert_ is not None and not drill.assert_[0]:
         yield Mistake((*key, "drill", "assert", 0), "expected a program, got ''")
+    yield from _some_time((*key, "drill", "timeout"), drill.timeout)
     if not drill.boot:
         for name, value in (("assert", drill.assert_), ("container", drill.container)):
             if value is not None:

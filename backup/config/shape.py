@@ -139,6 +139,9 @@ def _text(value: Any, key: Key, text: Text | None) -> Iterator[Mistake]:
         hint = 'put quotation marks around it: "…"' if type(value) in (int, float) else None
         yield Mistake(key, f"expected a text, got {_shown(value)}", hint)
         return
+    if "\0" in value:
+        yield Mistake(key, "no NUL can be in it")
+        return
     wrong = complaint(text, value) if text else None
     if wrong:
         yield Mistake(key, *wrong)

@@ -207,8 +207,9 @@ def _span(text: str) -> float:
         raise ConfigError(str(error).removeprefix(": ")) from error
 
 
-def _span_text(text: str) -> str:
-    _span(text)
+def _some_time(text: str) -> str:
+    if not _span(text):
+        raise ConfigError(f"expected a span of some length, got {text!r}")
     return text
 
 
@@ -220,16 +221,33 @@ def _command(text: str) -> list[str]:
         return ["/bin/sh", "-c", text]
     try:
         words = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"expected a list of words in JSON, got {text!r}") from error
+    except (ValueError, RecursionError) as error:  # somebody else's label must not end a run
+        raise ConfigError(f"expected a list of words in JSON, got {text[:80]!r}") from error
     if not words or not all(isinstance(each, str) for each in words) or not words[0]:
         raise ConfigError(f"expected a list of words, got {text!r}")
+    if any("\0" in each or not _is_text(each) for each in words):
+        raise ConfigError("expected words of text, got what no program can be given")
     return list(words)
+
+
+def _is_text(text: str) -> bool:
+    r"""Tell whether it is text: JSON can say half of a character, as "\ud800"."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _filled(text: str) -> str:
     if not text:
         raise ConfigError("expected a value, got nothing")
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise ConfigError(f"expected an absolute path in the container, got {text!r}")
     return text
 
 
@@ -243,8 +261,8 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
 }
 _HOOK_READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "user": ("user", _filled),
-    "directory": ("directory", _filled),
-    "timeout": ("timeout", _span_text),
+    "directory": ("directory", _absolute),
+    "timeout": ("timeout", _some_time),
     "on-error": ("on_error", _one_of(OnError)),
 }
 _HOOK_LABELS: Final = tuple(

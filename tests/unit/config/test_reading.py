@@ -139,6 +139,13 @@ BROKEN = [
         ["3: jobs.nightly.hooks[0].user: only a hook in a container has a user"],
     ),
     (
+        f"{JOB}[[jobs.nightly.hooks]]\nwhen = 'after'\ncommand = ['x']\ntimeout = '0s'\n"
+        "container = 'db'\ndirectory = 'data'",
+        ["timeout: expected a span of some length", "expected an absolute path in the container"],
+    ),
+    (f"{JOB}hooks = [{{when = 'after', command = ['x', \"\\u0000\"]}}]", ["no NUL can be in it"]),
+    (f"{JOB}drill.timeout = '0s'", ["drill.timeout: expected a span of some length, got '0s'"]),
+    (
         f"{JOB}[[jobs.nightly.hooks]]\nwhen = 'after'\ncommand = []",
         ["5: jobs.nightly.hooks[0].command: the list is empty"],
     ),
@@ -242,7 +249,7 @@ def test_paths_are_relative_to_the_file(tmp_path, monkeypatch):
         "[repositories.d]\nlocation = 'file:store'\n"
         "[jobs.a]\nall = true\nrepository = 'a'\nhooks = [\n"
         "{ when = 'before', command = ['./hook'], directory = 'here' },\n"
-        "{ when = 'before', command = ['./hook'], directory = 'there', container = 'db' }]\n"
+        "{ when = 'before', command = ['./hook'], directory = '/there', container = 'db' }]\n"
         "[notify]\nurls-file = 'urls'\n[metrics]\ntextfile = 'v.prom'\n"
     )
 
@@ -255,7 +262,7 @@ def test_paths_are_relative_to_the_file(tmp_path, monkeypatch):
     assert d.location == f"file:{tmp_path}/store"
     here, there = found.jobs["a"].hooks
     assert (here.command, here.directory) == ([f"{tmp_path}/hook"], f"{tmp_path}/here")
-    assert (there.command, there.directory) == (["./hook"], "there")
+    assert (there.command, there.directory) == (["./hook"], "/there")
     assert found.notify is not None
     assert found.notify.urls_file == f"{tmp_path}/urls"
     assert found.metrics is not None

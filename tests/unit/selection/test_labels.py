@@ -73,6 +73,26 @@ def test_not_to_be_enabled_is_to_be_excluded(spelling: str) -> None:
         (labels(pre=""), "voltar.pre: expected a command, got nothing"),
         (labels(pre="[1]"), "voltar.pre: expected a list of words, got '[1]'"),
         (labels(pre="[a"), "voltar.pre: expected a list of words in JSON, got '[a'"),
+        (
+            labels(pre="[" * 100_000),
+            f"voltar.pre: expected a list of words in JSON, got '{'[' * 80}'",
+        ),
+        (
+            labels(pre="x", pre__timeout="0s"),
+            "voltar.pre.timeout: expected a span of some length, got '0s'",
+        ),
+        (
+            labels(pre="x", pre__directory="data"),
+            "voltar.pre.directory: expected an absolute path in the container, got 'data'",
+        ),
+        (
+            labels(pre=r'["\ud800"]'),
+            "voltar.pre: expected words of text, got what no program can be given",
+        ),
+        (
+            labels(pre=r'["a\u0000b"]'),
+            "voltar.pre: expected words of text, got what no program can be given",
+        ),
         (labels(post__user="x"), "there is voltar.post.* without voltar.post"),
         (labels(job="a,,b"), "voltar.job: expected the name of a job, got 'a,,b'"),
         (
