@@ -97,6 +97,8 @@ def resume(engine: Engine, one: Touched, began: float, *, settled: bool) -> str 
             unpause(engine, found)
         elif not now.running:
             return "was stopped by somebody else while it was paused"
+        elif settled and found == one.id:
+            return "went on already: somebody else has unpaused it"
         return None
     if now.running or now.restarting:
         return "runs already: somebody else has started it"

@@ -123,6 +123,14 @@ def test_a_paused_one_goes_on_where_it_was(scene: Scene) -> None:
     assert (after["Status"], after["StartedAt"]) == ("running", before["StartedAt"])
 
 
+def test_one_that_somebody_else_has_unpaused_meanwhile_is_told_of(scene: Scene) -> None:
+    name = scene.user()
+    with scene.quiet(Order(treatments={}, otherwise=Treatment(quiesce=Quiesce.PAUSE))) as (all_, _):
+        scene.engine.docker("unpause", name)
+
+    assert all_.warnings == [f"{name} went on already: somebody else has unpaused it"]
+
+
 def test_one_that_does_not_stop_in_its_time_is_killed_and_told_of(scene: Scene) -> None:
     name = scene.user("--stop-timeout", "1", command=STUBBORN)
 
