@@ -131,9 +131,7 @@ class Voice:
 
     def event(self, value: Mapping[str, Any]) -> None:
         """Print one JSON line of long work."""
-        texts = {key: hidden(one) for key, one in value.items() if key in _TEXTS and one}
-        told = {**value, **texts}
-        print(json.dumps(told, ensure_ascii=True), flush=True)
+        print(json.dumps(_discreet(value), ensure_ascii=True), flush=True)
 
     def error(self, error: BackupError | TransportError, code: int) -> None:
         """Tell why the command failed."""
@@ -332,6 +330,16 @@ def _fitted(widths: Mapping[str, int], narrowed: Collection[str], width: int) ->
         fitted[name] = max(1, min(widths[name], left // (len(yielding) - number)))
         left -= fitted[name]
     return fitted
+
+
+def _discreet(value: Any) -> Any:
+    """Return a part of an event in which what is for people is without secrets."""
+    if isinstance(value, Mapping):
+        return {
+            name: hidden(one) if name in _TEXTS and isinstance(one, str) else _discreet(one)
+            for name, one in value.items()
+        }
+    return [_discreet(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _told(text: str) -> str:

@@ -6,7 +6,7 @@ from backup.archive import write_stdout
 from backup.cli.console import counted, listening, seconds_text, size_text
 from backup.cli.context import Context
 from backup.compression import Form
-from backup.database.feed import body, feed
+from backup.database.feed import Into, body, feed
 from backup.engine import Engine
 from backup.lookup import Found
 from backup.repository import SHORT_ID, Repository
@@ -16,17 +16,19 @@ STDOUT = "-"
 
 
 def restore_dump(
-    context: Context, engine: Engine, repository: Repository, found: Found, to: str
+    context: Context, engine: Engine, repository: Repository, found: Found, into: Into
 ) -> None:
     """Write a dump to standard output, or feed it to the server of a container."""
     snapshot_id, snapshot = found
-    if to == STDOUT:
+    name = into.container
+    if name == STDOUT:
         write_stdout(body(repository, snapshot), Form.TAR)
         return
-    name = to.removeprefix(CONTAINER)
     started = time.monotonic()
     with listening(context.voice) as listener:
-        fed = feed(engine, repository, snapshot, name, listener)
+        fed = feed(engine, repository, snapshot, into, listener)
+    if fed.doubt:
+        context.voice.warn(fed.doubt)
     seconds = round(time.monotonic() - started, 3)
     if context.voice.as_json:
         told = {"type": "summary", "snapshot": snapshot_id, "source": snapshot.source}

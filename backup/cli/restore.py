@@ -12,21 +12,22 @@ from backup.cli.context import Context
 from backup.cli.dumped import STDOUT, restore_dump
 from backup.cli.restored import restore_image
 from backup.cli.snapshots import excluded_text
-from backup.destination import target, target_name
+from backup.database.feed import Into
+from backup.destination import Target, target, target_name
 from backup.errors import UsageError
 from backup.job.run import new_run
-from backup.lookup import find_snapshot
+from backup.lookup import Found, find_snapshot
 from backup.repository import SHORT_ID, Repository, Snapshot
 from backup.restore import Verify
 from backup.restore import restore as restore_into
-from backup.survey import Selection, survey
+from backup.survey import Selection, Survey, survey
 from backup.targets import CONTAINER, DUMP, IMAGE
 
 _PROOFS: Final = {Verify.FULL: "every byte", Verify.LISTING: "listing"}
 _ID: Final = re.compile(r"[0-9a-f]{4,64}")
 
 
-def restore(
+def restore(  # noqa: PLR0913  one parameter an option
     ctx: typer.Context,
     snapshot: Annotated[
         str,
@@ -51,6 +52,12 @@ def restore(
     ] = Verify.LISTING,
     force_tag: Annotated[
         bool, typer.Option("--force-tag", help="Take an image's name from the one that has it.")
+    ] = False,
+    start_over: Annotated[
+        bool,
+        typer.Option(
+            "--start-over", help="Of a dump: drop first what a killed restore left in the server."
+        ),
     ] = False,
 ) -> None:
     """Restore a snapshot into a volume, or an image, and prove it.
@@ -79,9 +86,12 @@ def restore(
             raise UsageError("--force-tag is for images")
         if to is None:
             raise _nowhere(found.source)
+        if start_over and not to.startswith(CONTAINER):
+            raise UsageError("--start-over is for dumps that are fed to a container's server")
         if found.source.startswith(DUMP) and (to == STDOUT or to.startswith(CONTAINER)):
             _refuse(bool(paths), verify, "a dump")
-            restore_dump(context, engine, repository, (snapshot_id, found), to)
+            into_server = Into(to.removeprefix(CONTAINER), starting_over=start_over)
+            restore_dump(context, engine, repository, (snapshot_id, found), into_server)
             return
         into = target(engine, target_name(engine, to, found), found.volume, run)
         surveyed = survey(
@@ -91,6 +101,19 @@ def restore(
         with listening(context.voice) as listener:
             restore_into(engine, surveyed, into, run=run, verify=verify, on_event=listener)
     seconds = round(time.monotonic() - started, 3)
+    if not context.voice.as_json:
+        _tell_what_it_lacks(context, repository, found)
+    _report(context, (snapshot_id, found), into, surveyed, (verify, seconds))
+
+
+def _report(
+    context: Context,
+    restored: Found,
+    into: Target,
+    surveyed: Survey,
+    proven: tuple[Verify, float],
+) -> None:
+    (snapshot_id, found), (verify, seconds) = restored, proven
     if context.voice.as_json:
         context.voice.event(
             {
@@ -106,7 +129,6 @@ def restore(
             }
         )
         return
-    _tell_what_it_lacks(context, repository, found)
     context.voice.answer(
         f"restored {found.source} ({snapshot_id[:SHORT_ID]}) to volume:{into.name}: "
         f"{counted(surveyed.entries, 'entry')}, {size_text(surveyed.size)}, "

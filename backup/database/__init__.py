@@ -6,5 +6,6 @@ dialect   how a server is spoken to: who may, by which programs, and how a dump 
 server    a running server in a container
 dump      its dump as a source of its own, "dump:CONTAINER/postgres"
 contents  what a dump holds, by which two are compared
+way       which module knows how a kind of server is restored into
 feed      a dump back into a server, proven by a second dump
 """

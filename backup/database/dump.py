@@ -15,6 +15,7 @@ from backup.blocks import Block
 from backup.database.danger import Directory, directory_of
 from backup.database.dialect import Dialect
 from backup.database.server import dialect, failed, reached
+from backup.database.way import demand_unmarked
 from backup.engine import Engine, container
 from backup.errors import EngineError
 from backup.recorder import Recorder
@@ -45,12 +46,13 @@ class Kept:
 def keep(engine: Engine, dump: Dump, into: tuple[Repository, Writer], on_event: OnEvent) -> Kept:
     """Store a dump. Nothing refers to it until a snapshot is committed: the next statement.
 
-    Raises ConfigError, NotOnEngine, and EngineError for a server that is down, or a dump that is
-    not whole.
+    Raises ConfigError, NotOnEngine, InUse for a server that holds a part of another dump, and
+    EngineError for one that is down, or a dump that is not whole.
     """
     speech = dialect(dump.kind)
     found = container(engine, dump.container)
     server = reached(engine, found, speech)
+    demand_unmarked(server)
     time = datetime.fromtimestamp(engine.now(), UTC)
     recorder = Recorder(*into)
     on_event(Started("backup", dump.source))

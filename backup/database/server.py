@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Final
 
-from backup.blocks import Blocks
+from backup.blocks import Block, Blocks
 from backup.database.dialect import DIALECTS, Dialect
 from backup.database.kind import DUMPED, Kind
 from backup.engine import Container, Engine, Finished, container_secrets
@@ -13,15 +14,8 @@ from backup.engine.execution import Output, Where, reading, writing
 from backup.errors import ConfigError, EngineError
 
 _SMALL = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What a server had before a restore: databases and their owners, and roles, as it quotes
-    them."""
-
-    databases: dict[str, str]
-    roles: frozenset[str]
+MARK: Final = "voltar_restore_in_progress"
+"""A database that a server has while a dump is restored into it, and when that was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +46,14 @@ class Server:
     def feed(self, blocks: Blocks) -> None:
         """Have statements executed, up to the first that fails. Raises EngineError."""
         argv = self.dialect.argv(self.dialect.client)
-        done = writing(self.engine, self.where, argv, blocks)
+        done = writing(self.engine, self.where, argv, _ended(blocks, self.dialect.quit))
         if done.status:
             raise failed(self.dialect.client[0], self.where.name, done)
+
+
+def _ended(blocks: Blocks, end: bytes) -> Iterator[Block]:
+    yield from blocks
+    yield end
 
 
 def dialect(name: str) -> Dialect:

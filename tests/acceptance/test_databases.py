@@ -207,9 +207,79 @@ def test_a_restore_that_fails_drops_what_it_had_made(
     failed = voltar("restore", shop.source, "--to", f"container:{into.container}", code=1)
 
     assert 'violates check constraint "aaa_check"' in failed.err
-    assert "were dropped again" in failed.err
+    assert "the server is as it was before" in failed.err
     assert into.ask("select count(*) from pg_tables where schemaname = 'public';") == ["0"]
     assert into.ask(POSTGRES.clerks) == ["0"]
+    assert into.ask("select datname from pg_database order by 1;") == [
+        *("postgres", "shop", "template0", "template1"),
+    ]
+
+
+@EACH
+def test_a_restore_that_is_killed_is_refused_and_started_over_and_ends_with_the_dumps_passwords(
+    make: Make, voltar: Voltar, scratch: Scratch
+) -> None:
+    server = serve(scratch, make, filled=True)
+    server.ask("insert into debit values (1, 'x'); insert into credit values (1, 'x');")
+    if make is POSTGRES:  # the restore takes its time there
+        server.ask(
+            "create function slow() returns boolean language sql as 'select pg_sleep(4) is not "
+            "null'; create table aaa (id int check (slow())); insert into aaa values (1);"
+        )
+    jobs = job(voltar, server, f'dump = "{make.name}"\nexclude = ["volume:{server.volume}"]')
+    jobs("run", "n")
+    into = serve(scratch, other_password(make), options=["-e", "LOCAL_AUTH=scram-sha-256"])
+    words = ("restore", server.source, "--to", f"container:{into.container}")
+
+    with voltar.start(*words) as run:
+        until(lambda: said_within(into, MIDST[make.name]) == b"1\n", what="the restore")
+        run.kill()
+    refused = voltar(*words, code=5)
+    dumped = job(voltar, into, f'dump = "{make.name}"\nexclude = ["volume:{into.volume}"]')
+    not_dumped = dumped("run", "n", code=1)
+    done = voltar(*words, "--start-over")
+
+    assert "holds a part of a dump" in refused.err
+    assert "--start-over" in refused.err
+    assert "holds a part of a dump" in not_dumped.err
+    assert "passwords are those of the dump now" in done.err
+    assert not into.answers()
+    into = replace(into, make=with_password(make, WORD))
+    assert into.rows() == (1, 0)
+    assert into.ask(make.clerks) == ["1"]
+    assert into.ask(MARKS[make.name]) == ["0"]
+
+
+INNER = {"postgres": "postgres", "mariadb": "mysql"}
+MIDST = {
+    "postgres": "select count(*) from pg_stat_activity where query like 'COPY public.aaa%';",
+    "mariadb": "select count(*) from information_schema.tables where table_name = 'theirs';",
+}
+MARKS = {
+    "postgres": "select count(*) from pg_database where datname like 'voltar%';",
+    "mariadb": "select count(*) from information_schema.schemata where schema_name like 'voltar%';",
+}
+
+
+def said_within(server: Server, statement: str) -> bytes:
+    """What a server says, in its own database, or nothing: it may have others leave."""
+    client = [each.replace("shop", INNER[server.make.name]) for each in server.make.client]
+    words = ("exec", "-i", server.container, *client)
+    return server.engine.attempt(*words, stdin=statement.encode()).stdout
+
+
+def other_password(make: Make) -> Make:
+    """A server of the same make whose password is another one."""
+    words = [each.replace(WORD, "another-9") for each in make.environment]
+    return replace(with_password(make, "another-9"), environment=words)
+
+
+def with_password(make: Make, word: str) -> Make:
+    """The same make, asked with a password."""
+    if make is POSTGRES:
+        client = ("psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", f"postgresql://boss:{word}@/shop")
+        return replace(make, client=client)
+    return replace(make, client=[each.replace(WORD, word) for each in make.client])
 
 
 def test_a_server_that_holds_something_is_left_as_it_is(voltar: Voltar, shop: Server) -> None:

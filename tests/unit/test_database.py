@@ -15,8 +15,8 @@ from backup.database.danger import Directory, Seen, Sign, directory_of, judged, 
 from backup.database.dialect import DIALECTS
 from backup.database.dump import Whole
 from backup.database.kind import Kind, recognised
+from backup.database.mariadb import sections
 from backup.database.postgres import fitted
-from backup.database.server import Before
 from backup.engine import Container, Mount, User, Volume
 from backup.errors import EngineError
 from backup.repository import VolumeFacts
@@ -234,9 +234,35 @@ def test_servers_of_other_versions_are_compared_by_their_rows() -> None:
 
 
 @given(st.integers(1, 200))
-def test_only_roles_that_are_there_are_left_out_and_no_row_is(size: int) -> None:
-    known = Before({}, frozenset({"boss"}))
+def test_only_what_is_said_of_roles_that_are_there_waits_and_no_row_does(size: int) -> None:
+    late: list[bytes] = []
 
-    fed = b"".join(bytes(each) for each in fitted(pieces(DUMP, size), known))
+    fed = b"".join(bytes(each) for each in fitted(pieces(DUMP, size), ["boss"], late))
 
-    assert fed == DUMP.replace(b"CREATE ROLE boss;\n", b"", 1)
+    said = [b"CREATE ROLE boss;\n", b"ALTER ROLE boss WITH SUPERUSER PASSWORD 'SCRAM';\n"]
+    assert late == said
+    assert fed == DUMP.replace(b"".join(said), b"", 1)
+
+
+SECTIONS = (
+    b"-- MariaDB dump\nSET x;\n",
+    b"\n--\n-- Current Database: `mysql`\n--\nUSE `mysql`;\n",
+    b"\n--\n-- Current Database: `a``b`\n--\n"
+    b"INSERT INTO `t` VALUES\n('-- Current Database: `c`');\n",
+    b"\n/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */;\n-- Dump completed\n",
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 5000])
+def test_a_dump_is_divided_by_databases_wherever_its_blocks_end(size: int) -> None:
+    rows = b"('x'),\n" * 1000
+    dump = b"".join(SECTIONS).replace(b"('--", rows + b"('--")
+    found: dict[bytes, bytes] = {}
+
+    for name, piece in sections(pieces(dump, size)):
+        found[name] = found.get(name, b"") + piece
+
+    assert list(found) == [b"", b"`mysql`", b"`a``b`"]
+    assert found[b""] == SECTIONS[0] + SECTIONS[3]
+    assert found[b"`mysql`"] == SECTIONS[1]
+    assert rows in found[b"`a``b`"]
