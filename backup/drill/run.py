@@ -180,7 +180,7 @@ def _demand_some(order: Order, chosen: tuple[Unit, ...]) -> None:
         when = f" up to {order.at.isoformat(timespec='minutes')}" if order.at else ""
         raise NoSuchSnapshot(
             f"there is no snapshot of {order.name or 'anything'}{when} to drill",
-            hint="`voltar snapshots` shows what there is",
+            hint="say a job, or container:NAME or volume:NAME, as `voltar snapshots` shows them",
         )
     _demand_one(order, chosen)
 

@@ -104,10 +104,14 @@ def test_a_hot_copy_is_warned_of_refused_or_allowed(
     assert len(voltar.ask("snapshots")) == 3
 
 
-def test_beside_a_dump_only_the_configuration_is_copied(voltar: Voltar, shop: Server) -> None:
+def test_beside_a_dump_only_the_configuration_is_copied_and_a_restore_says_so(
+    voltar: Voltar, shop: Server, fresh: Any
+) -> None:
     job(voltar, shop, 'dump = "postgres"')("run", "n")
 
     listed = voltar("ls", f"volume:{shop.volume}").text
+    restored = voltar("restore", f"volume:{shop.volume}", "--to", fresh()).err
+    assert f"stored beside it: dump:{shop.container}/postgres" in restored
     assert "postgresql.conf" in listed
     assert "pg_hba.conf" in listed
     assert "PG_VERSION" not in listed

@@ -20,6 +20,7 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     echo "$python cannot make a virtual environment: install $package" >&2; exit 1
   fi
 fi
+echo "making $venv, with $("$python" --version) and the packages of requirements/dev.txt: about a minute" >&2
 rm -rf "$venv"
 "$python" -m venv "$venv"
 pip=("$venv/bin/python" -m pip -qq --disable-pip-version-check install)
