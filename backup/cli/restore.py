@@ -101,13 +101,12 @@ def restore(  # noqa: PLR0913  one parameter an option
         with listening(context.voice) as listener:
             restore_into(engine, surveyed, into, run=run, verify=verify, on_event=listener)
     seconds = round(time.monotonic() - started, 3)
-    if not context.voice.as_json:
-        _tell_what_it_lacks(context, repository, found)
-    _report(context, (snapshot_id, found), into, surveyed, (verify, seconds))
+    _report(context, repository, (snapshot_id, found), into, surveyed, (verify, seconds))
 
 
 def _report(
     context: Context,
+    repository: Repository,
     restored: Found,
     into: Target,
     surveyed: Survey,
@@ -129,6 +128,7 @@ def _report(
             }
         )
         return
+    _tell_what_it_lacks(context, repository, found)
     context.voice.answer(
         f"restored {found.source} ({snapshot_id[:SHORT_ID]}) to volume:{into.name}: "
         f"{counted(surveyed.entries, 'entry')}, {size_text(surveyed.size)}, "
