@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.acceptance import servers
 from tests.acceptance.cli import Voltar, until
 from tests.acceptance.drilling import HEALTH, SERVES, left
 from tests.acceptance.far import Far
 from tests.acceptance.files import fill
+from tests.acceptance.servers import POSTGRES
 from tests.acceptance.test_jobs import configured
 from tests.acceptance.test_quiesce import NOISY_END, PHASES, journals, state
 from tests.testbed import images
@@ -126,6 +128,23 @@ def test_a_drill_that_is_cut_off_leaves_nothing_there(
 
     assert left(far.engine) == []
     assert (state(far.engine, name), far.content(volume)) == before
+    far.assert_clean()
+
+
+def test_a_database_of_a_far_host_is_dumped_and_fed_back(
+    reach: Callable[..., Far], own_host: Sshd
+) -> None:
+    """Both go through commands in containers, which must be ended over there, too."""
+    far = reach(own_host)
+    server = servers.serve(far.scratch, POSTGRES, filled=True)
+    into = servers.serve(far.scratch, POSTGRES)
+    job = f'[jobs.n]\nhost = "web1"\ncontainers = ["{server.container}"]\ndump = "postgres"\n'
+    jobs_of(far, job)("run", "n")
+
+    done = far.voltar("restore", server.source, "--to", f"container:{into.container}")
+
+    assert "dumped again and compared" in done.text
+    assert into.ask("select twice(21);") == ["42"]
     far.assert_clean()
 
 
