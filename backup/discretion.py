@@ -17,7 +17,9 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 _HIDDEN: Final = "***"
-_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_USERINFO: Final = re.compile(r"((?:ssh|sftp)://[^/:@\s]*:|(?<!ssh)(?<!sftp)://)[^/@\s]+@")
+"""Who logs in by SSH is no secret, and belongs to the command that a hint tells to type."""
+
 _PASSWORD: Final = re.compile(r"://[^/@:\s]*:([^/@\s]+)@")
 _PARTS: Final = re.compile(r"[^:/?&=@#,]{4,}")
 _RANDOM: Final = re.compile(r"(?=.*[0-9A-Z]).{8,}")
@@ -79,14 +81,15 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def hidden(text: str, also: Iterable[str] = ()) -> str:
-    """Return a text in which no known secret is left, none of `also`, and no user of a URL."""
+    """Return a text in which no known secret is left, none of `also`, and no user of a URL but
+    SSH's."""
     wanted = {*_known, *also}
     for secret in sorted(wanted | {quote(each, safe="") for each in wanted}, key=len, reverse=True):
         if len(secret) >= _WORD_BELOW:
             text = text.replace(secret, _HIDDEN)
         elif secret:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _HIDDEN, text)
-    return _USERINFO.sub(f"{_HIDDEN}@", text)
+    return _USERINFO.sub(rf"\1{_HIDDEN}@", text)
 
 
 def scrubbed(text: str, url: str) -> str:

@@ -29,6 +29,12 @@ def test_of_two_secrets_the_longer_goes_first() -> None:
     assert hidden("secret-word", ["secret", "secret-word"]) == "***"
 
 
+def test_of_a_url_the_password_is_hidden_and_who_logs_in_by_ssh_is_not() -> None:
+    shown = hidden("ssh://me@web1 sftp://me:geheim@nas/x https://me:geheim@far/y s3://key@b")
+
+    assert shown == "ssh://me@web1 sftp://me:***@nas/x https://***@far/y s3://***@b"
+
+
 def test_nothing_hides_nothing() -> None:
     learn("", "\n")
 
