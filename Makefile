@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
 BIN := $(VENV)/bin
-# each worker starts engines of its own
-WORKERS ?= 2
+# each worker starts engines of its own; three keep two cores busy, as tests wait for engines
+WORKERS ?= 3
 
 .PHONY: help venv demo test check bench lock clean
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from backup.config.mistake import Key, Mistake, listed, nearest
 from backup.config.model import LOCAL, Config, Host, Job, Keep, Metrics, Notify, Quiesce, Repository
-from backup.timing.span import parse_span
+from backup.errors import ConfigError
+from backup.timing.span import parse_grace, parse_span
 
 _SELECTORS: Final = ("volumes", "containers", "projects", "labels", "patterns")
 _LISTS: Final = (*_SELECTORS, "exclude", "tags", "exclude_files")
@@ -158,6 +159,11 @@ def _times(key: Key, job: Job) -> Iterator[Mistake]:
     if job.grace is not None and job.quiesce in (Quiesce.NONE, Quiesce.PAUSE):
         said = f"nothing is stopped with quiesce = {job.quiesce.value!r}"
         yield Mistake((*key, "grace"), said)
+    elif job.grace is not None:
+        try:
+            parse_grace(job.grace, "")
+        except ConfigError as error:
+            yield Mistake((*key, "grace"), str(error).removeprefix(": "))
 
 
 def _pointless_zone(key: Key) -> Mistake:

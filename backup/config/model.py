@@ -228,7 +228,8 @@ class Job(Table, frozen=True, kw_only=True):
         Quiesce | None, _doc("What is done to the containers while their volumes are read.")
     ] = None
     grace: Annotated[
-        Span | None, _doc("How long a container may take to stop; without it, its own time.")
+        Span | None,
+        _doc("How long a container may take to stop, at most 1h; without it, its own time."),
     ] = None
     hooks: Annotated[list[Hook], _doc("Commands before and after the reading, in order.")] = []
     dump: Annotated[

@@ -21,11 +21,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 from backup.config import Hook, OnError, Quiesce, When
 from backup.errors import ConfigError
-from backup.timing.span import parse_span
+from backup.timing.span import parse_grace, parse_span
 
 PREFIX: Final = "voltar."
 PROJECT: Final = "com.docker.compose.project"
@@ -199,10 +200,10 @@ def _word(text: str, words: list[str]) -> str:
     return text.lower()
 
 
-def _span(text: str) -> float:
+def _span(text: str, parse: Callable[[str, str], float] = parse_span) -> float:
     """Without the name of what is wrong, which is told by whoever asks."""
     try:
-        return parse_span(text, "")
+        return parse(text, "")
     except ConfigError as error:
         raise ConfigError(str(error).removeprefix(": ")) from error
 
@@ -256,7 +257,7 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "exclude": _boolean,
     "job": _jobs,
     "quiesce": _one_of(Quiesce),
-    "grace": _span,
+    "grace": partial(_span, parse=parse_grace),
     "dump": lambda text: _word(text, list(_DUMPS)),
 }
 _HOOK_READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {

@@ -31,7 +31,7 @@ from backup.selection.choice import (
     thing_of,
 )
 from backup.selection.labels import SILENT
-from backup.timing.span import parse_span
+from backup.timing.span import parse_grace
 
 _STRENGTH = (Quiesce.NONE, Quiesce.PAUSE, Quiesce.STOP)
 _BROAD = frozenset({Way.NAMED, Way.PATTERN, Way.ALL})
@@ -215,7 +215,7 @@ class _Selector:
             for found in [self.things[each].said.quiesce]
             if found is not None
         ]
-        grace_s = parse_span(job.grace, "grace") if job.grace else None
+        grace_s = parse_grace(job.grace, "grace") if job.grace else None
         return Treatment(
             quiesce=said.quiesce
             or max(by_volume, key=_STRENGTH.index, default=job.quiesce or Quiesce.NONE),

@@ -10,6 +10,8 @@ _SPAN: Final = re.compile(
     r"(?:(\d{1,5})d)?(?:(\d{1,5})h)?(?:(\d{1,6})min)?(?:(\d{1,7})s)?", re.ASCII
 )
 
+_GRACE_LIMIT_S: Final = 3600.0
+
 
 def parse_span(text: str, whose: str) -> float:
     """Return a span in seconds. Raises ConfigError.
@@ -24,3 +26,15 @@ def parse_span(text: str, whose: str) -> float:
     return sum(
         int(part or 0) * unit for part, unit in zip(found.groups(), _UNITS.values(), strict=True)
     )
+
+
+def parse_grace(text: str, whose: str) -> float:
+    """Return how long a container may take to stop, in seconds. Raises ConfigError.
+
+    An engine that is told to wait cannot be told to stop waiting: until then, the container
+    neither runs nor starts again.
+    """
+    found = parse_span(text, whose)
+    if found > _GRACE_LIMIT_S:
+        raise ConfigError(f"{whose}: expected at most 1h, got {text!r}")
+    return found

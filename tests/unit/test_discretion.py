@@ -2,13 +2,7 @@
 
 import pytest
 
-from backup import discretion
 from backup.discretion import hidden, learn, learn_url, secrets_of
-
-
-@pytest.fixture(autouse=True)
-def _forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discretion, "_known", set())
 
 
 def test_what_was_learned_is_in_no_text() -> None:

@@ -277,7 +277,7 @@ def test_who_answers_drop_by_drop_holds_nothing_up(tell: Callable[[str], None]) 
 @pytest.mark.parametrize(
     ("text", "url", "expected"),
     [
-        ("sftp://me:secret@nas/x is full", "", "sftp://***@nas/x is full"),
+        ("sftp://me:secret@nas/x is full", "", "sftp://me:***@nas/x is full"),
         ("no answer of api.example.org", "https://api.example.org/t0ken", "no answer of ***"),
         ("key t0ken-1 is wrong", "tgram://t0ken-1/chat", "key *** is wrong"),
         ("all is well", "json://a/b", "all is well"),

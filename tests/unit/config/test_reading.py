@@ -133,6 +133,7 @@ BROKEN = [
     (f"{JOB}jitter = '5min'", ["jobs.nightly.jitter: there is no schedule that it could shift"]),
     (f"{JOB}time-zone = 'UTC'", ["jobs.nightly.time-zone: there is no schedule that it could be"]),
     (f"{REPOSITORY}time-zone = 'UTC'", ["repositories.main.time-zone: there is no schedule that"]),
+    (f"{JOB}grace = '2h'", ["3: jobs.nightly.grace: expected at most 1h, got '2h'"]),
     (f"{JOB}grace = '5s'\nquiesce = 'pause'", ["nothing is stopped with quiesce = 'pause'"]),
     (
         f"{JOB}hooks = [{{ when = 'before', command = ['x'], user = 'root' }}]",

@@ -68,6 +68,7 @@ def test_not_to_be_enabled_is_to_be_excluded(spelling: str) -> None:
             labels(quiesce="stopp"),
             "voltar.quiesce: expected none, pause or stop, got 'stopp'; did you mean 'stop'?",
         ),
+        (labels(grace="99999d"), "voltar.grace: expected at most 1h, got '99999d'"),
         (labels(grace="2m"), "voltar.grace: expected a span of time, got '2m'"),
         (labels(dump="oracle"), "voltar.dump: expected postgres, mariadb or mysql, got 'oracle'"),
         (labels(pre=""), "voltar.pre: expected a command, got nothing"),
