@@ -26,6 +26,8 @@ from backup.quiesce.plan import NUMBER, PROJECT, SERVICE, Quieted
 _KILLED: Final = 137
 _LATE_S: Final = 60
 """So long after its grace a stop may still be under way at the engine."""
+_CLOCK_S: Final = 2.0
+"""How far an engine's time, as it was asked for, may be behind."""
 _LONGEST_S: Final = 3600.0
 
 Either = Quieted | Touched
@@ -131,7 +133,7 @@ def _may_be_under_way(engine: Engine, one: Touched, now: State, began: float) ->
     lasts_s = one.grace_s if one.grace_s >= 0 else _LONGEST_S
     if not now.running or now.paused or engine.now() > began + lasts_s + _LATE_S:
         return False
-    return datetime.fromisoformat(now.started_at).timestamp() < began
+    return datetime.fromisoformat(now.started_at).timestamp() < began + _CLOCK_S
 
 
 def _settled(engine: Engine, one: Touched) -> State:
