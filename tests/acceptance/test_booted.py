@@ -85,8 +85,9 @@ class Host:
     def was_served(self, moment: datetime) -> None:
         """Have the state of a daemon that was there until then."""
         mark = Mark(said=DAILY, served=moment, due=moment + timedelta(days=1))
-        self.machine.write(f"{STATE}/schedule.json", "")
-        save_state(self.machine.path(STATE) / "schedule.json", State(marks={"run nightly": mark}))
+        here = self.machine.directory / "schedule.json"
+        save_state(here, State(marks={"run nightly": mark}))
+        self.machine.write(f"{STATE}/schedule.json", here.read_text())
 
     def await_end(self, unit: str) -> None:
         """Wait until a service has run, and well."""
@@ -231,7 +232,7 @@ def test_a_daemon_that_hangs_is_started_again_and_makes_good_what_it_had_begun(
     host: Host, stack: Stack
 ) -> None:
     host.configure(stack.volume)
-    host.edit(DAEMON, "[Service]\nWatchdogSec=3\nRestartSec=0\n")
+    host.edit(DAEMON, "[Service]\nWatchdogSec=8\nRestartSec=0\n")
     host.was_served(TWO_DAYS_AGO)
     host.voltar("systemd", "install", "--daemon")
 

@@ -239,8 +239,9 @@ def test_a_drill_that_is_interrupted_leaves_nothing(
 
 
 def at_work(bed: Engine) -> list[str]:
-    """The helpers that run; what is killed before its helper runs leaves that for five minutes."""
-    return bed.docker("ps", "--quiet", "--filter", "label=voltar.helper").split()
+    """The helpers that write to scratch volumes and run; one that does not run yet when its owner
+    is killed is left alone for five minutes."""
+    return bed.docker("ps", "--quiet", "--filter", "label=voltar.restore").split()
 
 
 def test_a_drill_that_is_killed_while_it_restores_is_cleared_away(
@@ -250,9 +251,10 @@ def test_a_drill_that_is_killed_while_it_restores_is_cleared_away(
     voltar("backup", name)
 
     with voltar.start("drill", f"container:{name}") as running:
-        until(lambda: len(at_work(bed)) > 1, what="the helper that writes to the scratch volume")
+        until(lambda: at_work(bed), what="the helper that writes to the scratch volume")
         assert left(bed)
         running.kill()
+    until(lambda: not at_work(bed), what="the end of what has no owner any more")
     voltar("backup", name)
 
     assert left(bed) == []

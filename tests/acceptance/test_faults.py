@@ -409,6 +409,7 @@ def test_of_two_restores_into_one_volume_none_touches_what_the_other_wrote(
 def test_the_same_restore_run_again_after_a_kill_succeeds(backed_up: Scene) -> None:
     target = backed_up.name()
     backed_up.begin_restore(target).kill()
+    until(lambda: not backed_up.running(), within_s=15, what="the end of the helper")
 
     backed_up.voltar("restore", f"volume:{backed_up.large}", "--to", target)
 

@@ -141,7 +141,7 @@ NOISY_END = (
     "-c",
     "trap 'head -c 60000000 /dev/urandom > /v/end; exit 0' TERM; while :; do sleep 0.05; done",
 )
-STUBBORN = ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+STUBBORN = ("sh", "-c", "trap 'echo told' TERM; while :; do sleep 0.05; done")
 PHASES = {
     "hook": '"is":"hook"',
     "hook here": '"is":"hook"',
@@ -186,6 +186,8 @@ def test_whatever_ends_a_run_in_whatever_phase_all_run_again(
 
     with jobs.start("run", "nightly") as running:
         until(lambda: any(PHASES[phase] in each.read_text() for each in journals(voltar)))
+        if phase == "stopping":  # the journal is first
+            until(lambda: "told" in scratch.engine.docker("logs", name), what="SIGTERM")
         os.killpg(running.process.pid, number)
         ended = running.end()
     if number == signal.SIGKILL:
