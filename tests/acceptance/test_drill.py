@@ -37,7 +37,7 @@ def test_a_job_is_drilled_up_to_its_assertion(
     settings = voltar.home / "app.conf"
     settings.write_text("setting\n")
     name = served(scratch, image, *HEALTH, "-v", f"{settings}:/etc/app.conf:ro")
-    says = "cat /data/table /etc/app.conf; printf 'fine\\007'; ! echo x >/etc/app.conf"
+    says = "exec 2>&1; cat /data/table /etc/app.conf; printf 'fine\\007'; ! echo x >/etc/app.conf"
     asked = f"drill = {{ assert = {json.dumps(['sh', '-c', says])} }}"
     jobs = configured(voltar, f'[jobs.night]\ncontainers = ["{name}"]\n{asked}\n')
     jobs("run", "night")
