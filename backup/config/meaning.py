@@ -4,14 +4,14 @@ what, and what would never do anything.
 Each table is looked at as long as its own shape is right, whatever is wrong with the others.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from backup.config.mistake import Key, Mistake, listed, nearest
 from backup.config.model import LOCAL, Config, Host, Job, Keep, Metrics, Notify, Quiesce, Repository
 from backup.errors import ConfigError
-from backup.timing.span import parse_grace, parse_span
+from backup.timing.span import parse_grace, parse_timeout
 
 _SELECTORS: Final = ("volumes", "containers", "projects", "labels", "patterns")
 _LISTS: Final = (*_SELECTORS, "exclude", "tags", "exclude_files")
@@ -160,10 +160,7 @@ def _times(key: Key, job: Job) -> Iterator[Mistake]:
         said = f"nothing is stopped with quiesce = {job.quiesce.value!r}"
         yield Mistake((*key, "grace"), said)
     elif job.grace is not None:
-        try:
-            parse_grace(job.grace, "")
-        except ConfigError as error:
-            yield Mistake((*key, "grace"), str(error).removeprefix(": "))
+        yield from _bounded((*key, "grace"), job.grace, parse_grace)
 
 
 def _pointless_zone(key: Key) -> Mistake:
@@ -180,12 +177,14 @@ def _hooks(key: Key, job: Job) -> Iterator[Mistake]:
         if hook.container and hook.directory and not hook.directory.startswith("/"):
             said = f"expected an absolute path in the container, got {hook.directory!r}"
             yield Mistake((*here, "directory"), said)
-        yield from _some_time((*here, "timeout"), hook.timeout)
+        yield from _bounded((*here, "timeout"), hook.timeout, parse_timeout)
 
 
-def _some_time(key: Key, span: str) -> Iterator[Mistake]:
-    if not parse_span(span, "timeout"):
-        yield Mistake(key, f"expected a span of some length, got {span!r}")
+def _bounded(key: Key, span: str, parse: Callable[[str, str], float]) -> Iterator[Mistake]:
+    try:
+        parse(span, "")
+    except ConfigError as error:
+        yield Mistake(key, str(error).removeprefix(": "))
 
 
 def _drill(key: Key, job: Job) -> Iterator[Mistake]:
@@ -194,7 +193,7 @@ def _drill(key: Key, job: Job) -> Iterator[Mistake]:
         return
     if drill.assert_ is not None and not drill.assert_[0]:
         yield Mistake((*key, "drill", "assert", 0), "expected a program, got ''")
-    yield from _some_time((*key, "drill", "timeout"), drill.timeout)
+    yield from _bounded((*key, "drill", "timeout"), drill.timeout, parse_timeout)
     if not drill.boot:
         for name, value in (("assert", drill.assert_), ("container", drill.container)):
             if value is not None:

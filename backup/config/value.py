@@ -48,8 +48,6 @@ def parted(location: str) -> tuple[str | None, str]:
 def _some(value: str) -> None:
     if not value.strip():
         raise ConfigError("expected a text, got ''")
-    if "\0" in value:
-        raise ConfigError("no NUL can be in it")
 
 
 def _span(value: str) -> None:

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from backup.config import Hook, OnError, Quiesce, When
 from backup.errors import ConfigError
-from backup.timing.span import parse_grace, parse_span
+from backup.timing.span import parse_grace, parse_span, parse_timeout
 
 PREFIX: Final = "voltar."
 PROJECT: Final = "com.docker.compose.project"
@@ -208,9 +208,8 @@ def _span(text: str, parse: Callable[[str, str], float] = parse_span) -> float:
         raise ConfigError(str(error).removeprefix(": ")) from error
 
 
-def _some_time(text: str) -> str:
-    if not _span(text):
-        raise ConfigError(f"expected a span of some length, got {text!r}")
+def _timeout(text: str) -> str:
+    _span(text, parse_timeout)
     return text
 
 
@@ -263,7 +262,7 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
 _HOOK_READERS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "user": ("user", _filled),
     "directory": ("directory", _absolute),
-    "timeout": ("timeout", _some_time),
+    "timeout": ("timeout", _timeout),
     "on-error": ("on_error", _one_of(OnError)),
 }
 _HOOK_LABELS: Final = tuple(

@@ -38,3 +38,12 @@ def parse_grace(text: str, whose: str) -> float:
     if found > _GRACE_LIMIT_S:
         raise ConfigError(f"{whose}: expected at most 1h, got {text!r}")
     return found
+
+
+def parse_timeout(text: str, whose: str) -> float:
+    """Return after how many seconds something is given up, which is more than none. Raises
+    ConfigError."""
+    found = parse_span(text, whose)
+    if not found:
+        raise ConfigError(f"{whose}: expected a span of some length, got {text!r}")
+    return found
