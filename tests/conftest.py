@@ -5,6 +5,7 @@
     start_engine   start_engine(kind="20.10", shared=True): one more, for a test that breaks it
     scratch        volumes, containers and images on the test's engine, removed after the test
     image          the name of an image with a shell and the usual tools, on that same engine
+    listener       a web server that remembers what it was told
     moto           an S3 server that does as Amazon's; rclone_s3: one with quirks; shared by all
     sftp_server    an sshd on this machine, shared by all
     ssh_host       a real sshd on the host of the test's engine, shared by the tests
@@ -15,7 +16,7 @@ An engine that cannot be had fails the tests that need it. With VOLTAR_TEST_ENGI
 kill or configure an engine (with `start_engine`, or marked `private`) or log in on its host (with
 `ssh_host`) are deselected, and the summary says so.
 
-With `-n 2` two workers (pytest-xdist) divide the tests, each with a directory and engines of its
+With `-n 3` three workers (pytest-xdist) divide the tests, each with a directory and engines of its
 own; what they found out for the summary is handed to the process that prints it.
 """
 
@@ -33,6 +34,7 @@ from tests.testbed import buckets, debian, images, leaks
 from tests.testbed.command import located
 from tests.testbed.engine import KINDS, OWN, Engine, Pool
 from tests.testbed.farhost import Account
+from tests.testbed.listener import Listener
 from tests.testbed.scratch import Scratch
 from tests.testbed.sshd import Sshd
 from tests.testbed.workspace import Run
@@ -247,6 +249,12 @@ def scratch(request: pytest.FixtureRequest) -> Iterator[Scratch]:
     name = "every_engine" if "every_engine" in request.fixturenames else "engine"
     with Scratch(request.getfixturevalue(name)) as scratch:
         yield scratch
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with Listener() as found:
+        yield found
 
 
 @pytest.fixture

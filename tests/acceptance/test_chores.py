@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +13,6 @@ import pytest
 from backup.history import History
 from tests.acceptance.cli import PASSWORD, Voltar, until
 from tests.testbed.listener import Listener
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ a message that names the cause."""
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,12 +20,6 @@ from tests.testbed.listener import Listener
 from tests.testbed.scratch import Scratch
 
 ALL = ("catalog", "store", "content", "boot", "assert")
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
 
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left")

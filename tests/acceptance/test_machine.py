@@ -1,7 +1,6 @@
 """A machine as its owner leaves it: a stack, one voltar.toml, and what starts by itself."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,12 +81,6 @@ def rebuild(of: Stack) -> None:
     words += ["-v", f"{server.volume}:{POSTGRES.data}", *label]
     engine.docker("run", "-d", "--name", server.container, *words, POSTGRES.image(engine))
     until(server.answers, what="the new server")
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
 
 
 @pytest.fixture

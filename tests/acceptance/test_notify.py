@@ -1,10 +1,8 @@
 """Runs that fail and recover, and who hears of it; and where no secret may be."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.acceptance.cli import PASSWORD, Running, Voltar
 from tests.acceptance.test_jobs import configured
@@ -12,12 +10,6 @@ from tests.testbed.engine import Engine
 from tests.testbed.listener import Listener
 
 SECRETS = ("apprise-pass-71", "ping-token-4711", "apprise-token-99", PASSWORD)
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
 
 
 def telling(listener: Listener, *volumes: str) -> str:

@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.cli import PASSWORD, Voltar
 from tests.acceptance.test_jobs import configured
 from tests.testbed.listener import Listener
@@ -16,12 +14,6 @@ IN_CONTAINER, IN_ENVIRONMENT, IN_URL = (
     f"{word}-{os.getpid()}" for word in ("Contained", "Environed", "Urlish")
 )
 SECRETS = (IN_CONTAINER, IN_ENVIRONMENT, IN_URL, "apprise-pass-72", "ping-token-4712", PASSWORD)
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
 
 
 def hook(when: str, command: str, container: str = "") -> str:

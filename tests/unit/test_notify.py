@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,12 +20,6 @@ from backup.notify import Alarm, Bell, Ended, Observation, Ping, Target, alarms,
 from tests.testbed.listener import Listener
 
 FAILURE, RECOVERY, OVERDUE = Occasion.FAILURE, Occasion.RECOVERY, Occasion.OVERDUE
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener() as found:
-        yield found
 
 
 def bell(
