@@ -85,11 +85,8 @@ class Engine:
 
     def now(self) -> float:
         """The engine's time, in seconds, as it goes on since it was asked when this connected."""
-        text = str(self.info["SystemTime"])
-        seconds, _, rest = text.partition(".")
-        zone = rest.lstrip("0123456789") if rest else ""
-        asked = datetime.fromisoformat(f"{seconds}{zone}").timestamp()
-        return asked + time.monotonic() - self._connected
+        asked = datetime.fromisoformat(str(self.info["SystemTime"]))
+        return asked.timestamp() + time.monotonic() - self._connected
 
     def get(self, path: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Any:
         """GET a JSON document."""

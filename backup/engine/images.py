@@ -226,12 +226,8 @@ def _as_json(platform: str) -> str:
 
 
 def _time(text: str | None) -> datetime | None:
-    """A time as the engine writes it, whose nanoseconds Python does not take; None for never."""
-    if not text or text.startswith("0001"):
-        return None
-    whole, _, rest = text.partition(".")
-    zone = rest.lstrip("0123456789") if rest else ""
-    return datetime.fromisoformat(f"{whole}{zone}")
+    """A time as the engine writes it; None for never."""
+    return datetime.fromisoformat(text) if text and not text.startswith("0001") else None
 
 
 def _quoted(reference: str) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tarfile
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -91,6 +92,19 @@ def test_an_unchanged_image_is_not_read_again(bed, voltar, scratch):
     (changed,) = saved(voltar, target)
     assert changed["bytes_read"] > LARGE
     assert saved(voltar, target)[0]["bytes_read"] == 0
+
+
+def test_snapshots_of_an_image_within_a_second_have_an_order(bed, voltar, scratch):
+    (made,) = versions(scratch)[:1]
+    put(bed, scratch, made)
+    began = datetime.now(UTC)
+
+    ids = [saved(voltar, f"image:{made.tags[0]}")[0]["id"] for _ in range(4)]
+
+    kept = json.loads(voltar("--json", "snapshots").out)
+    times = {one["id"]: datetime.fromisoformat(one["time"]) for one in kept}
+    assert sorted(ids, key=lambda each: times[each]) == ids
+    assert began <= times[ids[0]] <= times[ids[-1]] <= datetime.now(UTC)
 
 
 @pytest.mark.private
