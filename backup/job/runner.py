@@ -29,7 +29,7 @@ from backup.quiesce.plan import Order
 from backup.quiesce.site import Setting
 from backup.quiesce.window import Windows, quiesced
 from backup.report import Event, Noted, OnEvent
-from backup.repository import SHORT_ID, Repository, SnapshotId, catalog
+from backup.repository import SHORT_ID, Repository, SnapshotId, catalog, probe
 from backup.scope import Scope, judge, to_forget
 from backup.selection.intent import intend
 from transports.errors import TransportError
@@ -236,7 +236,8 @@ def _work(
         outcomes = [Failed(each, error) for each, error in intent.failed]
         setting = doors.quiet(job.host, report.run, report.job)
         order = Order(treatments=intent.selection.treatments, hooks=tuple(job.hooks))
-        with quiesced(engine, setting, intent.plan, order) as windows:
+        writable = partial(probe, repository.store, engine.name)
+        with quiesced(engine, setting, intent.plan, order, writable) as windows:
             report.windows = windows
             wishes = Wishes(
                 exclusion=exclusion,
