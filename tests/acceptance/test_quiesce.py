@@ -108,9 +108,10 @@ def test_a_run_by_hand_pauses_who_writes_and_no_other(
 @pytest.fixture
 def sealed_off(voltar: Voltar) -> Iterator[Callable[[], object]]:
     """Lets nothing be written to the repository from now on."""
-    run(["mount", "--bind", voltar.repository, voltar.repository])
-    yield lambda: run(["mount", "-o", "remount,bind,ro", voltar.repository])
-    run(["umount", "--lazy", voltar.repository])
+    path = str(voltar.repository)
+    run(["mount", "--bind", path, path])
+    yield lambda: run(["mount", "-o", "remount,bind,ro", path])
+    run(["umount", "--lazy", path])
 
 
 @pytest.mark.parametrize("words", [["run", "nightly"], ["backup", "--quiesce", "stop"]])
