@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from backup.config import Drill, Job
 from backup.drill.boot import Shelf, Wishes
-from backup.drill.choice import Unit, alone, of_host, of_job, of_source, units
+from backup.drill.choice import Unit, alone, meant, of_host, of_job, of_source, units
 from backup.drill.level import Level, failed, passed
 from backup.drill.perform import Drilled
 from backup.drill.report import DrillReport, UnitReport
@@ -157,20 +157,20 @@ def _play(
 
 def _chosen(host: str, every: list[Found], order: Order, history: History) -> tuple[Unit, ...]:
     now = datetime.now(UTC)
-    found = list(every)
+    found, name = list(every), meant(order.name, every)
     if order.job is not None:
         runs = {each.id for each in history.runs(job=order.name, kind=Kind.BACKUP, limit=10_000)}
         found = of_job(order.job, runs, every)
-    elif order.name:
-        found = of_source(order.name, every)
+    elif name:
+        found = of_source(name, every)
     found = of_host(found, host) if found else found
-    if order.job is None and order.name and not order.name.startswith(CONTAINER):
+    if order.job is None and name and not name.startswith(CONTAINER):
         chosen = alone(found, order.at, now)
     else:
         pool = [each for each in every if each[1].host in {one[1].host for one in found}]
         chosen = units(found, pool, order.at, now)
-    if order.job is None and order.name.startswith(CONTAINER):  # not who else has the same volume
-        chosen = tuple(one for one in chosen if not one.definition or one.subject == order.name)
+    if order.job is None and name.startswith(CONTAINER):  # not who else has the same volume
+        chosen = tuple(one for one in chosen if not one.definition or one.subject == name)
     return chosen
 
 
