@@ -17,12 +17,12 @@ class Probed:
 
 
 def probe(store: Store, owner: str) -> Probed:
-    """Put an object of 64 KiB, read and delete it. Raises TransportError.
+    """Put an object of 4 KiB, read and delete it. Raises TransportError.
 
     The object is the owner's own: where it may not be deleted, it is the only one that ever stays.
     """
     identity = hashlib.sha256(owner.encode(errors="surrogateescape"))
-    name, data = f"probe/{identity.hexdigest()[:32]}", identity.digest() * 2048
+    name, data = f"probe/{identity.hexdigest()[:32]}", identity.digest() * 128
     with suppress(ObjectExists):
         store.put(name, data)
         store.put(name, data)  # some stores show only then whether they refuse to replace
