@@ -163,7 +163,10 @@ def test_anonymous_volumes_can_be_told_from_requested_ones() -> None:
 def test_a_requested_volume_is_one_however_its_place_is_written(place: str) -> None:
     mounts = [{"Type": "volume", "Name": "data", "Destination": "/app/data"}]
 
-    for host in ({"Binds": [f"data:{place}:ro"]}, {"Mounts": [{"Source": "data", "Target": place}]}):
+    for host in (
+        {"Binds": [f"data:{place}:ro"]},
+        {"Mounts": [{"Source": "data", "Target": place}]},
+    ):
         (found,) = reduce(inspected(Mounts=mounts, HostConfig=host), IMAGE)["mounts"]
 
         assert found["requested"]
