@@ -455,7 +455,7 @@ def test_bind_mounts_go_to_the_same_places(
     refused = newer.voltar(*command, code=5)
     assert {f"--present {path}" in str(refused.error["notes"]) for path in (app, one)} == {True}
 
-    newer.voltar(*command, "--present", str(app), "--present", str(one))
+    newer.voltar(*command, "--present", f"{app}/", "--present", str(one))
     assert apart.docker("exec", name, "cat", "/app/deep/file", "/one") == "12"
 
 
