@@ -248,6 +248,11 @@ WARNING = {
         ground(),
         "which stays behind",
     ),
+    "reader": (
+        origin(data=(bound(users=(replace(user(running=True), writes=False),)),)),
+        ground(),
+        "is also read by container 'other'",
+    ),
     "nfs": (
         origin(data=(volume(options={"type": "nfs", "device": ":/export"}),)),
         ground(),
