@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import typer
@@ -107,7 +108,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     wishes = Wishes(
         rename=rename,
         networks=_pairs(network or []),
-        present=frozenset(present or []),
+        present=frozenset(str(PurePosixPath(one)) for one in present or []),
         stop_timeout_s=stop_timeout,
         health_timeout_s=health_timeout,
         accept_differences=accept_differences,

@@ -68,7 +68,9 @@ def _present(origin: Origin, ground: Ground, wishes: Wishes) -> Findings:
 
 def _users(one: Data) -> Findings:
     for user in one.users:
-        if user.running:
+        if user.running and not user.writes:
+            yield warns(f"{one.name} is also read by container {user.name!r}, which stays behind")
+        elif user.running:
             yield blocks(
                 f"{one.name} is used by the running container {user.name!r} too",
                 f"stop it first: docker stop {user.name}",

@@ -136,26 +136,27 @@ def _name(origin: Origin, ground: Ground, wishes: Wishes) -> Findings:
 
 
 def _needs(origin: Origin, ground: Ground, _wishes: Wishes) -> Findings:
-    """Other containers that it joins, links to, or has its volumes from."""
+    """Other containers that it joins, links to, or has its volumes from; the last need not run."""
     config = _host_config(origin)
-    wanted: dict[str, str] = {}
+    running: dict[str, str] = {}
     for key in ("NetworkMode", "PidMode", "IpcMode"):
         kind, _, name = str(config.get(key) or "").partition(":")
         if kind == "container":
-            wanted[name] = f"joins container {name!r} ({key})"
+            running[name] = f"joins container {name!r} ({key})"
     for one in _listed(config, "Links"):
         name = one.partition(":")[0]
-        wanted[name] = f"links to container {name!r}"
-    for one in _listed(config, "VolumesFrom"):
-        name = one.partition(":")[0]
-        wanted[name] = f"has volumes from container {name!r}"
-    for name, text in wanted.items():
+        running[name] = f"links to container {name!r}"
+    names = [one.partition(":")[0] for one in _listed(config, "VolumesFrom")]
+    lending = {name: f"has volumes from container {name!r}" for name in names}
+    starts = bool(origin.state and origin.state.running)
+    for name, text in (lending | running).items():
         if name not in ground.containers:
             yield blocks(
                 f"it {text}, which is not on the target", f"move container:{name} there first"
             )
-        elif not ground.containers[name]:
-            yield warns(f"it {text}, which does not run on the target")
+        elif name in running and not ground.containers[name]:
+            finding = blocks if starts else warns
+            yield finding(f"it {text}, which does not run on the target", f"docker start {name}")
 
 
 def _listed(config: dict[str, object], key: str) -> list[str]:

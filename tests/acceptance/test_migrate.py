@@ -413,6 +413,27 @@ def test_a_container_joins_another_that_was_moved_before(older: Pair) -> None:
     assert found == "02:42:ac:11:00:99"
 
 
+def test_a_volume_that_is_there_already_is_not_emptied(newer: Pair) -> None:
+    """The container has it from one that was made anew since, and that has it on the target."""
+    volume = newer.source.volume()
+    fill(newer.source.engine.volume_directory(volume), {"file": b"ours"})
+    box = service(newer, "-v", f"{volume}:/data", run=False)
+    name = service(newer, "--volumes-from", box)
+    create = ("create", "--name", box)
+    command = (moved(newer.source.engine), "true")
+    newer.source.engine.docker("rm", box)
+    newer.source.engine.docker(*create, *command)
+    newer.target.engine.docker(*create, "-v", f"{newer.target.volume(name=volume)}:/data", *command)
+    there = newer.target.engine.volume_directory(volume)
+    fill(there, {"file": b"theirs"})
+
+    said = str(move(newer, f"container:{name}", code=1).error["message"])
+
+    assert f"at /data the target would give the container volume {volume!r}" in said
+    assert (there / "file").read_bytes() == b"theirs"
+    assert state(newer, newer.source, name)[0] == "running"
+
+
 def test_bind_mounts_go_to_the_same_places(
     newer: Pair, start_engine: Callable[..., Engine], tmp_path: Path
 ) -> None:
@@ -434,7 +455,7 @@ def test_bind_mounts_go_to_the_same_places(
     refused = newer.voltar(*command, code=5)
     assert {f"--present {path}" in str(refused.error["notes"]) for path in (app, one)} == {True}
 
-    newer.voltar(*command, "--present", str(app), "--present", str(one))
+    newer.voltar(*command, "--present", f"{app}/", "--present", str(one))
     assert apart.docker("exec", name, "cat", "/app/deep/file", "/one") == "12"
 
 

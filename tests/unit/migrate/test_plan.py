@@ -202,6 +202,13 @@ def test_the_default_network_can_be_another_one() -> None:
     assert (found["host_config"]["NetworkMode"], found["networks"]) == ("other", {"other": {}})
 
 
+@pytest.mark.parametrize("mode", ["default", "bridge", "left"])
+def test_a_container_that_left_its_first_network_is_made_in_another(mode: str) -> None:
+    definition = {"host_config": {"NetworkMode": mode}, "networks": {"net": {}}}
+
+    assert moved(definition, {})["host_config"]["NetworkMode"] == "net"
+
+
 @pytest.mark.parametrize(
     ("reference", "tags", "name"),
     [

@@ -70,6 +70,16 @@ BLOCKING = {
     "name": (origin(), ground(containers={"web": False}), "a container 'web'"),
     "joins": (configured(NetworkMode="container:vpn"), ground(), "joins container 'vpn'"),
     "pid": (configured(PidMode="container:vpn"), ground(), "(PidMode)"),
+    "stopped partner": (
+        configured(PidMode="container:vpn"),
+        ground(containers={"vpn": False}),
+        "docker start vpn",
+    ),
+    "stopped link": (
+        configured(Links=["/db:/web/db"]),
+        ground(containers={"db": False}),
+        "docker start db",
+    ),
     "links": (configured(Links=["/db:/web/database"]), ground(), "links to container 'db'"),
     "volumes from": (configured(VolumesFrom=["box:ro"]), ground(), "volumes from container 'box'"),
     "log driver": (configured(LogConfig={"Type": "loki"}), ground(), "log driver 'loki'"),
@@ -215,8 +225,8 @@ WARNING = {
         ground(),
         "named by its id",
     ),
-    "stopped partner": (
-        configured(PidMode="container:vpn"),
+    "stopped partner of one that does not run": (
+        origin(inspected(State={"Running": False}, HostConfig={"PidMode": "container:vpn"})),
         ground(containers={"vpn": False}),
         "does not run on the target",
     ),
@@ -237,6 +247,11 @@ WARNING = {
         origin(data=(volume(users=(user(running=False),)),)),
         ground(),
         "which stays behind",
+    ),
+    "reader": (
+        origin(data=(bound(users=(replace(user(running=True), writes=False),)),)),
+        ground(),
+        "is also read by container 'other'",
     ),
     "nfs": (
         origin(data=(volume(options={"type": "nfs", "device": ":/export"}),)),
@@ -320,6 +335,11 @@ SETTLED = {
     "anonymous volume of the same name": (
         origin(data=(volume("f" * 64, anonymous=True),)),
         ground(volumes={"f" * 64: volume("f" * 64).volume}),
+        Wishes(),
+    ),
+    "volumes of a stopped container": (
+        configured(VolumesFrom=["box"]),
+        ground(containers={"box": False}),
         Wishes(),
     ),
     "same image there": (origin(), ground(image=IMAGE, tags={"web:1": True}), Wishes()),
