@@ -145,6 +145,14 @@ def test_a_repository_that_is_gone_is_not_well(book, told):
     assert "volume:db" in out
 
 
+def test_json_is_one_document_whatever_is_warned_of(book, told):
+    """Else a script that asks how things are fails when something is wrong."""
+    code, out, err = told("status", "--json")
+
+    assert (code, json.loads(out)["jobs"][0]["job"]) == (3, "nightly")
+    assert "there is no repository at" in json.loads(err)["message"]
+
+
 def test_a_history_that_was_damaged_is_not_well_until_somebody_has_looked(repository, book, told):
     """What failed before is not known any more: nothing may pass for never, and for fine."""
     save(repository)
