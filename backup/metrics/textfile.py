@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from backup.config import Config
 from backup.errors import BackupError
 from backup.history import History
-from backup.metrics.families import chore_families, families
+from backup.metrics.families import chore_families, families, history_family
 from backup.status import chores, gather, judge, judge_chore
 from transports.store import replace_file
 
@@ -33,6 +33,7 @@ class Jobs(Collector):
         return [
             *families([judge(each, now) for each in facts], now),
             *chore_families([judge_chore(each, now) for each in beside]),
+            history_family(self._history.aside()),
         ]
 
 

@@ -180,8 +180,8 @@ class _Gathering:
 
     def _proven(self, facts: SourceFacts) -> SourceFacts:
         drills = [
-            Proof(run.started, each.level, each.message)
-            for run, each in self._history.drills(facts.source, _TREND)
+            Proof(began, each.level, each.message)
+            for began, each in self._history.drills(facts.source, _TREND)
         ]
         good = [each for each in drills if not each.failure and each.level in _PROVES_CONTENT]
         if self._checked is not None and facts.saved is not None:
