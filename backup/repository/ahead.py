@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import chain, islice
 from typing import Final, TypeVar
 
 from transports.store import Store
@@ -17,11 +18,19 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 _SMALL: Final = 4
 """How many small objects are asked for in place of one pack."""
+_WORTH_THREADS: Final = 1 << 20
+"""Bytes that take longer to open than threads to start."""
 
 
 def small(store: Store) -> int:
     """Return how many small objects to fetch or delete at once."""
     return 1 if store.parallel == 1 else _SMALL * store.parallel
+
+
+def opening(store: Store, size: int, at_once: int) -> int:
+    """Return how many objects to fetch and open at once, `at_once` where opening all of them, of
+    so many bytes, is work for several cores."""
+    return max(at_once if size > _WORTH_THREADS else 1, small(store))
 
 
 @contextmanager
@@ -60,10 +69,15 @@ def mapped(
     if at_once == 1:
         yield from map(work, items)
         return
+    left = iter(items)
+    first = list(islice(left, 2))
+    if len(first) < 2:  # nothing goes on beside it: a thread would only cost its start
+        yield from map(work, first)
+        return
     waiting: deque[tuple[Future[_R], int]] = deque()
     held = 0
     with threads(at_once, "voltar-ahead") as pool:
-        for item in items:
+        for item in chain(first, left):
             adds = size(item)
             while waiting and (len(waiting) == at_once or held + adds > most):
                 done, less = waiting.popleft()

@@ -181,7 +181,7 @@ class _Check:
     ) -> None:
         size = sum(sizes[pack] for pack in packs)
         self._on_event(Started("check", "packs", size, len(packs), unit="packs"))
-        at_once = max(_AT_ONCE, ahead.small(self._repository.store))
+        at_once = ahead.opening(self._repository.store, size, _AT_ONCE)
         work = partial(self._read, reading)
         most = _SIZE_AT_ONCE if self._repository.store.parallel == 1 else _SIZE_FROM_AFAR
         some = ahead.mapped(work, packs, at_once, size=sizes.__getitem__, most=most)

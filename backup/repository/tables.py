@@ -218,8 +218,8 @@ class Tables:
         there = {id_of(info.name): info.size for info in self._store.list(INDEX)}
         damaged: list[RepositoryError] = []
         new = sorted(there.keys() - known)
-        fetchers = 1 if len(new) < 2 else max(_FETCHERS, ahead.small(self._store))
         size = there.__getitem__
+        fetchers = ahead.opening(self._store, sum(map(size, new)), _FETCHERS)
         for read in ahead.mapped(self._fetch, new, fetchers, size=size, most=_FETCHED_SIZE):
             if isinstance(read, RepositoryError):
                 damaged.append(read)

@@ -8,7 +8,7 @@ import pytest
 
 from backup.report import ignore
 from backup.repository import Group, prune_repository, repair_index
-from backup.repository.ahead import for_each, mapped, small
+from backup.repository.ahead import for_each, mapped, opening, small
 from backup.repository.catalog import annotate, forget, history
 from backup.repository.manifest import Extent
 from tests.memory_store import MemoryStore
@@ -116,6 +116,13 @@ def test_items_are_taken_as_they_are_needed(at_once):
     results.close()
 
 
+@pytest.mark.parametrize(("items", "beside"), [(1, False), (2, True)])
+def test_only_where_something_goes_on_beside_it_a_thread_is_started(items, beside):
+    (first, *_) = mapped(lambda _: threading.get_ident(), range(items), 3)
+
+    assert (first != threading.get_ident()) == beside
+
+
 def test_who_gives_up_does_not_wait():
     """Python may do it amid the start of a thread, for which the wait would have to wait."""
     go_on = threading.Event()
@@ -185,6 +192,12 @@ def test_after_an_error_what_was_begun_is_over_and_no_other_is_begun():
 def test_of_a_store_that_answers_at_once_nothing_is_asked_beside():
     assert small(MemoryStore()) == 1
     assert small(MemoryStore(parallel=2)) > 2
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(2000, 1), (20 << 20, 5)])
+def test_what_is_opened_in_no_time_is_opened_one_after_the_other(size, at_once):
+    assert opening(MemoryStore(), size, 5) == at_once
+    assert opening(MemoryStore(parallel=2), size, 5) == small(MemoryStore(parallel=2))
 
 
 @pytest.mark.usefixtures("tiny")
