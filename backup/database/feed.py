@@ -73,7 +73,7 @@ def feed(
     on_event(Started("check", snapshot.source, size))
     held = contents(whole.checked(read()))
     whole.demand()
-    with _taken_back(server, held.databases) as state:
+    with _taken_back(server, _named(held.databases)) as state:
         on_event(Started("restore", snapshot.source, size))
         way_of(server).fill(server, state, read)
         on_event(Started("verify", snapshot.source, size))
@@ -97,8 +97,18 @@ def _demand_nothing(server: Server, into: Into) -> None:
         )
 
 
+def _named(databases: Iterable[bytes]) -> list[str]:
+    try:
+        return [name.decode() for name in databases]
+    except UnicodeDecodeError as error:
+        raise EngineError(
+            f"cannot feed back a dump with a database whose name is not in UTF-8: {error.object!r}",
+            hint="`voltar restore … --to -` gives the SQL",
+        ) from error
+
+
 @contextmanager
-def _taken_back(server: Server, wanted: Iterable[bytes]) -> Iterator[Any]:
+def _taken_back(server: Server, wanted: Iterable[str]) -> Iterator[Any]:
     """What was there, for as long as a restore goes on; one that fails is taken back."""
     way = way_of(server)
     state = way.begin(server, wanted)  # what fails here may be another one's mark, which stays
