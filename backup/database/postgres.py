@@ -99,6 +99,11 @@ def marked(server: Server) -> State | None:
     return State(**json.loads(found[0]))
 
 
+def proven(state: State) -> bool:
+    """Whether what was restored is what is there in the end."""
+    return state.finished and bool(state.aside)
+
+
 def begin(server: Server, wanted: Iterable[str]) -> State:
     """Note what is there, and mark the server. Raises EngineError if it is marked."""
     there = _names(server)
