@@ -88,6 +88,12 @@ def _demand_nothing(server: Server, into: Into) -> None:
         demand_unmarked(server)
     elif (state := way_of(server).marked(server)) is not None:
         way_of(server).take_back(server, state)
+        if way_of(server).proven(state):
+            raise InUse(
+                f"the {server.dialect.kind.title} in container {into.container!r} holds all of a "
+                "dump: the restore that was killed had proven it, and what it had put aside is "
+                "dropped now"
+            )
     if found := way_of(server).objects(server):
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise InUse(
@@ -129,6 +135,8 @@ def _became(server: Server) -> str:
         with uninterrupted():
             if (state := way.marked(server)) is not None:
                 way.take_back(server, state)
+                if way.proven(state):
+                    return "yet what was restored is there, and had been proven"
     except EngineError as error:
         return (
             f"what had been restored until then is still there: {error}; when it can be asked "

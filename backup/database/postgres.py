@@ -99,6 +99,11 @@ def marked(server: Server) -> State | None:
     return State(**json.loads(found[0]))
 
 
+def proven(state: State) -> bool:
+    """Whether what was restored is what is there in the end."""
+    return state.finished and bool(state.aside)
+
+
 def begin(server: Server, wanted: Iterable[str]) -> State:
     """Note what is there, and mark the server. Raises EngineError if it is marked."""
     there = _names(server)
@@ -152,8 +157,7 @@ def _end(name: str, state: State) -> Iterator[str]:
     """What becomes of a database that was there; one that is not in the dump is there again."""
     aside = state.aside[name]
     if name in state.wanted or name in _COPIED:
-        yield f"alter database {aside} is_template false;"
-        yield f"drop database {aside};"
+        yield _dropping(aside)
     else:
         yield f"alter database {aside} allow_connections true;"
         yield f"alter database {aside} rename to {name};"
@@ -186,24 +190,46 @@ def take_back(server: Server, state: State) -> None:
     now = _names(server)
     waiting = {name: aside for name, aside in state.aside.items() if aside in now}
     if state.finished:
-        for statement in (each for name in waiting for each in _end(name, state)):
-            _lines(server, "template1", statement)
+        server.feed(f"{each}\n".encode() for name in waiting for each in _end(name, state))
     else:
-        for name, aside in waiting.items():
-            _put_back(server, name, aside, there=name in now)
+        _drop(server, (waiting.keys() & now) - {*_COPIED})
         _drop_new(server, state)
+        for name in sorted(waiting, key=lambda name: name == "template1"):
+            _put_back(server, name, waiting[name], there=name in now and name in _COPIED)
+            _drop_new(server, state)
+        _drop_others(server, state)
     _lines(server, "template1", f"drop database {MARK}")
 
 
 def _drop_new(server: Server, state: State) -> None:
-    for name in {*_names(server)} - {*state.databases, MARK}:
+    """Drop databases that were not there, as soon as that can be: where the disk is full nobody can
+    enter one that was copied."""
+    _drop(server, {*_names(server)} - {*state.databases, *state.aside.values(), MARK})
+
+
+def _drop(server: Server, databases: Iterable[str]) -> None:
+    for name in databases:
         _leave(server, name)
-        _lines(server, "template1", f"alter database {name} is_template false")
-        _lines(server, "template1", f"drop database {name}")
+        server.feed([_dropping(name).encode()])
+
+
+def _dropping(name: str) -> str:
+    """What drops a database, a template too; one of which that was cut off cannot be altered."""
+    quoted = name.replace("'", "''")
+    return (
+        f"select 'alter database {quoted} is_template false' from pg_catalog.pg_database "
+        f"where quote_ident(datname) = '{quoted}' and datistemplate \\gexec\n"
+        f"drop database {name};\n"
+    )
+
+
+def _drop_others(server: Server, state: State) -> None:
     for name in {*_lines(server, "template1", _SPACES)} - {*state.spaces}:
         _lines(server, "template1", f"drop tablespace {name}")
     if new := {*_lines(server, "template1", _ROLES)} - {*state.roles}:
-        roles = ", ".join(new)  # together: what one has granted may keep another one from going
+        roles = ", ".join(
+            new
+        )  # together, for what one has granted may be why another one cannot go
         server.feed([f"drop owned by {roles};\ndrop role {roles};\n".encode()])
 
 

@@ -37,7 +37,7 @@ class Server:
         return said
 
     def lines(self, words: tuple[str, ...]) -> list[str]:
-        """The same by lines. Only a newline ends one: what else Python takes for it, names have."""
+        """The same by lines, which only a newline ends: Python knows others, which names have."""
         return self.ask(words).split("\n")[:-1]
 
     @contextmanager

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.acceptance.cli import Voltar
+from tests.acceptance.cli import Voltar, until
 from tests.acceptance.servers import MARIADB, POSTGRES, Make, Server, serve
-from tests.acceptance.test_databases import job
+from tests.acceptance.test_databases import MARKS, job, said_within
 from tests.testbed.scratch import Scratch
 
 
@@ -111,3 +111,31 @@ def served(scratch: Scratch, odd: Odd) -> Server:
     scratch.engine.docker("exec", server.container, "sh", "-ec", odd.prepare)
     server.ask(odd.before)
     return server
+
+
+def test_a_restore_into_a_full_disk_fails_and_can_be_started_over_when_there_is_room(
+    voltar: Voltar, scratch: Scratch
+) -> None:
+    """A PostgreSQL without room ends by itself, amid of what it was asked to take back as well."""
+    server = serve(scratch, POSTGRES, filled=True)
+    server.ask(
+        "alter table debit alter what set storage external; insert into debit "
+        "select i, repeat(md5(i::text), 300) from generate_series(1, 999) as i;"
+    )
+    job(voltar, server, 'dump = "postgres"\nexclude = ["volume:*"]')("run", "n")
+    small = ("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=160m")
+    into = serve(scratch, POSTGRES, volume=scratch.volume(*small))
+    options = ["-v", f"{into.volume}:/x", "--entrypoint", "sleep"]
+    keeper = scratch.running(POSTGRES.image(scratch.engine), "300", options=options)
+    scratch.engine.docker("exec", keeper, "dd", "if=/dev/zero", "of=/x/b", "bs=1M", "count=84")
+    words = ("restore", server.source, "--to", f"container:{into.container}")
+
+    failed = voltar(*words, code=1)
+    scratch.engine.docker("exec", keeper, "rm", "/x/b")
+    scratch.engine.docker("start", into.container)
+    until(lambda: said_within(into, "select 1;") == b"1\n", what="the server")
+    voltar(*words, "--start-over")
+
+    assert "No space left on device" in failed.err
+    assert into.ask("select count(*) from debit;") == ["999"]
+    assert into.ask(MARKS["postgres"]) == ["0"]
