@@ -110,7 +110,8 @@ class Wishes:
     """What the operator decided.
 
     `rename` is the container's name on the target; `networks` say which networks to use there
-    instead; `present` are paths of the host that are on the target already, to be used as they are.
+    instead; `present` are volumes and paths of the host that are on the target already, to be
+    used as they are.
     """
 
     rename: str | None = None

@@ -16,7 +16,7 @@ _FREE_OF_NAMES = ("", "private", "host", "shareable", "none", "default", "bridge
 
 def preflight(origin: Origin, ground: Ground, wishes: Wishes) -> tuple[Finding, ...]:
     """Return all that was found; those that block come first."""
-    found = [*contents.space(origin, ground), *contents.of_data(origin, ground, wishes)]
+    found = [*contents.space(origin, ground, wishes), *contents.of_data(origin, ground, wishes)]
     if origin.container:
         for rule in (
             _kind,

@@ -413,6 +413,23 @@ def test_a_container_joins_another_that_was_moved_before(older: Pair) -> None:
     assert found == "02:42:ac:11:00:99"
 
 
+def test_containers_that_share_a_volume_move_one_after_the_other(newer: Pair) -> None:
+    volume = newer.source.volume()
+    first, second = (service(newer, "-v", f"{volume}:/data", run=False) for _ in range(2))
+    told = move(newer, f"container:{first}")
+    assert f"--present {volume}" in told.said
+    newer.target.claim(volumes=[volume])
+    there = newer.target.engine.volume_directory(volume)
+    fill(there, {"file": b"written since"})
+
+    refused = move(newer, f"container:{second}", code=5)
+    move(newer, f"container:{second}", "--present", f"volume:{volume}")
+
+    assert f"--present {volume}" in str(refused.error["notes"])
+    assert (there / "file").read_bytes() == b"written since"
+    assert newer.inspect(newer.target, second)["Mounts"][0]["Name"] == volume
+
+
 def test_a_volume_that_is_there_already_is_not_emptied(newer: Pair) -> None:
     """The container has it from one that was made anew since, and that has it on the target."""
     volume = newer.source.volume()
