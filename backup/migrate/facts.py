@@ -64,6 +64,7 @@ class Origin:
     `borrowed` are the paths of the host that the container mounts and that hold no data of its own:
     sockets, what belongs to the kernel. `inherited` are places of mounts that come with another
     container. `layer_changes` counts the paths that the container changed in its own layer.
+    `containers` are all names, and whether they run.
     """
 
     host: Host
@@ -75,6 +76,7 @@ class Origin:
     inherited: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
     layer_changes: int = 0
+    containers: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

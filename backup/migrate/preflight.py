@@ -157,6 +157,12 @@ def _needs(origin: Origin, ground: Ground, _wishes: Wishes) -> Findings:
         elif name in running and not ground.containers[name]:
             finding = blocks if starts else warns
             yield finding(f"it {text}, which does not run on the target", f"docker start {name}")
+        if starts and name in running and origin.containers.get(name) is False:
+            yield warns(
+                f"it {text}, which does not run on the source: once stopped, it cannot be started "
+                "here again if the move fails",
+                f"voltar migrate rollback container:{name}, should it come to that",
+            )
 
 
 def _listed(config: dict[str, object], key: str) -> list[str]:

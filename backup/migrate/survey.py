@@ -69,6 +69,7 @@ def _of_container(engine: Engine, found: Container, run: str) -> Origin:
         inherited=tuple(sorted(inherited)),
         networks=tuple(one for one in networks(engine) if one.name in wanted),
         layer_changes=changed_paths(engine, found.id, [one.destination for one in found.mounts]),
+        containers=container_names(engine),
     )
 
 

@@ -230,6 +230,11 @@ WARNING = {
         ground(containers={"vpn": False}),
         "does not run on the target",
     ),
+    "partner stopped here": (
+        replace(configured(NetworkMode="container:vpn"), containers={"vpn": False}),
+        ground(containers={"vpn": True}),
+        "cannot be started here again if the move fails",
+    ),
     "gpu": (configured(DeviceRequests=[{"Count": -1}]), ground(), "GPUs"),
     "cgroup parent": (configured(CgroupParent="/slice"), ground(), "'/slice'"),
     "profile": (configured(SecurityOpt=["apparmor=mine"]), ground(), "profile 'mine'"),
