@@ -64,7 +64,7 @@ class Origin:
     `borrowed` are the paths of the host that the container mounts and that hold no data of its own:
     sockets, what belongs to the kernel. `inherited` are places of mounts that come with another
     container. `layer_changes` counts the paths that the container changed in its own layer.
-    `containers` are all names, and whether they run.
+    `containers` are all names, and whether they run; `joined` those that are in its network.
     """
 
     host: Host
@@ -77,6 +77,7 @@ class Origin:
     networks: tuple[Network, ...] = ()
     layer_changes: int = 0
     containers: Mapping[str, bool] = field(default_factory=dict)
+    joined: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -71,6 +71,11 @@ def _condition(origin: Origin, _ground: Ground, _wishes: Wishes) -> Findings:
         yield warns("the container is unhealthy now, so it may never be healthy on the target")
     if container.paused:
         yield warns("the container is paused: it runs again for the moment in which it is stopped")
+    for name in origin.joined:
+        yield warns(
+            f"container {name!r} is in its network, and has none once it is stopped",
+            f"move container:{name} next",
+        )
     if project := container.labels.get(_PROJECT):
         yield warns(
             f"it is part of the compose project {project!r}, whose directory is not moved",

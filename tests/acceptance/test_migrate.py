@@ -403,9 +403,10 @@ def test_a_container_joins_another_that_was_moved_before(older: Pair) -> None:
     refused = move(older, f"container:{joined}", code=5)
     assert f"move container:{first} there first" in str(refused.error["notes"])
 
-    for name in (first, joined):
-        move(older, f"container:{name}")
+    told = [move(older, f"container:{name}").said for name in (first, joined)]
 
+    assert f"move container:{joined} next" in told[0]
+    assert f"voltar migrate rollback container:{first}" in told[1]
     mode = older.inspect(older.target, joined)["HostConfig"]["NetworkMode"]
     there = older.inspect(older.target, first)
     assert mode in (f"container:{first}", f"container:{there['Id']}")

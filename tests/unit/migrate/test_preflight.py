@@ -230,6 +230,7 @@ WARNING = {
         ground(containers={"vpn": False}),
         "does not run on the target",
     ),
+    "joined": (origin(joined=("app",)), ground(), "container 'app' is in its network"),
     "partner stopped here": (
         replace(configured(NetworkMode="container:vpn"), containers={"vpn": False}),
         ground(containers={"vpn": True}),
