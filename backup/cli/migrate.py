@@ -74,7 +74,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     present: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATH", help="A bind mount that is on the target already: use it as it is."
+            metavar="NAME", help="A volume or path that is on the target already: use it as it is."
         ),
     ] = None,
     stop_timeout: Annotated[
@@ -108,7 +108,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     wishes = Wishes(
         rename=rename,
         networks=_pairs(network or []),
-        present=frozenset(str(PurePosixPath(one)) for one in present or []),
+        present=frozenset(str(PurePosixPath(one.removeprefix("volume:"))) for one in present or []),
         stop_timeout_s=stop_timeout,
         health_timeout_s=health_timeout,
         accept_differences=accept_differences,

@@ -15,6 +15,7 @@ from backup.engine.containers import (
     container,
     container_names,
     containers,
+    joined,
     labelled_containers,
 )
 from backup.engine.creation import (
@@ -152,6 +153,7 @@ __all__ = [
     "host",
     "image_store",
     "images",
+    "joined",
     "labelled",
     "labelled_containers",
     "layer_sizes",

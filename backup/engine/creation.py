@@ -11,6 +11,7 @@ from typing import Any
 
 from backup.engine.connect import Engine, segment
 from backup.engine.door import Declined
+from backup.engine.volumes import own_name
 from backup.errors import EngineError, InUse
 
 Definition = Mapping[str, Any]
@@ -169,9 +170,7 @@ def fixed_ports(definition: Definition) -> list[Port]:
 def taken_ports(engine: Engine) -> dict[Port, str]:
     """The ports of the host that running containers have, and the name of each one's container."""
     return {
-        Port(int(port["PublicPort"]), str(port["Type"]), _address(port.get("IP"))): str(
-            (one.get("Names") or [one["Id"]])[0]
-        ).lstrip("/")
+        Port(int(port["PublicPort"]), str(port["Type"]), _address(port.get("IP"))): own_name(one)
         for one in engine.get("/containers/json")
         for port in one.get("Ports") or []
         if port.get("PublicPort")

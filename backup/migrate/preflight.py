@@ -16,7 +16,7 @@ _FREE_OF_NAMES = ("", "private", "host", "shareable", "none", "default", "bridge
 
 def preflight(origin: Origin, ground: Ground, wishes: Wishes) -> tuple[Finding, ...]:
     """Return all that was found; those that block come first."""
-    found = [*contents.space(origin, ground), *contents.of_data(origin, ground, wishes)]
+    found = [*contents.space(origin, ground, wishes), *contents.of_data(origin, ground, wishes)]
     if origin.container:
         for rule in (
             _kind,
@@ -71,6 +71,11 @@ def _condition(origin: Origin, _ground: Ground, _wishes: Wishes) -> Findings:
         yield warns("the container is unhealthy now, so it may never be healthy on the target")
     if container.paused:
         yield warns("the container is paused: it runs again for the moment in which it is stopped")
+    for name in origin.joined:
+        yield warns(
+            f"container {name!r} is in its network, and has none once it is stopped",
+            f"move container:{name} next",
+        )
     if project := container.labels.get(_PROJECT):
         yield warns(
             f"it is part of the compose project {project!r}, whose directory is not moved",
@@ -157,6 +162,12 @@ def _needs(origin: Origin, ground: Ground, _wishes: Wishes) -> Findings:
         elif name in running and not ground.containers[name]:
             finding = blocks if starts else warns
             yield finding(f"it {text}, which does not run on the target", f"docker start {name}")
+        if starts and name in running and origin.containers.get(name) is False:
+            yield warns(
+                f"it {text}, which does not run on the source: once stopped, it cannot be started "
+                "here again if the move fails",
+                f"voltar migrate rollback container:{name}, should it come to that",
+            )
 
 
 def _listed(config: dict[str, object], key: str) -> list[str]:

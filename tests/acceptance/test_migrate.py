@@ -403,14 +403,32 @@ def test_a_container_joins_another_that_was_moved_before(older: Pair) -> None:
     refused = move(older, f"container:{joined}", code=5)
     assert f"move container:{first} there first" in str(refused.error["notes"])
 
-    for name in (first, joined):
-        move(older, f"container:{name}")
+    told = [move(older, f"container:{name}").said for name in (first, joined)]
 
+    assert f"move container:{joined} next" in told[0]
+    assert f"voltar migrate rollback container:{first}" in told[1]
     mode = older.inspect(older.target, joined)["HostConfig"]["NetworkMode"]
     there = older.inspect(older.target, first)
     assert mode in (f"container:{first}", f"container:{there['Id']}")
     found = there["NetworkSettings"]["Networks"]["bridge"]["MacAddress"]
     assert found == "02:42:ac:11:00:99"
+
+
+def test_containers_that_share_a_volume_move_one_after_the_other(newer: Pair) -> None:
+    volume = newer.source.volume()
+    first, second = (service(newer, "-v", f"{volume}:/data", run=False) for _ in range(2))
+    told = move(newer, f"container:{first}")
+    assert f"--present {volume}" in told.said
+    newer.target.claim(volumes=[volume])
+    there = newer.target.engine.volume_directory(volume)
+    fill(there, {"file": b"written since"})
+
+    refused = move(newer, f"container:{second}", code=5)
+    move(newer, f"container:{second}", "--present", f"volume:{volume}")
+
+    assert f"--present {volume}" in str(refused.error["notes"])
+    assert (there / "file").read_bytes() == b"written since"
+    assert newer.inspect(newer.target, second)["Mounts"][0]["Name"] == volume
 
 
 def test_a_volume_that_is_there_already_is_not_emptied(newer: Pair) -> None:

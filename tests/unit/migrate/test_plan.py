@@ -151,6 +151,15 @@ def test_a_path_that_is_present_is_neither_made_nor_copied() -> None:
     assert not [step for step in found if isinstance(step, MakePath | CopyData)]
 
 
+def test_a_volume_that_is_present_is_neither_made_nor_copied() -> None:
+    about = origin(data=(data_volume(),))
+    there = ground(volumes={"data": about.data[0].volume})
+
+    found = steps(about, there, present=frozenset({"data"}))
+
+    assert not [step for step in found if isinstance(step, MakeVolume | CopyData)]
+
+
 def test_a_bridge_network_is_made_again_with_all_it_has() -> None:
     wanted = network(
         "net", "10.1.0.0/24", internal=True, options={"mtu": "9"}, labels={"a": "b"}, ipv6=True
