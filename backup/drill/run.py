@@ -20,6 +20,7 @@ from backup.job.run import new_run
 from backup.lookup import Found
 from backup.report import Noted, OnEvent
 from backup.repository import Repository
+from backup.status import tried_last
 from backup.targets import CONTAINER
 from backup.timing.span import parse_span
 from transports.errors import TransportError
@@ -108,6 +109,17 @@ def _work(means: Means, order: Order, report: DrillReport) -> None:
             raise damaged[0]
 
 
+def snapshots_of_job(order: Order, every: list[Found], history: History) -> list[Found]:
+    """Return the snapshots of what a job takes, or took then. Who was removed since, and its image
+    with it, would fail each drill for good."""
+    runs = history.runs(job=order.name, kind=Kind.BACKUP, limit=10_000)
+    found = of_job(order.job or Job(), {each.id for each in runs}, every)
+    taken = tried_last(
+        history, (each for each in runs if order.at is None or each.started <= order.at)
+    )
+    return [each for each in found if not taken or each[1].source in taken]
+
+
 def _perform(
     means: Means,
     place: tuple[Engine, Repository, Shelf],
@@ -159,8 +171,7 @@ def _chosen(host: str, every: list[Found], order: Order, history: History) -> tu
     now = datetime.now(UTC)
     found, name = list(every), meant(order.name, every)
     if order.job is not None:
-        runs = {each.id for each in history.runs(job=order.name, kind=Kind.BACKUP, limit=10_000)}
-        found = of_job(order.job, runs, every)
+        found = snapshots_of_job(order, every, history)
     elif name:
         found = of_source(name, every)
     found = of_host(found, host) if found else found

@@ -18,7 +18,7 @@ from msgspec import ValidationError
 if TYPE_CHECKING:
     import sqlite3
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (
@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS source (
     message TEXT NOT NULL, downtime_s REAL NOT NULL, level TEXT NOT NULL, held TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS source_of_run ON source (run);
+CREATE INDEX IF NOT EXISTS source_of_name ON source (source);
 CREATE TABLE IF NOT EXISTS message (
     run TEXT NOT NULL, time TEXT NOT NULL, text TEXT NOT NULL
 );
@@ -42,7 +43,7 @@ CREATE TRIGGER IF NOT EXISTS run_is_gone AFTER DELETE ON run BEGIN
     DELETE FROM source WHERE run = OLD.id;
     DELETE FROM message WHERE run = OLD.id;
 END;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 """
 _PATIENCE_S: Final = 10.0

@@ -193,10 +193,25 @@ def test_what_another_process_has_begun_anew_is_not_moved_aside(book, troubles, 
     assert troubles == []
 
 
+def test_a_history_of_an_older_voltar_goes_on(book, troubles):
+    lived(book, 1, DB)
+    with closing(sqlite3.connect(book.path)) as database, database:
+        database.execute("DROP INDEX source_of_name")
+        database.execute("PRAGMA user_version = 1")
+
+    lived(book, 2, DB)
+
+    assert [each.id for each in book.runs()] == ["0002", "0001"]
+    with closing(sqlite3.connect(book.path)) as database:
+        names = database.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
+    assert ("source_of_name",) in names
+    assert troubles == []
+
+
 def test_a_history_of_a_newer_voltar_is_left_alone(book, troubles):
     lived(book, 1)
     with sqlite3.connect(book.path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     database.close()
     before = book.path.read_bytes()
 
@@ -219,7 +234,8 @@ def test_where_there_is_no_room_runs_go_on_and_it_is_told_once(tmp_path, trouble
             lived(book, number, *[DB] * 20)
         assert len(troubles) == 1
         assert "disk is full" in troubles[0] or "No space left" in troubles[0]
-        assert 0 < len(book.runs()) < 40
+        kept = [book.sources(each.id) for each in book.runs()]
+        assert 0 < sum(map(len, kept)) < 40 * 20
     finally:
         subprocess.run(["umount", disk], check=True)
 
