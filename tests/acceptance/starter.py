@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 LOADED = (
     *("backup.cli.app", "docker", "paramiko", "rich.progress", "rich.table", "schedule"),
-    *("obstore", "pathspec", "prometheus_client", "tomllib"),
+    *("obstore", "pathspec", "prometheus_client", "tomllib", "transports.ssh.link"),
 )
 LOCALE = {"LC_ALL": "C.UTF-8"}
 """Python chooses the encoding of its streams by it, before any of our code."""

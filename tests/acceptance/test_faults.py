@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -155,14 +156,21 @@ def await_while(running: Running, true: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Stock:
     """What the tests on one engine share: volumes, and repositories to copy; only to be read."""
 
+    voltar: Voltar
     large: str
     small: str
     with_small: Path
-    with_large: Path
+
+    @cached_property
+    def with_large(self) -> Path:
+        """A repository with snapshots of both volumes, made when first asked for."""
+        assert self.voltar.repository is not None
+        self.voltar("backup", self.large)
+        return self.voltar.repository
 
 
 class Stage:
@@ -182,7 +190,7 @@ class Stage:
         return self.stocks[engine.url]
 
     def stock(self, engine: Engine, scratch: Scratch) -> Stock:
-        """Make volumes and their snapshots."""
+        """Make volumes, and a snapshot of the small one."""
         directory = self.directory / engine.kind
         directory.mkdir()
         voltar = on(engine, self.made, directory)
@@ -190,13 +198,7 @@ class Stage:
         large, small = make_large(scratch), make_small(scratch)
         voltar("backup", small)
         link_tree(voltar.repository, directory / "with-small")
-        voltar("backup", large)
-        return Stock(
-            large=large,
-            small=small,
-            with_small=directory / "with-small",
-            with_large=voltar.repository,
-        )
+        return Stock(voltar=voltar, large=large, small=small, with_small=directory / "with-small")
 
     def close(self) -> None:
         """Remove the volumes."""

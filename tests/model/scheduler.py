@@ -62,6 +62,7 @@ class World:
         self._dead = Local(self._known, lambda: iter(()), (), None)  # type: ignore[arg-type,return-value]
         self._settled: dict[tuple[Local, int], tuple[Local, ...]] = {}
         self._ready: dict[tuple[Local, int], tuple[Local, ...]] = {}
+        self._taken: dict[Any, tuple[tuple[Any, Store, Local], ...]] = {}
         self._constant: dict[str, frozenset[Any]] = {}
         kinds = {each.kind for each in instance.actors}
         forgetting = "forget" in kinds or instance.rules.late
@@ -87,10 +88,15 @@ class World:
         """Yield what one actor can do next."""
         now, store, actors = state
         actor = actors[number]
+        before, behind = actors[:number], actors[number + 1 :]
         for ready in self.ready(actor, now):
-            for answer, after, local in self._steps(ready, now, store, looked=ready is not actor):
-                others = (*actors[:number], local, *actors[number + 1 :])
-                yield Move(number, ready.step, answer, State(now, after, others))
+            key = ready, now, store, ready is actor
+            taken = self._taken.get(key)
+            if taken is None:
+                taken = tuple(self._steps(ready, now, store, looked=ready is not actor))
+                self._taken[key] = taken
+            for answer, after, local in taken:
+                yield Move(number, ready.step, answer, State(now, after, (*before, local, *behind)))
 
     def ticks(self, state: State) -> list[Move]:
         """Return how the clock can tick."""

@@ -12,7 +12,7 @@ from tests.model.ablations import ABLATIONS, Ablation, patched
 from tests.model.instances import BIG, EXHAUSTIVE
 from tests.model.scheduler import Instance, Outcome, explore, wander
 
-WALKS = 100
+WALKS = 60
 Job = tuple[str, str]
 
 

@@ -70,7 +70,7 @@ class Engine:
 
     def volume_directory(self, volume: str) -> Path:
         """Where the content of a volume is, as seen from here."""
-        return Path(self.docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume))
+        return Path(self.client.api.inspect_volume(volume)["Mountpoint"])
 
     @property
     def environment(self) -> dict[str, str]:

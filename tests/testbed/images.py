@@ -52,14 +52,9 @@ def packed(commands: tuple[str, ...]) -> bytes:
     """A deterministic tar: commands in /bin, libraries where ldd found them, a little of /etc."""
     debian.require(debian.TEST_TOOLS)
     content: dict[str, bytes] = dict(FILES)
-    for command in commands:
-        found = located(command)
-        if found is None:
-            raise BedFailure(
-                f"an image for the tests needs the command {command}, which is not here"
-            )
-        content[f"bin/{found.name}"] = found.read_bytes()
-        content |= {str(path).lstrip("/"): path.read_bytes() for path in libraries(found)}
+    binaries = [present(command) for command in commands]
+    content |= {f"bin/{path.name}": path.read_bytes() for path in binaries}
+    content |= {str(path).lstrip("/"): path.read_bytes() for path in libraries(*binaries)}
     directories = {str(p) for name in content for p in Path(name).parents if str(p) != "."}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -77,10 +72,19 @@ def packed(commands: tuple[str, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def libraries(binary: Path) -> list[Path]:
-    """The shared libraries and the loader that a binary needs, as ldd names them."""
-    if binary.read_bytes()[:4] != b"\x7fELF":
-        return []
-    listed = run(["sh", "-c", 'ldd "$1" 2>/dev/null || true', "-", binary]).decode()
+def present(command: str) -> Path:
+    """Where a command is that an image needs."""
+    found = located(command)
+    if found is None:
+        raise BedFailure(f"an image for the tests needs the command {command}, which is not here")
+    return found
+
+
+def libraries(*binaries: Path) -> list[Path]:
+    """The shared libraries and the loader that binaries need, as ldd names them.
+
+    Of several it first names each, with a colon; of what is no binary it complains.
+    """
+    listed = run(["sh", "-c", 'ldd "$@" 2>/dev/null || true', "-", *binaries]).decode()
     words = (word for line in listed.splitlines() for word in line.split())
-    return sorted({Path(word) for word in words if word.startswith("/")})
+    return sorted({Path(word) for word in words if word.startswith("/") and word[-1] != ":"})
