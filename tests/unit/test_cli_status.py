@@ -105,6 +105,14 @@ def test_what_is_overdue_ends_with_3(repository, told):
     assert "volume:db is overdue: it was saved 2 d ago" in out
 
 
+def test_where_nothing_is_configured_nothing_is_well(told, tmp_path):
+    (tmp_path / "voltar.toml").write_text("")
+
+    code, _, err = told("status")
+
+    assert (code, "no job is configured" in err) == (2, True)
+
+
 def test_a_job_that_has_never_run_is_overdue_after_it_was_due(book, told, tmp_path):
     path = tmp_path / "voltar.toml"
     path.write_text(path.read_text().replace('volumes = ["db"]', 'patterns = ["x*"]'))
