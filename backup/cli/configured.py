@@ -52,9 +52,8 @@ class _Opener:
 def doors(context: Context, on_event: OnEvent) -> Doors:
     """Read the configuration, and return what it leads to. Raises ConfigError."""
     found = examine(config_path(context.config))
-    if not context.voice.as_json:  # there it would be no part of a document
-        for doubt in found.exposed:
-            context.voice.warn(found.advice(doubt))
+    for doubt in found.exposed:
+        context.voice.warn(found.advice(doubt))
     config = _with_repository(context, found.demand())
     opener = _Opener(context, config)
     return Doors(

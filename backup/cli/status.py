@@ -12,7 +12,7 @@ from backup.cli.clock import machine_zone
 from backup.cli.configured import doors
 from backup.cli.console import Voice
 from backup.cli.context import Context
-from backup.errors import BackupError, UsageError
+from backup.errors import BackupError, ConfigError, UsageError
 from backup.history import History
 from backup.job.runner import Doors, history_path, repository_of
 from backup.report import ignore
@@ -61,6 +61,8 @@ def status(
     now = datetime.now(UTC)
     snapshots, is_lost = ({}, False) if offline else _snapshots(context.voice, opened)
     found, beside = _found(opened, history, name, snapshots, now)
+    if name is None and not found and not beside:  # nothing must not pass for all is well
+        raise ConfigError("no job is configured", hint="`voltar config init` writes one")
     aside = history.aside()
     if context.voice.as_json:
         context.voice.document(standing.document(found, beside, aside, now))

@@ -97,4 +97,6 @@ def test_a_run_that_was_killed_is_told_and_a_history_that_is_damaged_keeps_none_
 
     assert "the history is damaged; it is " in done.err
     assert [each["result"] for each in jobs.ask("log", "--list")] == ["ok"]
+    assert "the history was damaged" in jobs("status", code=3).text
+    next(history.parent.glob("history.sqlite.damaged-*")).unlink()
     jobs("status")

@@ -105,6 +105,14 @@ def test_what_is_overdue_ends_with_3(repository, told):
     assert "volume:db is overdue: it was saved 2 d ago" in out
 
 
+def test_where_nothing_is_configured_nothing_is_well(told, tmp_path):
+    (tmp_path / "voltar.toml").write_text("")
+
+    code, _, err = told("status")
+
+    assert (code, "no job is configured" in err) == (2, True)
+
+
 def test_a_job_that_has_never_run_is_overdue_after_it_was_due(book, told, tmp_path):
     path = tmp_path / "voltar.toml"
     path.write_text(path.read_text().replace('volumes = ["db"]', 'patterns = ["x*"]'))
@@ -145,12 +153,16 @@ def test_a_repository_that_is_gone_is_not_well(book, told):
     assert "volume:db" in out
 
 
-def test_json_is_one_document_whatever_is_warned_of(book, told):
+def test_json_is_one_document_whatever_is_warned_of(book, told, tmp_path):
     """Else a script that asks how things are fails when something is wrong."""
+    (tmp_path / "voltar.toml").chmod(0o666)
+
     code, out, err = told("status", "--json")
 
     assert (code, json.loads(out)["jobs"][0]["job"]) == (3, "nightly")
-    assert "there is no repository at" in json.loads(err)["message"]
+    exposed, gone = (json.loads(line)["message"] for line in err.splitlines())
+    assert "others may write it (mode 666)" in exposed
+    assert "there is no repository at" in gone
 
 
 def test_a_history_that_was_damaged_is_not_well_until_somebody_has_looked(repository, book, told):
