@@ -65,7 +65,8 @@ create database "Latin" template template0 encoding 'LATIN1' locale 'C';
 MARIADB_ODD = Odd(
     server=MARIADB,
     prepare="true",
-    before="set names utf8mb4; create database `größe`; create user was@'%';",
+    before="set global event_scheduler = on; set names utf8mb4; create database `größe`; "
+    "create user was@'%';",
     make=r"""
 set names utf8mb4;
 create user ann@'%' identified by 'x'; grant all on *.* to ann@'%';
@@ -77,6 +78,8 @@ create table past (i int) with system versioning;
 insert into past values (1); update past set i = 2;
 create definer=ann@'%' view shop.one as select * from `größe`.`t b`;
 create definer=ann@'%' view `-dash`.two as select * from shop.one;
+create table ticks (t datetime(6));
+create event each_second on schedule every 1 second do insert into ticks values (now(6));
 set sql_mode='NO_BACKSLASH_ESCAPES,ANSI_QUOTES';
 create definer=ann@'%' event shop.e on schedule every 1 day do delete from `größe`.`t b`;
 create definer=ann@'%' trigger `größe`.tr before insert on `t b` for each row set new.w = 'a\b';
@@ -87,8 +90,8 @@ create definer=ann@'%' trigger `größe`.tr before insert on `t b` for each row 
     there="set names utf8mb4; select schema_name from information_schema.schemata union "
     "select concat(user, '@') from mysql.user;",
     held=["A b`-", "-dash", "ann@"],
-    asked="select count(*) from past for system_time all;",
-    said="2",
+    asked="select concat(count(*), @@event_scheduler) from past for system_time all;",
+    said="2ON",
 )
 
 
