@@ -46,6 +46,9 @@ class Dialect:
 
 
 _POSTGRES_LOGIN: Final = """
+if [ -z "${POSTGRES_USER:-}" ] && [ -n "${POSTGRES_USER_FILE:-}" ]; then
+  POSTGRES_USER=$(cat "$POSTGRES_USER_FILE") || exit
+fi
 if [ -z "${POSTGRES_PASSWORD:-}" ] && [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then
   POSTGRES_PASSWORD=$(cat "$POSTGRES_PASSWORD_FILE") || exit
 fi
