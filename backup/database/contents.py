@@ -22,6 +22,7 @@ _INSERT: Final = re.compile(rb"INSERT INTO " + _NAME)
 _VERSION: Final = re.compile(rb"-- (?:Dumped from database version|Server version)\s+(\S+)")
 _UNSAID: Final = (b"--", b"\n", b"\\restrict ", b"\\unrestrict ")
 _CONNECT: Final = (b"\\connect ", b"USE ")
+_HISTORY: Final = b"/*M!101100 SET @old_system_versioning_insert_history"
 _STOP: Final = b"\\.\n"
 _VALUES: Final = b"VALUES\n"
 _BEGINNING: Final = 256 << 10
@@ -36,12 +37,13 @@ _OWN: Final = re.compile(
 class Contents:
     """What a dump holds, for a comparison in this process. `tables` are digests, by database and
     statement; `databases` those that it creates, as it writes their names; `version` is that of the
-    server which wrote it."""
+    server which wrote it; `history` says whether former rows are among the rows."""
 
     tables: dict[bytes, str]
     statements: str
     databases: tuple[bytes, ...]
     version: bytes
+    history: bool
 
     def differences(self, other: "Contents") -> list[str]:
         """Say what the other has not as this one; nothing where they hold the same.
@@ -92,6 +94,7 @@ class _Reading:
     statements: Any = field(default_factory=_digest)
     databases: list[bytes] = field(default_factory=list)
     version: bytes = b""
+    history: bool = False
     _database: bytes = b""
     _sink: Any = None
     _rows: bool = False
@@ -121,6 +124,7 @@ class _Reading:
             statements=self.statements.hexdigest(),
             databases=tuple(self.databases),
             version=self.version,
+            history=self.history,
         )
 
     def _take_rows(self, buffer: bytes, at: int) -> int:
@@ -160,6 +164,7 @@ class _Reading:
                 self.version = found[1]
             return
         self._sink = self.statements
+        self.history = self.history or line.startswith(_HISTORY)
         if line.startswith(_CONNECT):
             self._database = line
         elif _COPY.fullmatch(line):

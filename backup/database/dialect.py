@@ -18,10 +18,10 @@ class Dialect:
     """A kind of server.
 
     `users` are accounts of the container's system to try, "" for the container's own. `login` is a
-    script that runs what follows as whoever may read everything. `greet` prints the version and,
-    after a bar, the data directory. `end_dump` ends a dump that nobody wants any more. `client`
-    reads statements until `quit`. A whole dump begins with `begins`, and `ends` is a line near its
-    end.
+    script that runs what follows as whoever may read everything. `greet` prints the version, the
+    data directory, and how `dump` can have former rows, with bars between. `end_dump` ends a dump
+    that nobody wants any more. `client` reads statements until `quit`. A whole dump begins with
+    `begins`, and `ends` is a line near its end.
     """
 
     kind: Kind
@@ -46,6 +46,9 @@ class Dialect:
 
 
 _POSTGRES_LOGIN: Final = """
+if [ -z "${POSTGRES_USER:-}" ] && [ -n "${POSTGRES_USER_FILE:-}" ]; then
+  POSTGRES_USER=$(cat "$POSTGRES_USER_FILE") || exit
+fi
 if [ -z "${POSTGRES_PASSWORD:-}" ] && [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then
   POSTGRES_PASSWORD=$(cat "$POSTGRES_PASSWORD_FILE") || exit
 fi
@@ -71,7 +74,7 @@ _POSTGRES: Final = Dialect(
     login=_POSTGRES_LOGIN,
     greet=(
         *("psql", "-XAtqw", "-d", "template1", "-c"),
-        "select current_setting('server_version'), current_setting('data_directory') "
+        "select current_setting('server_version'), current_setting('data_directory'), '' "
         "from pg_catalog.pg_roles where rolname = current_user and rolsuper",
     ),
     dump=("pg_dumpall", "--no-password"),
@@ -81,6 +84,14 @@ _POSTGRES: Final = Dialect(
     begins=b"--\n-- PostgreSQL database cluster dump\n",
     ends=b"\n-- PostgreSQL database cluster dump complete\n",
 )
+_MARIADB_GREET: Final = """
+select concat(version(), '|', @@datadir, '|', if(versioned = 0, '', if(
+  exact = 0 and version() regexp '^(10[.]1[1-9]|1[1-9]|[2-9][0-9])[.]', 'whole', 'lacking')))
+from (select count(*) as versioned from information_schema.tables
+  where table_type = 'SYSTEM VERSIONED') as a,
+(select count(*) as exact from information_schema.columns
+  where data_type = 'bigint' and generation_expression = 'ROW START') as b
+"""
 _DUMP: Final = (
     *("mariadb-dump", "--all-databases", "--single-transaction", "--quick", "--routines"),
     *("--events", "--triggers", "--hex-blob", "--flush-privileges"),
@@ -88,18 +99,17 @@ _DUMP: Final = (
 )
 
 
+HISTORY: Final = "--dump-history"
+"""Has rows of system-versioned tables that were changed; not of those that count transactions, then
+the program fails; since 10.11."""
+
+
 def _mariadb(kind: Kind) -> Dialect:
     return Dialect(
         kind=kind,
         users=("", "root", "mysql"),
         login=_MARIADB_LOGIN,
-        greet=(
-            "mariadb",
-            "--batch",
-            "--skip-column-names",
-            "-e",
-            "select concat(version(), '|', @@datadir)",
-        ),
+        greet=("mariadb", "--batch", "--skip-column-names", "-e", _MARIADB_GREET),
         dump=_DUMP,
         end_dump=END_ALONE,
         client=("mariadb", "--batch", "--default-character-set=utf8mb4"),

@@ -150,7 +150,7 @@ def _prove(
 ) -> None:
     way, again = way_of(server), Whole(server.dialect, server.where.name)
     held = contents(way.compared(read(), state))
-    with server.dumping() as output:
+    with server.dumping(history=held.history) as output:
         there = contents(way.compared(_told(again.checked(output), on_event), state))
         done = output.finished
     if done is None or done.status:

@@ -44,7 +44,9 @@ _IMAGES: Final = (
     (re.compile(r"mysql|percona"), Kind.MYSQL),
     (re.compile(r"redis|valkey"), Kind.REDIS),
 )
-_BESIDE: Final = re.compile(r"export|admin|backup|client|proxy|bouncer|operator|insight|commander")
+_BESIDE: Final = re.compile(
+    r"export|admin|backup|restor|client|proxy|router|bouncer|operator|insight|commander|postgrest|mongo"
+)
 """Images that are named after a database and only talk to one."""
 _VARIABLES: Final = (
     ("POSTGRES_PASSWORD", Kind.POSTGRES),

@@ -40,7 +40,7 @@ _RIGHTS: Final = b"`mysql`"
 _FLUSH: Final = b"\n/*! FLUSH PRIVILEGES */;\n"
 _KEPT: Final = 256 << 10
 _ACCOUNTS: Final = (
-    "select if(table_type = 'VIEW', 'global_priv', 'user'), current_user() "
+    "select if(table_type = 'VIEW', 'global_priv', 'user'), current_user(), @@event_scheduler "
     "from information_schema.tables where table_schema = 'mysql' and table_name = 'user'"
 )
 _LONG: Final = (
@@ -59,12 +59,13 @@ _OWN_DUMP: Final = (
 class State:
     """What was there before a restore: databases, as the server quotes them, with what they are
     made with; `wanted` are those of the dump, `accounts` is the table of accounts; `me` is
-    whoever restores, as USER@HOST."""
+    whoever restores, as USER@HOST; `scheduler` is "ON" where events are executed."""
 
     databases: dict[str, str]
     accounts: str
     me: str
     wanted: list[str] = field(default_factory=list)
+    scheduler: str = ""
 
     @property
     def mine(self) -> str:
@@ -120,6 +121,8 @@ def put_aside(server: Server, state: State) -> None:
 def fill(server: Server, state: State, read: Callable[[], Iterator[Block]]) -> None:
     """Feed the server's own, where I keep my password, then all else: a view of a view is only
     made where the definer is known, and may do what the view does."""
+    if state.scheduler == "ON":  # no event may change what is yet to be compared
+        _lines(server, "set global event_scheduler = off")
     for name in state.databases.keys() & state.wanted:
         _lines(server, f"drop database {name}")
     _lines(server, f"insert into {MARK}.state values ('touched', 0, '')")
@@ -165,6 +168,7 @@ def finish(server: Server, state: State) -> None:
         f"delete from mysql.{state.accounts} where {state.mine} "
         f"and not exists (select 1 from {MARK}.theirs)",
         "flush privileges",
+        *_scheduled(state),
         f"drop database {MARK}",
     )
     server.feed([";\n".join((*lines, "")).encode()])
@@ -184,7 +188,12 @@ def take_back(server: Server, state: State) -> None:
             parts = f"select hex(body) from {MARK}.state where what = 'rights' order by part"
             rights = [bytes.fromhex(part) for part in _lines(server, parts)]
             server.feed([*rights, b"\nflush privileges;\n"])
-    _lines(server, f"drop database {MARK}")
+    for statement in (*_scheduled(state), f"drop database {MARK}"):
+        _lines(server, statement)
+
+
+def _scheduled(state: State) -> list[str]:
+    return ["set global event_scheduler = on"] if state.scheduler == "ON" else []
 
 
 def sections(blocks: Iterable[Block]) -> Iterator[tuple[bytes, bytes]]:
@@ -205,8 +214,9 @@ def sections(blocks: Iterable[Block]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _state(server: Server) -> State:
-    accounts, me = _lines(server, _ACCOUNTS)[0].split("\t")
-    return State(databases=_databases(server), accounts=accounts, me=me)
+    accounts, me, scheduler = _lines(server, _ACCOUNTS)[0].split("\t")
+    databases = _databases(server)
+    return State(databases=databases, accounts=accounts, me=me, scheduler=scheduler)
 
 
 def _databases(server: Server) -> dict[str, str]:

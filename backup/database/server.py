@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from backup.blocks import Block, Blocks
-from backup.database.dialect import DIALECTS, Dialect
+from backup.database.dialect import DIALECTS, HISTORY, Dialect
 from backup.database.kind import DUMPED, Kind
 from backup.engine import Container, Engine, Finished, container_secrets
 from backup.engine.execution import Output, Where, reading, writing
@@ -21,13 +21,15 @@ MARK: Final = "voltar_restore_in_progress"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """A server that has answered: `version` is its own word for it, `where` who may ask it,
-    `directory` where it has its data."""
+    `directory` where it has its data. `history` is "" where a table has no former rows that it
+    keeps, else whether a dump can have them: "whole" or "lacking"."""
 
     engine: Engine
     dialect: Dialect
     where: Where
     version: str
     directory: PurePosixPath
+    history: str
 
     def ask(self, words: tuple[str, ...]) -> str:
         """Run a program that is logged in; return what it says, which is little."""
@@ -41,9 +43,10 @@ class Server:
         return self.ask(words).split("\n")[:-1]
 
     @contextmanager
-    def dumping(self) -> Iterator[Output]:
+    def dumping(self, *, history: bool) -> Iterator[Output]:
         """The server's dump as it comes; whether it is whole is for whoever reads it to say."""
-        argv, end = self.dialect.argv(self.dialect.dump), self.dialect.end_dump
+        words = (*self.dialect.dump, *([HISTORY] if history else []))
+        argv, end = self.dialect.argv(words), self.dialect.end_dump
         with reading(self.engine, self.where, argv, end=end) as output:
             yield output
 
@@ -91,13 +94,14 @@ def reached(engine: Engine, found: Container, speech: Dialect) -> Server:
             reasons.append(str(error))
             continue
         if done.status == 0 and said.strip():
-            version, _, directory = said.strip().partition("|")
+            version, directory, history = said.strip().split("|")
             return Server(
                 engine=engine,
                 dialect=speech,
                 where=where,
                 version=version,
                 directory=PurePosixPath(directory),
+                history=history,
             )
         reasons.append(_last(done) or "it is not a superuser")
     raise EngineError(

@@ -23,6 +23,8 @@ class Odd:
     mend: str
     there: str
     held: list[str]
+    asked: str
+    said: str
 
 
 POSTGRES_ODD = Odd(
@@ -57,11 +59,14 @@ create database "Latin" template template0 encoding 'LATIN1' locale 'C';
     there="select datname from pg_database union select rolname from pg_roles "
     "where rolname !~ '^pg_' union select spcname from pg_tablespace;",
     held=["-größe \"q'' \" \\", "Latin", 'Ann "Ü"', "-b", "fast"],
+    asked="select encode(lo_get(4711), 'hex');",
+    said="00ff",
 )
 MARIADB_ODD = Odd(
     server=MARIADB,
     prepare="true",
-    before="set names utf8mb4; create database `größe`; create user was@'%';",
+    before="set global event_scheduler = on; set names utf8mb4; create database `größe`; "
+    "create user was@'%';",
     make=r"""
 set names utf8mb4;
 create user ann@'%' identified by 'x'; grant all on *.* to ann@'%';
@@ -69,8 +74,12 @@ create database `A b``-`; create database `-dash`;
 create table `größe`.`t b` (id int primary key, b int, w varchar(20) character set latin1,
   g int as (id * 2) stored, key (b, id));
 insert into `größe`.`t b` (id, b, w) values (1, 2, 'ü\n(1,''x'');'), (2, 1, null);
+create table past (i int) with system versioning;
+insert into past values (1); update past set i = 2;
 create definer=ann@'%' view shop.one as select * from `größe`.`t b`;
 create definer=ann@'%' view `-dash`.two as select * from shop.one;
+create table ticks (t datetime(6));
+create event each_second on schedule every 1 second do insert into ticks values (now(6));
 set sql_mode='NO_BACKSLASH_ESCAPES,ANSI_QUOTES';
 create definer=ann@'%' event shop.e on schedule every 1 day do delete from `größe`.`t b`;
 create definer=ann@'%' trigger `größe`.tr before insert on `t b` for each row set new.w = 'a\b';
@@ -81,6 +90,8 @@ create definer=ann@'%' trigger `größe`.tr before insert on `t b` for each row 
     there="set names utf8mb4; select schema_name from information_schema.schemata union "
     "select concat(user, '@') from mysql.user;",
     held=["A b`-", "-dash", "ann@"],
+    asked="select concat(count(*), @@event_scheduler) from past for system_time all;",
+    said="2ON",
 )
 
 
@@ -104,6 +115,7 @@ def test_what_is_odd_is_taken_back_where_a_restore_fails_and_restored_where_it_d
     assert "the server is as it was before" in failed.err
     assert taken_back == before
     assert sorted({*into.ask(odd.there)} - {*before}) == sorted(odd.held)
+    assert into.ask(odd.asked) == [odd.said]
 
 
 def served(scratch: Scratch, odd: Odd) -> Server:

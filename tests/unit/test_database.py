@@ -1,8 +1,10 @@
 """What is decided about databases without asking one."""
 
+import os
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -86,6 +88,8 @@ def definition(reference: str = "app", env: Iterable[str] = (), cmd: Iterable[st
         (definition("app", env=["POSTGRES_PASSWORD=x"]), Kind.POSTGRES),
         (definition("prometheuscommunity/postgres-exporter"), None),
         (definition("phpmyadmin:5"), None),
+        (definition("postgrest/postgrest:v12"), None),
+        (definition("percona/percona-server-mongodb:7.0"), None),
         (definition("app", cmd=["node", "server.js"]), None),
     ],
 )
@@ -165,6 +169,18 @@ def container(name: str, told: Any, labels: dict[str, str] | None = None) -> Con
         skipped=(),
         definition=told,
     )
+
+
+def test_who_asks_is_read_from_files_of_the_container_too(tmp_path: Path) -> None:
+    for name in ("user", "word"):
+        (tmp_path / name).write_text(f"the {name}\n")
+    names = {"POSTGRES_USER_FILE": "user", "POSTGRES_PASSWORD_FILE": "word"}
+    files = {name: str(tmp_path / file) for name, file in names.items()}
+    argv = POSTGRES.argv(("printenv", "PGUSER", "PGPASSWORD"))
+
+    said = subprocess.check_output(argv, env={"PATH": os.environ["PATH"], **files})
+
+    assert said == b"the user\nthe word\n"
 
 
 @pytest.mark.parametrize("end", [len(DUMP) - 5, len(DUMP) // 2, 0])
