@@ -326,6 +326,18 @@ def test_a_source_is_not_removed_when_the_target_is_gone(newer: Pair) -> None:
     assert state(newer, newer.source, name)[0] == "running"
 
 
+def test_a_source_is_not_removed_for_another_volume_of_its_name(newer: Pair) -> None:
+    volume = newer.source.volume()
+    moved = move(newer, f"volume:{volume}").summary["migration"]
+    newer.target.engine.docker("volume", "rm", volume)
+    newer.target.engine.docker("volume", "create", volume)
+
+    refused = newer.voltar("--json", "migrate", "finish", moved, code=1)
+
+    assert "is another one than was moved" in refused.error["message"]
+    assert newer.content(newer.source, volume)
+
+
 def test_there_is_no_way_back_to_a_source_of_which_a_part_was_removed(newer: Pair) -> None:
     volume = newer.source.volume()
     at = newer.source.engine.volume_directory(volume)
