@@ -529,5 +529,7 @@ def test_mistakes_are_told_in_a_sentence(newer: Pair) -> None:
     for time_s in ("nan", "inf"):
         assert "seconds" in error(target, *newer.to, "--health-timeout", time_s, code=2)
     assert "write OLD=NEW" in error(target, *newer.to, "--network", "x", code=2)
+    twice = ("--network", "a=b", "--network", "a=c")
+    assert "it cannot be both 'b' and 'c'" in error(target, *newer.to, *twice, code=2)
     assert "no migration is called 'ffff'" in error("finish", "ffff", code=2)
     assert newer.voltar.ask("migrate", "list") == []
