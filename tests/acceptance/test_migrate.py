@@ -378,6 +378,26 @@ def test_a_container_that_does_not_run_is_not_started(newer: Pair) -> None:
     assert walk.diff(newer.content(newer.source, volume), newer.content(newer.target, volume)) == []
 
 
+def test_a_container_is_in_the_networks_where_it_was(pair: Pair, networks: tuple[str, str]) -> None:
+    front, _ = networks
+    change = pair.source.engine.docker
+    both, first_left = service(pair, run=False), service(pair, run=False)
+    bridge_too = service(pair, "--network", front, run=False)
+    change("network", "connect", front, both)
+    change("network", "connect", front, first_left)
+    change("network", "disconnect", "bridge", first_left)
+    change("network", "connect", "bridge", bridge_too)
+
+    for name in (both, first_left, bridge_too):
+        move(pair, f"container:{name}")
+
+    found = [
+        {*pair.inspect(pair.target, name)["NetworkSettings"]["Networks"]}
+        for name in (both, first_left, bridge_too)
+    ]
+    assert found == [{"bridge", front}, {front}, {"bridge", front}]
+
+
 def test_a_paused_container_is_paused_on_the_target(newer: Pair) -> None:
     name = service(newer)
     newer.source.engine.docker("pause", name)
