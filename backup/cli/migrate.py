@@ -161,11 +161,14 @@ def _demand_sense(urls: Sequence[str | None], rename: str | None, health_timeout
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    for old, equals, new in pairs:
-        if not (old and equals and new):
-            raise UsageError(f"--network {old}{equals}{new}: write OLD=NEW")
-    return {old: new for old, _, new in pairs}
+    pairs: dict[str, str] = {}
+    for text in texts:
+        old, _, new = text.partition("=")
+        if not (old and new):
+            raise UsageError(f"--network {text}: write OLD=NEW")
+        if pairs.setdefault(old, new) != new:
+            raise UsageError(f"--network {text}: it cannot be both {pairs[old]!r} and {new!r}")
+    return pairs
 
 
 def _recovered_earlier(context: Context, engines: Engines, target: str) -> bool:

@@ -13,6 +13,7 @@ from backup.engine import (
     volume,
 )
 from backup.errors import InUse, MigrationFailed, NotOnEngine, UsageError
+from backup.migrate.facts import LABEL
 from backup.migrate.journal import FINISHED, FINISHING, MOVED, OPEN, ROLLED_BACK, Record
 from backup.migrate.moving import listed, start_source
 from backup.migrate.step import CopyData, CreateContainer, MakeVolume, StopSource
@@ -90,7 +91,11 @@ def _demand_target(work: Work) -> None:
             container(target, str(identity))
         for number, step in work.record.steps(CopyData):
             if step.kind == "volume":
-                volume(target, str(work.record.facts[number]["target"]))
+                found = volume(target, str(work.record.facts[number]["target"]))
+                if not step.anonymous and found.labels.get(LABEL) != work.id:
+                    raise MigrationFailed(
+                        f"{step.name} on the target is another one than was moved; the source stays"
+                    )
     except NotOnEngine as error:
         raise MigrationFailed(
             f"what was moved is not on the target any more: {error}; the source stays",

@@ -114,6 +114,11 @@ def _there(origin: Origin, name: str, network: Network | None, there: Network) -
         yield warns(
             f"network {name!r} is of driver {there.driver} on the target, and {network.driver} here"
         )
+    if network and network.internal and not there.internal:
+        yield warns(
+            f"network {name!r} is internal here, and not on the target: it leads outside there",
+            f"--network {name}=OTHER",
+        )
 
 
 def _static(origin: Origin, name: str) -> list[str]:

@@ -326,6 +326,18 @@ def test_a_source_is_not_removed_when_the_target_is_gone(newer: Pair) -> None:
     assert state(newer, newer.source, name)[0] == "running"
 
 
+def test_a_source_is_not_removed_for_another_volume_of_its_name(newer: Pair) -> None:
+    volume = newer.source.volume()
+    moved = move(newer, f"volume:{volume}").summary["migration"]
+    newer.target.engine.docker("volume", "rm", volume)
+    newer.target.engine.docker("volume", "create", volume)
+
+    refused = newer.voltar("--json", "migrate", "finish", moved, code=1)
+
+    assert "is another one than was moved" in refused.error["message"]
+    assert newer.content(newer.source, volume)
+
+
 def test_there_is_no_way_back_to_a_source_of_which_a_part_was_removed(newer: Pair) -> None:
     volume = newer.source.volume()
     at = newer.source.engine.volume_directory(volume)
@@ -364,6 +376,26 @@ def test_a_container_that_does_not_run_is_not_started(newer: Pair) -> None:
     assert moved["downtime_seconds"] is None
     assert state(newer, newer.target, name) == ("created", "always")
     assert walk.diff(newer.content(newer.source, volume), newer.content(newer.target, volume)) == []
+
+
+def test_a_container_is_in_the_networks_where_it_was(pair: Pair, networks: tuple[str, str]) -> None:
+    front, _ = networks
+    change = pair.source.engine.docker
+    both, first_left = service(pair, run=False), service(pair, run=False)
+    bridge_too = service(pair, "--network", front, run=False)
+    change("network", "connect", front, both)
+    change("network", "connect", front, first_left)
+    change("network", "disconnect", "bridge", first_left)
+    change("network", "connect", "bridge", bridge_too)
+
+    for name in (both, first_left, bridge_too):
+        move(pair, f"container:{name}")
+
+    found = [
+        {*pair.inspect(pair.target, name)["NetworkSettings"]["Networks"]}
+        for name in (both, first_left, bridge_too)
+    ]
+    assert found == [{"bridge", front}, {front}, {"bridge", front}]
 
 
 def test_a_paused_container_is_paused_on_the_target(newer: Pair) -> None:
@@ -517,5 +549,7 @@ def test_mistakes_are_told_in_a_sentence(newer: Pair) -> None:
     for time_s in ("nan", "inf"):
         assert "seconds" in error(target, *newer.to, "--health-timeout", time_s, code=2)
     assert "write OLD=NEW" in error(target, *newer.to, "--network", "x", code=2)
+    twice = ("--network", "a=b", "--network", "a=c")
+    assert "it cannot be both 'b' and 'c'" in error(target, *newer.to, *twice, code=2)
     assert "no migration is called 'ffff'" in error("finish", "ffff", code=2)
     assert newer.voltar.ask("migrate", "list") == []

@@ -301,6 +301,11 @@ WARNING = {
         ground(networks=(network("theirs", "10.1.0.0/16"),)),
         "it gets others there",
     ),
+    "open to the outside": (
+        origin(networked("net"), networks=(network("net", internal=True),)),
+        ground(networks=(network("net"),)),
+        "is internal here, and not on the target",
+    ),
     "other driver": (
         origin(networked("net"), networks=(network("net"),)),
         ground(networks=(network("net", driver="macvlan"),)),
