@@ -10,6 +10,7 @@ completely restored.
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from backup.verify import verify_contents, verify_listing
 _VOLUME: Final = "voltar.restore"
 _MADE: Final = "voltar.restore-made"
 _ROOT: Final = "voltar.restore-root"
+_ENDS_WITHIN_S: Final = 5.0
 _PROVEN: Final = "voltar-restored-"
 TAR_EXTRACT: Final = (
     "tar",
@@ -126,9 +128,29 @@ def _demand_alone(engine: Engine, writer: Helper, name: str) -> None:
     """
     others = [one for one in labelled(engine, _VOLUME, name) if one != writer.id]
     if others:
-        raise InUse(f"another restore fills volume {name!r}", hint="wait until it has ended")
+        raise _being_filled(name)
     demand_unused(engine, name)
     demand_empty(writer, name)
+
+
+def await_end(engine: Engine, name: str) -> bool:
+    """Wait for the end of what fills a volume, and return whether it was awaited.
+
+    A run that was killed a moment ago has a helper yet, whose end comes by itself. Raises InUse
+    where it lives on: then its run does.
+    """
+    limit = time.monotonic() + _ENDS_WITHIN_S
+    awaited = False
+    while labelled(engine, _VOLUME, name, "running"):
+        if time.monotonic() > limit:
+            raise _being_filled(name)
+        awaited = True
+        time.sleep(0.1)
+    return awaited
+
+
+def _being_filled(name: str) -> InUse:
+    return InUse(f"another restore fills volume {name!r}", hint="wait until it has ended")
 
 
 def _undo(

@@ -5,8 +5,9 @@ A run tells of its own end; this is for what has no end to tell of. What is know
 nobody again, so it may be asked as often as one likes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from backup.config import Occasion
@@ -41,6 +42,20 @@ def observations(
                 wrong=_WRONG[chore.state],
                 text=_chore_text(chore),
             )
+
+
+def history_observation(aside: Sequence[Path]) -> Observation:
+    """Return what is seen of the history: whether files that were found damaged lie there."""
+    text = damage_text(aside) if aside else "the history is whole"
+    return Observation(subject="history", wrong=Occasion.FAILURE if aside else None, text=text)
+
+
+def damage_text(aside: Sequence[Path]) -> str:
+    """Return what to do about histories that were found damaged."""
+    return (
+        f"the history was damaged, and began anew: what runs came to before is not known any more;"
+        f" see that all is well, then remove {', '.join(map(str, aside))}"
+    )
 
 
 def _is_undecided(job: JobStatus) -> bool:

@@ -248,7 +248,7 @@ def options(  # noqa: PLR0913  one parameter a global option
         helper_image=helper_image,
         upload_limit=parse_rate(limit_upload, "--limit-upload"),
         download_limit=parse_rate(limit_download, "--limit-download"),
-        voice=Voice(as_json=as_json, level=level),
+        voice=Voice(as_json=as_json, level=level, command=ctx.invoked_subcommand),
         config=config_file,
         ssh=SshWishes(ssh_binary, host_key or (), ssh_passphrase_file),
         stop=given or threading.Event(),

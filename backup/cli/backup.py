@@ -1,8 +1,9 @@
 """voltar backup"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from backup.lookup import Found, find_snapshot
 from backup.quantity import parse_size
 from backup.quiesce.plan import Order
 from backup.quiesce.window import Windows, quiesced
-from backup.repository import SHORT_ID, Repository
+from backup.repository import SHORT_ID, Repository, probe
 from backup.selection.resolve import Treatment
 from backup.targets import IMAGE, Plan, plan
 from backup.timing.span import parse_span
@@ -111,7 +112,8 @@ def backup(  # noqa: PLR0913  one parameter an option
             keep_out=keep_out(engine, repository),
             with_images=with_image,
         )
-        with quieted(context, engine, wanted, (run, treatment)) as windows:
+        writable = partial(probe, repository.store, engine.name)
+        with quieted(context, engine, wanted, (run, treatment), writable) as windows:
             wishes = replace(wishes, windows=windows)
             outcomes = _run(context.voice, engine, repository, wanted, (run, wishes))
     code = _summarise(context.voice, outcomes, run, windows or Windows(()))
@@ -139,7 +141,11 @@ def _treatment(quiesce: Quiesce, grace: str | None) -> Treatment:
 
 @contextmanager
 def quieted(
-    context: Context, engine: Engine, wanted: Plan, how: tuple[str, Treatment]
+    context: Context,
+    engine: Engine,
+    wanted: Plan,
+    how: tuple[str, Treatment],
+    writable: Callable[[], object],
 ) -> Iterator[Windows | None]:
     """Windows in which all who write are treated alike; None where nothing is done to anybody."""
     run, treatment = how
@@ -148,7 +154,7 @@ def quieted(
         return
     order = Order(treatments={}, otherwise=treatment)
     setting = context.quiet(engine, run, "", Listener(context.voice))
-    with quiesced(engine, setting, wanted, order) as windows:
+    with quiesced(engine, setting, wanted, order, writable) as windows:
         yield windows
 
 

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 _TEXTS: Final = {"message", "text", "hint"}
 """What of an event is for people, and comes from anywhere."""
+_DOCUMENTS: Final = {
+    *("status", "coverage", "plan", "metrics", "log", "snapshots", "doctor"),
+    *("cron", "notify", "systemd", "retention"),
+}
+"""Commands whose answer in JSON is one document."""
 _JSON_EVERY_S: Final = 1.0
 _BAR_EVERY_S: Final = 0.1
 _UNDERSTOOD: Final = 19
@@ -54,10 +59,13 @@ class _Terminal(Console):
 class Voice:
     """How this run talks: JSON or not, and how much. 0 is quiet, 1 normal, 2 verbose.
 
-    A `bar` at the terminal is taken down before anything else is printed there.
+    A `bar` at the terminal is taken down before anything else is printed there. With JSON, what is
+    told on the way stands before the answer, unless a `command` answers with one document: then it
+    is on stderr.
     """
 
     as_json: bool = False
+    command: str | None = None
     level: int = 1
     out: Console = field(default_factory=lambda: _Terminal(highlight=False, soft_wrap=True))
     err: Console = field(
@@ -131,7 +139,8 @@ class Voice:
 
     def event(self, value: Mapping[str, Any]) -> None:
         """Print one JSON line of long work."""
-        print(json.dumps(_discreet(value), ensure_ascii=True), flush=True)
+        place = sys.stderr if self.command in _DOCUMENTS else sys.stdout
+        print(json.dumps(_discreet(value), ensure_ascii=True), file=place, flush=True)
 
     def error(self, error: BackupError | TransportError, code: int) -> None:
         """Tell why the command failed."""

@@ -1,10 +1,8 @@
 """voltar doctor"""
 
-import hashlib
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import typer
@@ -14,8 +12,8 @@ from backup.cli.console import counted
 from backup.cli.context import Context
 from backup.engine import Survey, survey
 from backup.errors import BackupError, ConfigError, NotARepository, WrongKey
-from backup.repository import catalog, read_descriptor
-from transports.errors import ObjectExists, Refused, TransportError
+from backup.repository import catalog, probe, read_descriptor
+from transports.errors import TransportError
 from transports.store import Store
 
 
@@ -115,34 +113,16 @@ def _writable(store: Store) -> Iterator[Finding]:
         read_descriptor(store)
     except NotARepository:
         return  # nothing is written where there is no repository; the next finding says so
-    # one of this host's own: where it may not be deleted, it is the only one that ever stays
-    owner = hashlib.sha256(socket.gethostname().encode(errors="surrogateescape"))
-    name, data = f"probe/{owner.hexdigest()[:32]}", owner.digest() * 2048
-    with suppress(ObjectExists):
-        store.put(name, data)
-        store.put(name, data)  # some stores show only then whether they refuse to replace
-    try:
-        whole = store.get(name) == data and store.get(name, 100, 10) == data[100:110]
-    finally:
-        deletes = _deletes(store, name)
+    found = probe(store, socket.gethostname())
     state, does = (
-        ("ok", "writes, reads") if whole else ("failed", "what is read is not what is there")
+        ("ok", "writes, reads") if found.whole else ("failed", "what is read is not what is there")
     )
-    if deletes:
+    if found.deletes:
         yield Finding("store", state, f"{store.url}: {does}, deletes")
     else:
         hint = "prune, unforget and the removal of keys are for a host that may"
         yield Finding("store", state, f"{store.url}: {does}; does not delete", hint)
     yield Finding("write-once", "ok", f"the store {store.write_once.value}")
-
-
-def _deletes(store: Store, name: str) -> bool:
-    """Delete the probe; return whether that is allowed."""
-    try:
-        store.delete(name)
-    except Refused:
-        return False
-    return True
 
 
 def _repository(context: Context, store: Store) -> Iterator[Finding]:

@@ -41,7 +41,7 @@ def drill(  # noqa: PLR0913  one parameter an option
     ctx: typer.Context,
     what: Annotated[
         str | None,
-        typer.Argument(metavar="JOB|SOURCE", help="A job, volume:NAME, or container:NAME."),
+        typer.Argument(metavar="JOB|SOURCE", help="A job, a volume, or a container."),
     ] = None,
     *,
     everything: Annotated[

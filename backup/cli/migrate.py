@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import typer
@@ -73,7 +74,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     present: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATH", help="A bind mount that is on the target already: use it as it is."
+            metavar="NAME", help="A volume or path that is on the target already: use it as it is."
         ),
     ] = None,
     stop_timeout: Annotated[
@@ -107,7 +108,7 @@ def begin(  # noqa: PLR0913  one parameter an option
     wishes = Wishes(
         rename=rename,
         networks=_pairs(network or []),
-        present=frozenset(present or []),
+        present=frozenset(str(PurePosixPath(one.removeprefix("volume:"))) for one in present or []),
         stop_timeout_s=stop_timeout,
         health_timeout_s=health_timeout,
         accept_differences=accept_differences,

@@ -70,7 +70,7 @@ def overdue(ctx: typer.Context) -> None:
     """
     # only what asks for it loads SQLite
     from backup.status import chores, gather, judge, judge_chore  # noqa: PLC0415
-    from backup.watch import observations  # noqa: PLC0415
+    from backup.watch import history_observation, observations  # noqa: PLC0415
 
     context: Context = ctx.obj
     opened = doors(context, ignore)
@@ -78,11 +78,11 @@ def overdue(ctx: typer.Context) -> None:
     now = datetime.now(UTC)
     facts = gather(opened.config, history, {}, zone=opened.zone, now=now)
     beside = chores(opened.config, history, zone=opened.zone, now=now)
-    seen = list(
-        observations(
-            (judge(each, now) for each in facts), (judge_chore(each, now) for each in beside)
-        )
-    )
+    jobs = (judge(each, now) for each in facts)
+    seen = [
+        *observations(jobs, (judge_chore(each, now) for each in beside)),
+        history_observation(history.aside()),
+    ]
     opened.bell.observed(seen)
     wrong = [each for each in seen if each.wrong is not None]
     if context.voice.as_json:

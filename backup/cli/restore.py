@@ -14,11 +14,12 @@ from backup.cli.restored import restore_image
 from backup.cli.snapshots import excluded_text
 from backup.database.feed import Into
 from backup.destination import Target, target, target_name
+from backup.engine import Engine
 from backup.errors import UsageError
 from backup.job.run import new_run
 from backup.lookup import Found, find_snapshot
 from backup.repository import SHORT_ID, Repository, Snapshot
-from backup.restore import Verify
+from backup.restore import Verify, await_end
 from backup.restore import restore as restore_into
 from backup.survey import Selection, Survey, survey
 from backup.targets import CONTAINER, DUMP, IMAGE
@@ -93,7 +94,7 @@ def restore(  # noqa: PLR0913  one parameter an option
             into_server = Into(to.removeprefix(CONTAINER), starting_over=start_over)
             restore_dump(context, engine, repository, (snapshot_id, found), into_server)
             return
-        into = target(engine, target_name(engine, to, found), found.volume, run)
+        into = _aimed(context, engine, target_name(engine, to, found), found, run)
         surveyed = survey(
             repository, found, Selection.of([os.fsencode(path) for path in paths or ()])
         )
@@ -102,6 +103,12 @@ def restore(  # noqa: PLR0913  one parameter an option
             restore_into(engine, surveyed, into, run=run, verify=verify, on_event=listener)
     seconds = round(time.monotonic() - started, 3)
     _report(context, repository, (snapshot_id, found), into, surveyed, (verify, seconds))
+
+
+def _aimed(context: Context, engine: Engine, name: str, found: Snapshot, run: str) -> Target:
+    if await_end(engine, name):
+        context.tidy(engine, run)  # a moment ago it seemed to live
+    return target(engine, name, found.volume, run)
 
 
 def _report(

@@ -42,6 +42,7 @@ def _summarise(context: Context, report: JobReport) -> None:
                 "run": report.run,
                 "job": report.job,
                 "result": report.result.value,
+                "skipped": [{"source": name, "why": why} for name, why in report.skipped],
                 "forgotten": list(report.forgotten),
                 "warnings": report.warnings,
                 "held": report.held,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backup.cli.clock import ago_text, ahead_text
@@ -63,13 +64,17 @@ def _success(one: "ChoreStatus") -> datetime | None:
 
 
 def document(
-    jobs: Sequence["JobStatus"], chores: Sequence["ChoreStatus"], now: datetime
+    jobs: Sequence["JobStatus"],
+    chores: Sequence["ChoreStatus"],
+    aside: Sequence[Path],
+    now: datetime,
 ) -> dict[str, Any]:
     """Return what `voltar status --json` prints; names are never given another meaning."""
     return {
         "time": now.isoformat(),
         "jobs": [_job_json(each) for each in jobs],
         "chores": [_chore_json(each) for each in chores],
+        "damaged_histories": [str(each) for each in aside],
     }
 
 

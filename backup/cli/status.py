@@ -49,8 +49,8 @@ def status(
     like them again, or accepted. A source is overdue when it was due after its last success, and
     half of a period has passed since: at least an hour, at most a day; so is a check, prune or
     drill. Where a repository answers, it says when a source was saved last; otherwise this
-    machine's history does. One that is not there, or does not open, is 3 as well; one that only
-    cannot be reached is none.
+    machine's history does. One that is not there, or does not open, is 3 as well, and so is a
+    history that was damaged; one that only cannot be reached is none.
     """
     context: Context = ctx.obj
     opened = doors(context, ignore)
@@ -61,14 +61,19 @@ def status(
     now = datetime.now(UTC)
     snapshots, is_lost = ({}, False) if offline else _snapshots(context.voice, opened)
     found, beside = _found(opened, history, name, snapshots, now)
+    aside = history.aside()
     if context.voice.as_json:
-        context.voice.document(standing.document(found, beside, now))
+        context.voice.document(standing.document(found, beside, aside, now))
     else:
         if found or not beside:
             standing.tell(context.voice, found, now)
         standing.tell_chores(context.voice, beside, now)
+        if aside:
+            from backup.watch import damage_text  # noqa: PLC0415  it loads SQLite
+
+            context.voice.answer(damage_text(aside))
     states = [*(each.state for each in found), *(each.state for each in beside)]
-    if is_lost or any(each.is_alarming for each in states):
+    if is_lost or aside or any(each.is_alarming for each in states):
         raise typer.Exit(INCOMPLETE)
 
 

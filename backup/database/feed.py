@@ -73,7 +73,7 @@ def feed(
     on_event(Started("check", snapshot.source, size))
     held = contents(whole.checked(read()))
     whole.demand()
-    with _taken_back(server, held.databases) as state:
+    with _taken_back(server, _named(held.databases)) as state:
         on_event(Started("restore", snapshot.source, size))
         way_of(server).fill(server, state, read)
         on_event(Started("verify", snapshot.source, size))
@@ -88,6 +88,12 @@ def _demand_nothing(server: Server, into: Into) -> None:
         demand_unmarked(server)
     elif (state := way_of(server).marked(server)) is not None:
         way_of(server).take_back(server, state)
+        if way_of(server).proven(state):
+            raise InUse(
+                f"the {server.dialect.kind.title} in container {into.container!r} holds all of a "
+                "dump: the restore that was killed had proven it, and what it had put aside is "
+                "dropped now"
+            )
     if found := way_of(server).objects(server):
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise InUse(
@@ -97,8 +103,18 @@ def _demand_nothing(server: Server, into: Into) -> None:
         )
 
 
+def _named(databases: Iterable[bytes]) -> list[str]:
+    try:
+        return [name.decode() for name in databases]
+    except UnicodeDecodeError as error:
+        raise EngineError(
+            f"cannot feed back a dump with a database whose name is not in UTF-8: {error.object!r}",
+            hint="`voltar restore … --to -` gives the SQL",
+        ) from error
+
+
 @contextmanager
-def _taken_back(server: Server, wanted: Iterable[bytes]) -> Iterator[Any]:
+def _taken_back(server: Server, wanted: Iterable[str]) -> Iterator[Any]:
     """What was there, for as long as a restore goes on; one that fails is taken back."""
     way = way_of(server)
     state = way.begin(server, wanted)  # what fails here may be another one's mark, which stays
@@ -119,6 +135,8 @@ def _became(server: Server) -> str:
         with uninterrupted():
             if (state := way.marked(server)) is not None:
                 way.take_back(server, state)
+                if way.proven(state):
+                    return "yet what was restored is there, and had been proven"
     except EngineError as error:
         return (
             f"what had been restored until then is still there: {error}; when it can be asked "

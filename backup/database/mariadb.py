@@ -1,8 +1,8 @@
 """MariaDB and MySQL: what a server holds, and how a dump of all of it is restored.
 
 No transaction holds tables and rights together. So a restore begins with a mark, a database that
-says what was there; then come the databases of the dump, and last the server's own, with rights and
-accounts. The account that restores keeps its password until all is proven. Until then everything
+says what was there; then come the server's own database, with rights and accounts, and the others
+of the dump. The account that restores keeps its password until all is proven. Until then everything
 can be put back, by whoever finds the mark.
 """
 
@@ -89,9 +89,14 @@ def marked(server: Server) -> State | None:
     return State(**json.loads(found[0])) if found else _state(server)
 
 
-def begin(server: Server, wanted: Iterable[bytes]) -> State:
+def proven(_state: State) -> bool:
+    """Whether what was restored is what is there in the end: never, while there is a mark."""
+    return False
+
+
+def begin(server: Server, wanted: Iterable[str]) -> State:
     """Note what is there, and mark the server. Raises EngineError if it is marked."""
-    state = replace(_state(server), wanted=[each.decode() for each in wanted])
+    state = replace(_state(server), wanted=[*wanted])
     _lines(server, f"create database {MARK} character set utf8mb4")
     return state
 
@@ -113,12 +118,13 @@ def put_aside(server: Server, state: State) -> None:
 
 
 def fill(server: Server, state: State, read: Callable[[], Iterator[Block]]) -> None:
-    """Feed all that is not the server's own, and then that; but I keep my password."""
+    """Feed the server's own, where I keep my password, then all else: a view of a view is only
+    made where the definer is known, and may do what the view does."""
     for name in state.databases.keys() & state.wanted:
         _lines(server, f"drop database {name}")
-    server.feed(piece for name, piece in sections(read()) if name != _RIGHTS)
     _lines(server, f"insert into {MARK}.state values ('touched', 0, '')")
     server.feed(_rights(read(), state))
+    server.feed(piece for name, piece in sections(read()) if name != _RIGHTS)
 
 
 def _rights(blocks: Iterable[Block], state: State) -> Iterator[Block]:
@@ -212,5 +218,5 @@ def _quoted(text: str) -> str:
 
 
 def _lines(server: Server, statement: str) -> list[str]:
-    words = ("mariadb", "--batch", "--skip-column-names", "--raw", "-e", statement)
-    return server.ask(words).splitlines()
+    words = ("--batch", "--skip-column-names", "--raw", "--default-character-set=utf8mb4")
+    return server.lines(("mariadb", *words, "-e", statement))

@@ -31,14 +31,18 @@ _OWN: Final = """
 select format('%s.%s', quote_ident(n.nspname), quote_ident(c.relname))
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_t%'
+and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
 and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid and d.deptype = 'e')
 union all
 select format('%s.%s()', quote_ident(n.nspname), quote_ident(p.proname))
 from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_t%'
 and not exists (select from pg_catalog.pg_depend d where d.objid = p.oid and d.deptype = 'e')
+union all
+select format('large object %s', oid) from pg_catalog.pg_largeobject_metadata
 order by 1 limit 100
 """
+"""What an extension brings along is nobody's own, and neither are its indexes and types."""
 _DATABASES: Final = (
     "select datname from pg_catalog.pg_database where datallowconn order by datname <> 'template1'"
 )
@@ -95,7 +99,12 @@ def marked(server: Server) -> State | None:
     return State(**json.loads(found[0]))
 
 
-def begin(server: Server, wanted: Iterable[bytes]) -> State:
+def proven(state: State) -> bool:
+    """Whether what was restored is what is there in the end."""
+    return state.finished and bool(state.aside)
+
+
+def begin(server: Server, wanted: Iterable[str]) -> State:
     """Note what is there, and mark the server. Raises EngineError if it is marked."""
     there = _names(server)
     names = [name for name in there if name != "template0"]
@@ -104,7 +113,7 @@ def begin(server: Server, wanted: Iterable[bytes]) -> State:
         roles=_lines(server, "template1", _ROLES),
         spaces=_lines(server, "template1", _SPACES),
         aside={name: f"voltar_before_{number}" for number, name in enumerate(names)},
-        wanted=[each.decode() for each in wanted],
+        wanted=[*wanted],
     )
     closed = "with template template0 allow_connections false"
     _lines(server, "template1", f"create database {MARK} {closed}")
@@ -148,7 +157,7 @@ def _end(name: str, state: State) -> Iterator[str]:
     """What becomes of a database that was there; one that is not in the dump is there again."""
     aside = state.aside[name]
     if name in state.wanted or name in _COPIED:
-        yield f"drop database {aside};"
+        yield _dropping(aside)
     else:
         yield f"alter database {aside} allow_connections true;"
         yield f"alter database {aside} rename to {name};"
@@ -181,23 +190,47 @@ def take_back(server: Server, state: State) -> None:
     now = _names(server)
     waiting = {name: aside for name, aside in state.aside.items() if aside in now}
     if state.finished:
-        for statement in (each for name in waiting for each in _end(name, state)):
-            _lines(server, "template1", statement)
+        server.feed(f"{each}\n".encode() for name in waiting for each in _end(name, state))
     else:
-        for name, aside in waiting.items():
-            _put_back(server, name, aside, there=name in now)
+        _drop(server, (waiting.keys() & now) - {*_COPIED})
         _drop_new(server, state)
+        for name in sorted(waiting, key=lambda name: name == "template1"):
+            _put_back(server, name, waiting[name], there=name in now and name in _COPIED)
+            _drop_new(server, state)
+        _drop_others(server, state)
     _lines(server, "template1", f"drop database {MARK}")
 
 
 def _drop_new(server: Server, state: State) -> None:
-    for name in {*_names(server)} - {*state.databases, MARK}:
+    """Drop databases that were not there, as soon as that can be: where the disk is full nobody can
+    enter one that was copied."""
+    _drop(server, {*_names(server)} - {*state.databases, *state.aside.values(), MARK})
+
+
+def _drop(server: Server, databases: Iterable[str]) -> None:
+    for name in databases:
         _leave(server, name)
-        _lines(server, "template1", f"drop database {name}")
-    for name in {*_lines(server, "template1", _ROLES)} - {*state.roles}:
-        _lines(server, "template1", f"drop owned by {name}; drop role {name}")
+        server.feed([_dropping(name).encode()])
+
+
+def _dropping(name: str) -> str:
+    """What drops a database, a template too; one of which that was cut off cannot be altered."""
+    quoted = name.replace("'", "''")
+    return (
+        f"select 'alter database {quoted} is_template false' from pg_catalog.pg_database "
+        f"where quote_ident(datname) = '{quoted}' and datistemplate \\gexec\n"
+        f"drop database {name};\n"
+    )
+
+
+def _drop_others(server: Server, state: State) -> None:
     for name in {*_lines(server, "template1", _SPACES)} - {*state.spaces}:
         _lines(server, "template1", f"drop tablespace {name}")
+    if new := {*_lines(server, "template1", _ROLES)} - {*state.roles}:
+        roles = ", ".join(
+            new
+        )  # together, for what one has granted may be why another one cannot go
+        server.feed([f"drop owned by {roles};\ndrop role {roles};\n".encode()])
 
 
 def _put_back(server: Server, name: str, aside: str, *, there: bool) -> None:
@@ -242,4 +275,4 @@ def _names(server: Server) -> list[str]:
 def _lines(server: Server, database: str, statement: str) -> list[str]:
     quoted = database.replace("\\", "\\\\").replace("'", "\\'")
     words = ("psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", f"dbname='{quoted}'")
-    return server.ask((*words, "-c", statement)).splitlines()
+    return server.lines((*words, "-c", statement))

@@ -36,6 +36,10 @@ class Server:
             raise failed(words[0], self.where.name, done)
         return said
 
+    def lines(self, words: tuple[str, ...]) -> list[str]:
+        """The same by lines, which only a newline ends: Python knows others, which names have."""
+        return self.ask(words).split("\n")[:-1]
+
     @contextmanager
     def dumping(self) -> Iterator[Output]:
         """The server's dump as it comes; whether it is whole is for whoever reads it to say."""

@@ -70,6 +70,13 @@ def _has(labels: Mapping[str, str], wanted: str) -> bool:
     return key in labels and (not equals or labels[key] == value)
 
 
+def meant(text: str, every: Sequence[Found]) -> str:
+    """Return container:NAME for a NAME that is a container's and no source's; else what is said."""
+    known = any(each[1].is_of(text) for each in every)
+    is_container = any(text in _containers(each[1]) for each in every)
+    return f"{CONTAINER}{text}" if is_container and not known else text
+
+
 def of_source(text: str, every: Iterable[Found]) -> list[Found]:
     """Return the snapshots of a source, or of all that container:NAME mounted, by what is said."""
     name = text.removeprefix(CONTAINER)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from backup.config import Drill, Job
 from backup.drill.boot import Shelf, Wishes
-from backup.drill.choice import Unit, alone, of_host, of_job, of_source, units
+from backup.drill.choice import Unit, alone, meant, of_host, of_job, of_source, units
 from backup.drill.level import Level, failed, passed
 from backup.drill.perform import Drilled
 from backup.drill.report import DrillReport, UnitReport
@@ -20,6 +20,7 @@ from backup.job.run import new_run
 from backup.lookup import Found
 from backup.report import Noted, OnEvent
 from backup.repository import Repository
+from backup.status import tried_last
 from backup.targets import CONTAINER
 from backup.timing.span import parse_span
 from transports.errors import TransportError
@@ -108,6 +109,17 @@ def _work(means: Means, order: Order, report: DrillReport) -> None:
             raise damaged[0]
 
 
+def snapshots_of_job(order: Order, every: list[Found], history: History) -> list[Found]:
+    """Return the snapshots of what a job takes, or took then. Who was removed since, and its image
+    with it, would fail each drill for good."""
+    runs = history.runs(job=order.name, kind=Kind.BACKUP, limit=10_000)
+    found = of_job(order.job or Job(), {each.id for each in runs}, every)
+    taken = tried_last(
+        history, (each for each in runs if order.at is None or each.started <= order.at)
+    )
+    return [each for each in found if not taken or each[1].source in taken]
+
+
 def _perform(
     means: Means,
     place: tuple[Engine, Repository, Shelf],
@@ -157,20 +169,19 @@ def _play(
 
 def _chosen(host: str, every: list[Found], order: Order, history: History) -> tuple[Unit, ...]:
     now = datetime.now(UTC)
-    found = list(every)
+    found, name = list(every), meant(order.name, every)
     if order.job is not None:
-        runs = {each.id for each in history.runs(job=order.name, kind=Kind.BACKUP, limit=10_000)}
-        found = of_job(order.job, runs, every)
-    elif order.name:
-        found = of_source(order.name, every)
+        found = snapshots_of_job(order, every, history)
+    elif name:
+        found = of_source(name, every)
     found = of_host(found, host) if found else found
-    if order.job is None and order.name and not order.name.startswith(CONTAINER):
+    if order.job is None and name and not name.startswith(CONTAINER):
         chosen = alone(found, order.at, now)
     else:
         pool = [each for each in every if each[1].host in {one[1].host for one in found}]
         chosen = units(found, pool, order.at, now)
-    if order.job is None and order.name.startswith(CONTAINER):  # not who else has the same volume
-        chosen = tuple(one for one in chosen if not one.definition or one.subject == order.name)
+    if order.job is None and name.startswith(CONTAINER):  # not who else has the same volume
+        chosen = tuple(one for one in chosen if not one.definition or one.subject == name)
     return chosen
 
 

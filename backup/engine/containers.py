@@ -9,7 +9,7 @@ from typing import Any
 from backup.engine.connect import Engine, segment
 from backup.engine.definition import reduce
 from backup.engine.lifetime import is_own
-from backup.engine.volumes import Volume, volumes
+from backup.engine.volumes import Volume, own_name, volumes
 from backup.errors import NotOnEngine
 
 _NETWORK_FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
@@ -185,6 +185,13 @@ def container_names(engine: Engine) -> dict[str, bool]:
         for one in engine.get("/containers/json", all=1)
         for name in one.get("Names") or []
     }
+
+
+def joined(engine: Engine, identity: str) -> tuple[str, ...]:
+    """The names of the running containers that are in the network of another one."""
+    mode = f"container:{identity}"
+    found = engine.get("/containers/json")
+    return tuple(sorted(own_name(one) for one in found if one["HostConfig"]["NetworkMode"] == mode))
 
 
 def changed_paths(engine: Engine, name: str, mounted: Sequence[str]) -> int:

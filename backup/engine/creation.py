@@ -11,7 +11,7 @@ from typing import Any
 
 from backup.engine.connect import Engine, segment
 from backup.engine.door import Declined
-from backup.engine.networks import PREDEFINED
+from backup.engine.volumes import own_name
 from backup.errors import EngineError, InUse
 
 Definition = Mapping[str, Any]
@@ -51,10 +51,11 @@ def request(definition: Definition, image: str, api: Api) -> Request:
     """The request that makes this container on an engine of that API, of that image there."""
     config = {**definition["config"], "Image": image}
     host = {k: v for k, v in definition["host_config"].items() if _known("host_config", k, api)}
+    own = own_network(host)
     endpoints = {
         name: {key: value for key, value in found.items() if _known("endpoint", key, api)}
         for name, found in definition["networks"].items()
-        if found or name not in PREDEFINED
+        if found or set(definition["networks"]) != {own}
     }
     mac = config.pop("MacAddress", None)
     if api < MANY_ENDPOINTS:
@@ -62,17 +63,17 @@ def request(definition: Definition, image: str, api: Api) -> Request:
             mac = one.pop("MacAddress", None) or mac
         if mac:
             config["MacAddress"] = mac
-    first = _first(endpoints, str(host.get("NetworkMode") or ""))
+    first = {own} & set(endpoints)  # the one network that an old engine takes at first
     now = endpoints if api >= MANY_ENDPOINTS else {k: endpoints[k] for k in first}
     later = {name: one for name, one in endpoints.items() if name not in now}
     body = {**config, "HostConfig": host, "NetworkingConfig": {"EndpointsConfig": now}}
     return Request(body=body, later=later)
 
 
-def _first(endpoints: Mapping[str, Any], mode: str) -> list[str]:
-    """The one network that an old engine takes at first: the container's own."""
-    own = "bridge" if mode == "default" else mode
-    return [own] if own in endpoints else []
+def own_network(host_config: Mapping[str, Any]) -> str:
+    """The network that a container is made in, by its name in the list of endpoints."""
+    mode = str(host_config.get("NetworkMode") or "")
+    return "bridge" if mode == "default" else mode
 
 
 def unknown(definition: Definition, api: Api) -> list[str]:
@@ -169,9 +170,7 @@ def fixed_ports(definition: Definition) -> list[Port]:
 def taken_ports(engine: Engine) -> dict[Port, str]:
     """The ports of the host that running containers have, and the name of each one's container."""
     return {
-        Port(int(port["PublicPort"]), str(port["Type"]), _address(port.get("IP"))): str(
-            (one.get("Names") or [one["Id"]])[0]
-        ).lstrip("/")
+        Port(int(port["PublicPort"]), str(port["Type"]), _address(port.get("IP"))): own_name(one)
         for one in engine.get("/containers/json")
         for port in one.get("Ports") or []
         if port.get("PublicPort")

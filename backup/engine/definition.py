@@ -14,6 +14,7 @@ fields that we do not know; so nothing is picked out, and only this is changed:
                            network become names
 """
 
+import posixpath
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -173,4 +174,9 @@ def _requested(destination: str, inspect: Inspect) -> bool:
     binds = [str(one).split(":") for one in host.get("Binds") or []]
     named = [one[1] for one in binds if len(one) > 1]
     named += [str(one.get("Target")) for one in host.get("Mounts") or [] if one.get("Source")]
-    return destination.rstrip("/") in [one.rstrip("/") for one in named]
+    return _clean(destination) in map(_clean, named)
+
+
+def _clean(place: str) -> str:
+    """A place as the engine shows it, which takes `/data//x/.` as it is written."""
+    return posixpath.normpath(f"/{place.lstrip('/')}")

@@ -5,6 +5,7 @@ no file is lost on the way, and `Lost` says what that is of one container.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -83,16 +84,17 @@ def import_image(
     What the blocks raise is raised here, and of what came before there is no image. Raises
     EngineError.
     """
-    sent = _Sent(blocks)
+    sent, before = _Sent(blocks), _unnamed(engine)
     try:
         identity = _made(engine, sent, changes, message)
     except Declined as error:
-        if sent.broken is None:
-            why = f"cannot make {reference.familiar}: the engine says: {error.reason}"
-            raise EngineError(why) from error
-        raise sent.broken from None
-    layers = (engine.find("image", identity, f"/images/{identity}/json")["RootFS"]).get("Layers")
-    if sent.broken is None and layers != [sent.digest]:
+        said = f"cannot make {reference.familiar}: the engine says: {error.reason}"
+        why = sent.broken or EngineError(said)
+        for left in _unnamed(engine) - before:  # 28.5 keeps what it could not unpack
+            if _layers(engine, left) == [sent.digest]:
+                _without(engine, left, why)
+        raise why from error
+    if sent.broken is None and _layers(engine, identity) != [sent.digest]:
         sent.broken = EngineError(f"the engine has not made {reference.familiar} of what was sent")
     if sent.broken is not None:
         raise _without(engine, identity, sent.broken)
@@ -130,6 +132,15 @@ def _made(engine: Engine, sent: _Sent, changes: Sequence[str], message: str) -> 
     what: dict[str, Any] = {"fromSrc": "-", "changes": list(changes), "message": message}
     told = list(engine.upload("/images/create", iter(sent), timeout_s=_QUIET_S, **what))
     return str(told[-1]["status"])
+
+
+def _unnamed(engine: Engine) -> set[str]:
+    found = engine.get("/images/json", filters=json.dumps({"dangling": ["true"]}))
+    return {str(one["Id"]) for one in found}
+
+
+def _layers(engine: Engine, identity: str) -> Any:
+    return engine.find("image", identity, f"/images/{identity}/json")["RootFS"].get("Layers")
 
 
 def _without(engine: Engine, identity: str, error: Exception) -> Exception:

@@ -45,9 +45,10 @@ class Stuck:
     why: str
 
 
-def labelled(engine: Engine, label: str, value: str) -> tuple[str, ...]:
-    """The ids of the helpers, living or dead, that have a label with this value."""
-    wanted = json.dumps({"label": [lifetime.LABEL, f"{label}={value}"]})
+def labelled(engine: Engine, label: str, value: str, *states: str) -> tuple[str, ...]:
+    """The ids of the helpers, living or dead, that have a label with this value; or only of those
+    in one of these states."""
+    wanted = json.dumps({"label": [lifetime.LABEL, f"{label}={value}"], "status": states})
     return tuple(str(one["Id"]) for one in engine.get("/containers/json", all=1, filters=wanted))
 
 

@@ -104,7 +104,7 @@ def users(engine: Engine, name: str) -> tuple[User, ...]:
     return tuple(
         User(
             id=str(one["Id"]),
-            name=_name(one),
+            name=own_name(one),
             running=one["State"] in ("running", "paused", "restarting"),
             paused=one["State"] == "paused",
             writes=any(
@@ -113,7 +113,7 @@ def users(engine: Engine, name: str) -> tuple[User, ...]:
                 if mount.get("Name") == name
             ),
         )
-        for one in sorted(found, key=_name)
+        for one in sorted(found, key=own_name)
         # the filter also finds containers that mount something else at a path of that name
         if not is_own(one.get("Labels") or {}, *one.get("Names") or [])
         and any(mount.get("Name") == name for mount in one.get("Mounts") or [])
@@ -125,14 +125,14 @@ def path_users(engine: Engine, path: PurePosixPath) -> tuple[User, ...]:
     return tuple(
         User(
             id=str(one["Id"]),
-            name=_name(one),
+            name=own_name(one),
             running=one["State"] in ("running", "paused", "restarting"),
             paused=one["State"] == "paused",
             writes=any(
                 mount.get("RW", True) for mount in one.get("Mounts") or [] if _meets(mount, path)
             ),
         )
-        for one in sorted(engine.get("/containers/json", all=1), key=_name)
+        for one in sorted(engine.get("/containers/json", all=1), key=own_name)
         if not is_own(one.get("Labels") or {}, *one.get("Names") or [])
         and any(_meets(mount, path) for mount in one.get("Mounts") or [])
     )
@@ -145,7 +145,7 @@ def _meets(mount: Mapping[str, Any], path: PurePosixPath) -> bool:
     return path.is_relative_to(other) or other.is_relative_to(path)
 
 
-def _name(listed: Mapping[str, Any]) -> str:
+def own_name(listed: Mapping[str, Any]) -> str:
     """A container's own name; links add names with more than one slash."""
     names = [str(one).lstrip("/") for one in listed.get("Names") or []]
     return next((one for one in names if "/" not in one), str(listed["Id"])[:12])

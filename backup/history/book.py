@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+from msgspec import convert
 
 from backup.discretion import hidden
 from backup.errors import BackupError
 from backup.history.claim import Claims
 from backup.history.database import Database, Row, Unusable, Values
-from backup.history.record import Kind, Message, Result, Run, SourceResult
+from backup.history.record import Kind, Message, Result, Run, SourceResult, Time
 from backup.repository.timing import is_future
 
 _RUN: Final = "INSERT OR IGNORE INTO run (id, kind, job, started) VALUES (?, ?, ?, ?)"
@@ -43,6 +46,7 @@ MOST_TALKATIVE: Final = 100
 MOST_MESSAGES: Final = 300
 LONGEST_MESSAGE: Final = 1000
 _UNWRITTEN_S: Final = 1.0
+T = TypeVar("T")
 
 
 def _unheard(_text: str) -> None:
@@ -126,7 +130,7 @@ class History:
         limit: int = 100,
     ) -> list[Run]:
         """Return the newest runs, the newest first; of KILLED none is found. Raises BackupError."""
-        rows = self._read(
+        found = self._read(
             "SELECT * FROM run WHERE job = ifnull(:job, job) AND kind = ifnull(:kind, kind)"
             " AND (:result IS NULL OR result = :result)"
             " ORDER BY rowid DESC LIMIT :most",
@@ -136,55 +140,62 @@ class History:
                 "result": result.value if result else None,
                 "most": limit,
             },
+            _run,
         )
-        return [self._run(row) for row in rows]
+        return [self._as_is(run) for run in found]
 
     def called(self, start: str) -> list[Run]:
         """Return the runs whose ids begin so. Raises BackupError."""
-        rows = self._read("SELECT * FROM run WHERE substr(id, 1, ?) = ?", (len(start), start))
-        return [self._run(row) for row in rows]
+        values = (len(start), start)
+        found = self._read("SELECT * FROM run WHERE substr(id, 1, ?) = ?", values, _run)
+        return [self._as_is(run) for run in found]
 
     def sources(self, run: str) -> list[SourceResult]:
         """Return what became of the sources of a run, in order. Raises BackupError."""
-        rows = self._read("SELECT * FROM source WHERE run = ? ORDER BY rowid", (run,))
-        return [_source(row) for row in rows]
+        return self._read("SELECT * FROM source WHERE run = ? ORDER BY rowid", (run,), _source)
 
     def successes(self, kind: Kind, job: str, source: str, limit: int) -> list[SourceResult]:
         """Return a job's newest successes of a source, the newest first. Raises BackupError."""
-        rows = self._read(
+        return self._read(
             "SELECT source.* FROM source JOIN run ON run.id = source.run WHERE kind = ?"
             " AND job = ? AND source = ? AND snapshot IS NOT NULL"
             " ORDER BY source.rowid DESC LIMIT ?",
             (kind.value, job, source, limit),
+            _source,
         )
-        return [_source(row) for row in rows]
 
-    def drills(self, source: str, limit: int) -> list[tuple[Run, SourceResult]]:
-        """Return a source's newest drills, the newest first. Raises BackupError."""
-        rows = self._read(
-            "SELECT run.*, source.rowid AS row FROM source JOIN run ON run.id = source.run"
+    def drills(self, source: str, limit: int) -> list[tuple[datetime, SourceResult]]:
+        """Return a source's newest drills, and when they began, the newest first. Raises
+        BackupError."""
+        return self._read(
+            "SELECT source.*, started FROM source JOIN run ON run.id = source.run"
             " WHERE kind = ? AND source = ? ORDER BY source.rowid DESC LIMIT ?",
             (Kind.DRILL.value, source, limit),
+            lambda row: (_time(row["started"]), _source(row)),
         )
-        found = []
-        for row in rows:
-            (one,) = self._read("SELECT * FROM source WHERE rowid = ?", (row["row"],))
-            found.append((self._run(row), _source(one)))
-        return found
 
     def messages(self, run: str) -> list[Message]:
         """Return what was said during a run, in order. Raises BackupError."""
-        rows = self._read("SELECT * FROM message WHERE run = ? ORDER BY rowid", (run,))
-        return [Message(datetime.fromisoformat(row["time"]), row["text"]) for row in rows]
+        return self._read(
+            "SELECT * FROM message WHERE run = ? ORDER BY rowid",
+            (run,),
+            lambda row: convert(row, Message),
+        )
 
     def seen(self, job: str, now: datetime) -> datetime:
         """Return since when a job is known: since now, if nobody asked before."""
-        rows = self._read("SELECT seen FROM job WHERE name = ?", (job,))
-        seen = datetime.fromisoformat(rows[0]["seen"]) if rows else None
-        if seen is not None and not is_future(seen, now):
-            return seen
+        for seen in self._read(
+            "SELECT seen FROM job WHERE name = ?", (job,), lambda row: _time(row["seen"])
+        ):
+            if not is_future(seen, now):
+                return seen
         self._write("INSERT OR REPLACE INTO job VALUES (?, ?)", (job, _text(now)))
         return now
+
+    def aside(self) -> list[Path]:
+        """Return the files in which earlier runs were that were found damaged, until somebody
+        removes them."""
+        return self._database.aside()
 
     def _write_said(self) -> None:
         rows, self._unwritten = self._unwritten, []
@@ -203,35 +214,34 @@ class History:
             self._on_trouble(f"cannot write the history, {self.path}: {error}")
         self._is_troubled = True
 
-    def _read(self, statement: str, values: Values) -> list[Row]:
+    def _read(self, statement: str, values: Values, understood: Callable[[Row], T]) -> list[T]:
         try:
-            return self._database.read(statement, values)
+            return self._database.read(statement, values, understood)
         except Unusable as error:
             raise BackupError(f"cannot read the history, {self.path}: {error}") from error
 
-    def _run(self, row: Row) -> Run:
-        result = Result(row["result"]) if row["result"] else None
-        if result is None and not self._claims.is_held(row["id"]):
-            result = Result.KILLED
-        return Run(
-            id=row["id"],
-            kind=Kind(row["kind"]),
-            job=row["job"],
-            started=datetime.fromisoformat(row["started"]),
-            ended=datetime.fromisoformat(row["ended"]) if row["ended"] else None,
-            result=result,
-            message=row["message"],
-        )
+    def _as_is(self, run: Run) -> Run:
+        """Return a run as it is; of one that was killed nobody has written that down."""
+        if run.result is not None or self._claims.is_held(run.id):
+            return run
+        return replace(run, result=Result.KILLED)
 
 
 def _row(run: Run) -> Values:
     return run.id, run.kind.value, run.job, _text(run.started)
 
 
+def _run(row: Row) -> Run:
+    return convert(row, Run)
+
+
 def _source(row: Row) -> SourceResult:
-    values = {name: row[name] for name in _COLUMNS}
-    values["time"] = datetime.fromisoformat(row["time"]) if row["time"] else None
-    return SourceResult(**values)
+    return convert(row, SourceResult)
+
+
+def _time(value: object) -> datetime:
+    time: datetime = convert(value, Time)
+    return time
 
 
 def _text(time: datetime) -> str:

@@ -1,7 +1,8 @@
 """The file in which the history is: its schema, and what is done when it is damaged.
 
 It is in SQLite's own journal mode, with every statement synced: what was written outlives kill -9
-and a power failure. One that SQLite finds damaged is moved aside, and another one begun.
+and a power failure. One that SQLite finds damaged, or in which stands what cannot be understood, is
+moved aside, and another one begun.
 """
 
 import fcntl
@@ -10,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import ValidationError
 
 if TYPE_CHECKING:
     import sqlite3
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (
@@ -30,6 +33,7 @@ CREATE TABLE IF NOT EXISTS source (
     message TEXT NOT NULL, downtime_s REAL NOT NULL, level TEXT NOT NULL, held TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS source_of_run ON source (run);
+CREATE INDEX IF NOT EXISTS source_of_name ON source (source);
 CREATE TABLE IF NOT EXISTS message (
     run TEXT NOT NULL, time TEXT NOT NULL, text TEXT NOT NULL
 );
@@ -39,16 +43,19 @@ CREATE TRIGGER IF NOT EXISTS run_is_gone AFTER DELETE ON run BEGIN
     DELETE FROM source WHERE run = OLD.id;
     DELETE FROM message WHERE run = OLD.id;
 END;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 """
 _PATIENCE_S: Final = 10.0
 _NOTADB: Final = 26
 _CORRUPT: Final = 11
+_DAMAGED: Final = ".damaged-"
+_JOURNAL: Final = "-journal"
 
 Value = str | int | float | None
 Values = Sequence[Value] | Mapping[str, Value]
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class Unusable(Exception):
@@ -68,75 +75,77 @@ class Database:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Unusable(str(error)) from error
-        self._run(statement, [_all_encodable(row) for row in rows])
+        self._run(statement, [_all_encodable(row) for row in rows], dict)
 
-    def read(self, statement: str, values: Values) -> list[Row]:
-        """Return the rows of a query; none where nothing was ever written."""
-        return self._run(statement, (values,)) if self.path.exists() else []
+    def read(self, statement: str, values: Values, understood: Callable[[Row], T]) -> list[T]:
+        """Return what the rows of a query say; nothing where nothing was ever written."""
+        return self._run(statement, (values,), understood) if self.path.exists() else []
 
-    def _run(self, statement: str, values: Sequence[Values]) -> list[Row]:
+    def aside(self) -> list[Path]:
+        """Return the files that were found damaged, the oldest first."""
+        found = self.path.parent.glob(f"{self.path.name}{_DAMAGED}*")
+        return sorted(each for each in found if not each.name.endswith(_JOURNAL))
+
+    def _run(
+        self, statement: str, values: Sequence[Values], understood: Callable[[Row], T]
+    ) -> list[T]:
         import sqlite3  # noqa: PLC0415  most commands ask nothing
 
         try:
+            looked_at = self._inode()
             try:
-                return self._once(statement, values)
-            except sqlite3.DatabaseError as error:
+                return self._once(statement, values, understood)
+            except (sqlite3.DatabaseError, UnicodeError, ValidationError) as error:
                 if not _is_damage(error):
                     raise
-            self._move_aside()
-            return self._once(statement, values)
+            self._move_aside(looked_at)
+            return self._once(statement, values, understood)
         except (sqlite3.Error, OSError) as error:
             raise Unusable(str(error)) from error
 
-    def _once(self, statement: str, values: Sequence[Values]) -> list[Row]:
+    def _once(
+        self, statement: str, values: Sequence[Values], understood: Callable[[Row], T]
+    ) -> list[T]:
         with self._open() as database, database:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version > _VERSION:
                 raise Unusable("it was written by a newer voltar")
             if version < _VERSION:
                 database.executescript(_SCHEMA)
-            rows: list[Row] = []
+            found: list[T] = []
             for each in values:
                 cursor = database.execute(statement, each)
                 names = [column[0] for column in cursor.description or ()]
-                rows += [dict(zip(names, row, strict=True)) for row in cursor]
-            return rows
+                found += [understood(dict(zip(names, row, strict=True))) for row in cursor]
+            return found
 
     @contextmanager
     def _open(self) -> "Iterator[sqlite3.Connection]":
         import sqlite3  # noqa: PLC0415  most commands ask nothing
 
         with closing(sqlite3.connect(self.path, timeout=_PATIENCE_S)) as database:
+            database.text_factory = bytes.decode  # its own error for what is no text has no code
             yield database
 
-    def _move_aside(self) -> None:
+    def _inode(self) -> int | None:
+        return self.path.stat().st_ino if self.path.exists() else None
+
+    def _move_aside(self, looked_at: int | None) -> None:
         """Give a damaged file another name, unless another process has done so meanwhile."""
         handle = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            if self._is_whole():
+            if self._inode() != looked_at:
                 return
             now = datetime.now(UTC)
-            aside = self.path.with_name(f"{self.path.name}.damaged-{now:%Y%m%dT%H%M%S.%f}")
+            aside = self.path.with_name(f"{self.path.name}{_DAMAGED}{now:%Y%m%dT%H%M%S.%f}")
             with suppress(FileNotFoundError):
                 # it belongs to the file, and would be taken for the next one's
-                Path(f"{self.path}-journal").rename(f"{aside}-journal")
+                Path(f"{self.path}{_JOURNAL}").rename(f"{aside}{_JOURNAL}")
             self.path.rename(aside)
         finally:
             os.close(handle)
         self._on_trouble(f"the history is damaged; it is {aside} now, and begins anew")
-
-    def _is_whole(self) -> bool:
-        import sqlite3  # noqa: PLC0415  most commands ask nothing
-
-        try:
-            with self._open() as database:
-                (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise
-            return False
-        return bool(found == "ok")
 
 
 def _all_encodable(values: Values) -> Values:
@@ -150,5 +159,9 @@ def _encodable(value: Value) -> Value:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _is_damage(error: "sqlite3.Error") -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (_CORRUPT, _NOTADB)
+def _is_damage(error: Exception) -> bool:
+    import sqlite3  # noqa: PLC0415  most commands ask nothing
+
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in (_CORRUPT, _NOTADB)
+    return True

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+Time = Annotated[datetime, Meta(tz=True)]
 
 STORE: Final = "store"
 """The level of a check that has found everything in its place."""
@@ -39,8 +43,8 @@ class Run:
     id: str
     kind: Kind
     job: str
-    started: datetime
-    ended: datetime | None = None
+    started: Time
+    ended: Time | None = None
     result: Result | None = None
     message: str = ""
 
@@ -56,7 +60,7 @@ class SourceResult:
     source: str
     host: str
     snapshot: str | None = None
-    time: datetime | None = None
+    time: Time | None = None
     entries: int = 0
     files: int = 0
     size: int = 0
@@ -73,5 +77,5 @@ class SourceResult:
 class Message:
     """Something that was said during a run."""
 
-    time: datetime
+    time: Time
     text: str

@@ -79,10 +79,10 @@ class Destination:
             return True
         return api_of(self.engine) >= _ZSTD_SINCE
 
-    def same(self, origin: Offer) -> ImageFacts | None:
-        """The image, if it is there and complete."""
+    def same(self, origin: Offer, tags: Sequence[str]) -> ImageFacts | None:
+        """The image, if it is there and complete; of several that one which has the tags."""
         wanted = origin.facts
-        for one in self.images:
+        for one in sorted(self.images, key=lambda one: not {*tags} & {*one.tags}):
             like = one.is_like(wanted.diff_ids, wanted.settings)
             if like and one.platform == wanted.platform and self.complete(one):
                 return one

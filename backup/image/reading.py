@@ -10,10 +10,10 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from backup.blocks import Block, Blocks
 from backup.compression import CorruptStream, Form, Unpacker, form_of_bytes
@@ -26,6 +26,7 @@ DOCUMENT_AT_MOST: Final = 8 << 20
 DOCUMENTS_AT_MOST: Final = 64 << 20
 _WORDS_AT_MOST: Final = 4 << 10
 _BLOB: Final = re.compile(r"blobs/sha256/([0-9a-f]{64})")
+_Part = TypeVar("_Part", Entry, Block)
 _ERROR: Final = re.compile(rb'"error":"((?:[^"\\]|\\.)*)"')
 
 
@@ -130,14 +131,18 @@ class Reading:
 
         Raises DamagedImage for an archive that ends too early or is none.
         """
+        for entry in self._proper(self._entries):
+            if entry.kind == "z":
+                self._demand_no_error(entry)
+            file = self._file(entry)
+            if file is not None:
+                yield file
+                self._pass(file.passed())
+
+    def _proper(self, parts: Iterable[_Part]) -> Iterator[_Part]:
+        """Yield entries, or blocks of one: whoever reads them may meet the end of the archive."""
         try:
-            for entry in self._entries:
-                if entry.kind == "z":
-                    self._demand_no_error(entry)
-                file = self._file(entry)
-                if file is not None:
-                    yield file
-                    self._pass(file.passed())
+            yield from parts
         except (TruncatedArchive, MalformedArchive) as error:
             raise DamagedImage(f"{self._what} is damaged: {error}") from error
 
@@ -175,7 +180,7 @@ class Reading:
             self._links[name] = posixpath.normpath(posixpath.join(beside, target))
         if entry.kind != "f":
             return None
-        body = iter(entry.body)
+        body = self._proper(entry.body)
         if entry.size <= DOCUMENT_AT_MOST:
             data = b"".join(map(bytes, body))
             if self._is_document(data):

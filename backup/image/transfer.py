@@ -137,7 +137,7 @@ class _Transfer:
 
     def run(self) -> Sent:
         """Have the image on the target, by the cheapest way that works."""
-        known = self._to.same(self._origin)
+        known = self._to.same(self._origin, self._tags)
         if known is not None:
             return self._named(known, len(self._origin.facts.diff_ids))
         there = self._to.prefix(self._origin, self._on_event)
@@ -158,7 +158,7 @@ class _Transfer:
     def planned(self) -> Sent:
         """Find out what `run` would do, and leave nothing behind."""
         count = len(self._origin.facts.diff_ids)
-        if self._to.same(self._origin) is not None:
+        if self._to.same(self._origin, self._tags) is not None:
             return self._told(count)
         there = self._to.prefix(self._origin, self._on_event)
         self._to.forget_probe(self._origin.facts.diff_ids)

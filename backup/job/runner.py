@@ -29,7 +29,7 @@ from backup.quiesce.plan import Order
 from backup.quiesce.site import Setting
 from backup.quiesce.window import Windows, quiesced
 from backup.report import Event, Noted, OnEvent
-from backup.repository import SHORT_ID, Repository, SnapshotId, catalog
+from backup.repository import SHORT_ID, Repository, SnapshotId, catalog, probe
 from backup.scope import Scope, judge, to_forget
 from backup.selection.intent import intend
 from transports.errors import TransportError
@@ -90,6 +90,11 @@ class JobReport:
         return self.windows.warnings if self.windows else []
 
     @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """The sources that a hook wanted left out, and why: they are not saved."""
+        return self.windows.left_out if self.windows else []
+
+    @property
     def held(self) -> list[str]:
         """The sources of which nothing is forgotten."""
         saved = (each.snapshot for each in self.outcomes if isinstance(each, Saved))
@@ -142,12 +147,13 @@ def _ended(report: JobReport, result: Result, message: str, code: int) -> Ended:
     return Ended(
         subject=f"job {report.job}",
         run=report.run,
-        wrong=result is Result.FAILED or bool(failed or report.held),
+        wrong=result is Result.FAILED or bool(failed or report.left_out or report.held),
         code=code,
         lines=(
             f"job {report.job}: {result.value}{message and f': {message}'}",
             f"{len(saved)} of {len(report.outcomes)} sources saved",
             *(f"{each.source}: {each.error}" for each in failed),
+            *(f"{name}: {why}" for name, why in report.left_out),
             *(
                 f"{each.snapshot.source}: {'; '.join(each.snapshot.anomalies)}; none is forgotten"
                 for each in saved
@@ -236,7 +242,8 @@ def _work(
         outcomes = [Failed(each, error) for each, error in intent.failed]
         setting = doors.quiet(job.host, report.run, report.job)
         order = Order(treatments=intent.selection.treatments, hooks=tuple(job.hooks))
-        with quiesced(engine, setting, intent.plan, order) as windows:
+        writable = partial(probe, repository.store, engine.name)
+        with quiesced(engine, setting, intent.plan, order, writable) as windows:
             report.windows = windows
             wishes = Wishes(
                 exclusion=exclusion,
@@ -253,7 +260,9 @@ def _work(
                 history.say(report.run, _said(outcome))
                 history.add(report.run, _recorded(outcome, engine.name))
                 on_outcome(outcome)
-        report.skipped += windows.left_out
+        for name, why in windows.left_out:
+            report.skipped.append((name, why))
+            history.add(report.run, SourceResult(source=name, host=engine.name, message=why))
         if failures := [*left, *windows.failures]:
             raise failures[0]
         if job.keep is not None:

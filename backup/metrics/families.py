@@ -7,6 +7,7 @@ told.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
@@ -145,6 +146,12 @@ def chore_families(chores: Sequence[ChoreStatus]) -> Iterator[Metric]:
             if (value := of_chore(one)) is not None:
                 family.add_metric([one.facts.kind.value, _shown(one.facts.name)], value)
         yield family
+
+
+def history_family(aside: Sequence[Path]) -> Metric:
+    """Return what is told of the history itself."""
+    text = "How many histories were found damaged, moved aside, and not yet removed."
+    return GaugeMetricFamily("voltar_histories_damaged", text, len(aside))
 
 
 def families(jobs: Sequence[JobStatus], now: datetime) -> Iterator[Metric]:

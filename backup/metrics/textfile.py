@@ -1,7 +1,5 @@
 """Metrics as text, and in a file that a node exporter reads whenever it likes."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -13,10 +11,9 @@ from prometheus_client.registry import Collector
 from backup.config import Config
 from backup.errors import BackupError
 from backup.history import History
-from backup.metrics.families import chore_families, families
+from backup.metrics.families import chore_families, families, history_family
 from backup.status import chores, gather, judge, judge_chore
-
-_READABLE = 0o644  # the exporter is another user
+from transports.store import replace_file
 
 
 class Jobs(Collector):
@@ -36,6 +33,7 @@ class Jobs(Collector):
         return [
             *families([judge(each, now) for each in facts], now),
             *chore_families([judge_chore(each, now) for each in beside]),
+            history_family(self._history.aside()),
         ]
 
 
@@ -54,24 +52,10 @@ def publish(found: Config, history: History, zone: tzinfo) -> Path | None:
     path = Path(found.metrics.textfile)
     text = exposed(found, history, zone)
     try:
-        _replace(path, text)
+        replace_file(path, text, is_public=True)
     except OSError as error:
         raise BackupError(
             f"cannot write the metrics to {path}: {error.strerror}",
             hint="metrics.textfile names a file in the directory that the node exporter reads",
         ) from error
     return path
-
-
-def _replace(path: Path, text: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), _READABLE)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

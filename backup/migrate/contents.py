@@ -9,14 +9,15 @@ from backup.migrate.findings import Findings, blocks, warns
 _MARGIN = 64 << 20
 
 
-def space(origin: Origin, ground: Ground) -> Findings:
+def space(origin: Origin, ground: Ground, wishes: Wishes) -> Findings:
     """Whether there is room for the image and the volumes, and for each path where it goes."""
-    needed = sum(one.size for one in origin.data if one.kind == "volume")
+    carried = [one for one in origin.data if one.source not in wishes.present]
+    needed = sum(one.size for one in carried if one.kind == "volume")
     if origin.image and ground.image is None:
         needed += 2 * origin.image.size  # the engine unpacks a saved image beside it
     yield from _room(needed, ground.free, "the target's engine")
     paths: dict[str, int] = defaultdict(int)
-    for one in origin.data:
+    for one in carried:
         if one.kind != "volume" and one.source in ground.places:
             paths[ground.places[one.source].anchor] += one.size
     for anchor, size in paths.items():
@@ -35,10 +36,12 @@ def _room(needed: int, free: int | None, where: str) -> Findings:
 def of_data(origin: Origin, ground: Ground, wishes: Wishes) -> Findings:
     """What is in the way of each volume and path."""
     for one in origin.data:
+        if one.source in wishes.present:
+            continue
         yield from _users(one)
         if one.kind == "volume":
             yield from _volume(one, ground)
-        elif one.source not in wishes.present:
+        else:
             yield from _path(one, origin, ground)
     yield from _borrowed(origin, ground)
     yield from _present(origin, ground, wishes)
@@ -57,24 +60,32 @@ def _borrowed(origin: Origin, ground: Ground) -> Findings:
 
 
 def _present(origin: Origin, ground: Ground, wishes: Wishes) -> Findings:
-    """Paths that the operator says are on the target."""
-    bound = {one.source for one in origin.data if one.kind != "volume"}
-    for path in sorted(wishes.present):
-        if path not in bound:
-            yield blocks(f"--present {path}: the container has no such bind mount", "leave it out")
-        elif path in ground.places and not ground.places[path].kind:
-            yield blocks(f"--present {path}: the target has nothing there", "put it there")
+    """What the operator says is on the target."""
+    named = {one.source for one in origin.data if not one.anonymous}
+    for each in sorted(wishes.present):
+        found = ground.places.get(each)
+        if each not in named:
+            yield blocks(
+                f"--present {each}: the container has no such volume or bind mount", "leave it out"
+            )
+        elif each not in ground.volumes and not (found and found.kind):
+            yield blocks(f"--present {each}: the target has nothing there", "put it there")
 
 
 def _users(one: Data) -> Findings:
     for user in one.users:
-        if user.running:
+        if user.running and not user.writes:
+            yield warns(f"{one.name} is also read by container {user.name!r}, which stays behind")
+        elif user.running:
             yield blocks(
                 f"{one.name} is used by the running container {user.name!r} too",
                 f"stop it first: docker stop {user.name}",
             )
         else:
-            yield warns(f"{one.name} is also used by container {user.name!r}, which stays behind")
+            yield warns(
+                f"{one.name} is also used by container {user.name!r}, which stays behind",
+                f"move it next, with --present {one.source}",
+            )
 
 
 def _volume(one: Data, ground: Ground) -> Findings:
@@ -101,7 +112,7 @@ def _volume(one: Data, ground: Ground) -> Findings:
     elif there and not one.anonymous:
         yield blocks(
             f"there is a {one.name} on the target, and a migration never mixes or overwrites",
-            f"remove it there: docker volume rm {one.source}",
+            f"--present {one.source} to use it as it is, or docker volume rm {one.source} there",
         )
 
 

@@ -64,6 +64,7 @@ class Origin:
     `borrowed` are the paths of the host that the container mounts and that hold no data of its own:
     sockets, what belongs to the kernel. `inherited` are places of mounts that come with another
     container. `layer_changes` counts the paths that the container changed in its own layer.
+    `containers` are all names, and whether they run; `joined` those that are in its network.
     """
 
     host: Host
@@ -75,6 +76,8 @@ class Origin:
     inherited: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
     layer_changes: int = 0
+    containers: Mapping[str, bool] = field(default_factory=dict)
+    joined: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -110,7 +113,8 @@ class Wishes:
     """What the operator decided.
 
     `rename` is the container's name on the target; `networks` say which networks to use there
-    instead; `present` are paths of the host that are on the target already, to be used as they are.
+    instead; `present` are volumes and paths of the host that are on the target already, to be
+    used as they are.
     """
 
     rename: str | None = None

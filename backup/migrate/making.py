@@ -37,6 +37,7 @@ from backup.engine import (
     request,
     tag_image,
     volume,
+    volumes,
 )
 from backup.errors import (
     BackupError,
@@ -50,7 +51,14 @@ from backup.image.destination import Destination
 from backup.image.transfer import Options, send
 from backup.migrate.compare import differences
 from backup.migrate.facts import LABEL, Image
-from backup.migrate.step import CreateContainer, MakeNetwork, MakePath, MakeVolume, SendImage
+from backup.migrate.step import (
+    CopyData,
+    CreateContainer,
+    MakeNetwork,
+    MakePath,
+    MakeVolume,
+    SendImage,
+)
 from backup.migrate.survey import known_image, same_image
 from backup.migrate.work import Work
 from backup.report import Event, Noted, Started
@@ -256,7 +264,7 @@ def create(work: Work, number: int, step: CreateContainer) -> Facts:
     if step.name in container_names(target):
         raise InUse(f"there is a container {step.name!r} on the target by now")
     image = work.record.fact(SendImage, "image")
-    api = host(target).api
+    api, before = host(target).api, {one.name for one in volumes(target)}
     wanted = request(step.definition, step.reference or str(image), api)
     identity, warnings = create_container(target, work.passing_name, wanted)
     work.journal.note(number, {"container": identity})
@@ -272,9 +280,24 @@ def create(work: Work, number: int, step: CreateContainer) -> Facts:
         )
     for one in other:
         work.on_event(Noted(f"container:{step.name}", b"", str(one)))
-    rename(target, identity, step.name)
     places = {one.destination: one.source for one in made.mounts if one.kind == "volume"}
+    _demand_new(work, places, before)
+    rename(target, identity, step.name)
     return {"container": identity, "volumes": places}
+
+
+def _demand_new(work: Work, places: Mapping[str, str], before: set[str]) -> None:
+    """Raise MigrationFailed where a volume that was to come about with the container, and so will
+    be emptied, is somebody's."""
+    for _, step in work.record.steps(CopyData):
+        name = places.get(step.destination, "")
+        if step.anonymous and (not name or name in before):
+            found = f"volume {name!r}, which was there before" if name else "no volume"
+            raise MigrationFailed(
+                f"at {step.destination} the target would give the container {found}, "
+                f"and {step.name} cannot go there",
+                hint="run the container anew on the source, as --volumes-from has changed since",
+            )
 
 
 def drop_container(work: Work, _step: CreateContainer, facts: Mapping[str, Any]) -> None:

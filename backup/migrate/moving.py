@@ -120,7 +120,7 @@ def _target_of(work: Work, step: CopyData) -> str:
 
 def _demand_unused(source: Engine, step: CopyData) -> None:
     if step.kind == "volume" and (
-        running := [one.name for one in users(source, step.source) if one.running]
+        running := [one.name for one in users(source, step.source) if one.running and one.writes]
     ):
         raise InUse(
             f"{step.name} is used by the running container {running[0]!r} by now",

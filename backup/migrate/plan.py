@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backup.engine import PREDEFINED, Network
+from backup.engine import PREDEFINED, Network, own_network
 from backup.errors import UsageError
 from backup.migrate.facts import LABEL, Data, Ground, Origin, Wishes
 from backup.migrate.findings import Finding, blocking
@@ -169,14 +169,16 @@ def _create(origin: Origin, ground: Ground, wishes: Wishes) -> CreateContainer:
 
 
 def moved(definition: Mapping[str, Any], networks: Mapping[str, str]) -> dict[str, Any]:
-    """Return a definition with other networks. A static address belongs to the network left."""
+    """Return a definition with other networks. A static address belongs to the network left. A
+    container that has left the network it was made in is made in another of its own."""
     host = dict(definition["host_config"])
-    mode = str(host.get("NetworkMode") or "")
-    default = "bridge" if mode == "default" else mode
-    if default in networks:
-        host["NetworkMode"] = networks[default]
+    own, ends = own_network(host), definition["networks"]
+    if ends and own not in ends:
+        own = host["NetworkMode"] = next(iter(ends))
+    if own in networks:
+        host["NetworkMode"] = networks[own]
     endpoints = {}
-    for name, endpoint in definition["networks"].items():
+    for name, endpoint in ends.items():
         if name not in networks:
             endpoints[name] = endpoint
         elif networks[name] in PREDEFINED:

@@ -16,7 +16,7 @@ _FREE_OF_NAMES = ("", "private", "host", "shareable", "none", "default", "bridge
 
 def preflight(origin: Origin, ground: Ground, wishes: Wishes) -> tuple[Finding, ...]:
     """Return all that was found; those that block come first."""
-    found = [*contents.space(origin, ground), *contents.of_data(origin, ground, wishes)]
+    found = [*contents.space(origin, ground, wishes), *contents.of_data(origin, ground, wishes)]
     if origin.container:
         for rule in (
             _kind,
@@ -71,6 +71,11 @@ def _condition(origin: Origin, _ground: Ground, _wishes: Wishes) -> Findings:
         yield warns("the container is unhealthy now, so it may never be healthy on the target")
     if container.paused:
         yield warns("the container is paused: it runs again for the moment in which it is stopped")
+    for name in origin.joined:
+        yield warns(
+            f"container {name!r} is in its network, and has none once it is stopped",
+            f"move container:{name} next",
+        )
     if project := container.labels.get(_PROJECT):
         yield warns(
             f"it is part of the compose project {project!r}, whose directory is not moved",
@@ -136,26 +141,33 @@ def _name(origin: Origin, ground: Ground, wishes: Wishes) -> Findings:
 
 
 def _needs(origin: Origin, ground: Ground, _wishes: Wishes) -> Findings:
-    """Other containers that it joins, links to, or has its volumes from."""
+    """Other containers that it joins, links to, or has its volumes from; the last need not run."""
     config = _host_config(origin)
-    wanted: dict[str, str] = {}
+    running: dict[str, str] = {}
     for key in ("NetworkMode", "PidMode", "IpcMode"):
         kind, _, name = str(config.get(key) or "").partition(":")
         if kind == "container":
-            wanted[name] = f"joins container {name!r} ({key})"
+            running[name] = f"joins container {name!r} ({key})"
     for one in _listed(config, "Links"):
         name = one.partition(":")[0]
-        wanted[name] = f"links to container {name!r}"
-    for one in _listed(config, "VolumesFrom"):
-        name = one.partition(":")[0]
-        wanted[name] = f"has volumes from container {name!r}"
-    for name, text in wanted.items():
+        running[name] = f"links to container {name!r}"
+    names = [one.partition(":")[0] for one in _listed(config, "VolumesFrom")]
+    lending = {name: f"has volumes from container {name!r}" for name in names}
+    starts = bool(origin.state and origin.state.running)
+    for name, text in (lending | running).items():
         if name not in ground.containers:
             yield blocks(
                 f"it {text}, which is not on the target", f"move container:{name} there first"
             )
-        elif not ground.containers[name]:
-            yield warns(f"it {text}, which does not run on the target")
+        elif name in running and not ground.containers[name]:
+            finding = blocks if starts else warns
+            yield finding(f"it {text}, which does not run on the target", f"docker start {name}")
+        if starts and name in running and origin.containers.get(name) is False:
+            yield warns(
+                f"it {text}, which does not run on the source: once stopped, it cannot be started "
+                "here again if the move fails",
+                f"voltar migrate rollback container:{name}, should it come to that",
+            )
 
 
 def _listed(config: dict[str, object], key: str) -> list[str]:

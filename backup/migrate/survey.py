@@ -16,6 +16,7 @@ from backup.engine import (
     free_space,
     host,
     images,
+    joined,
     look,
     networks,
     path_users,
@@ -69,6 +70,8 @@ def _of_container(engine: Engine, found: Container, run: str) -> Origin:
         inherited=tuple(sorted(inherited)),
         networks=tuple(one for one in networks(engine) if one.name in wanted),
         layer_changes=changed_paths(engine, found.id, [one.destination for one in found.mounts]),
+        containers=container_names(engine),
+        joined=joined(engine, found.id),
     )
 
 

@@ -1,6 +1,6 @@
 """The windows of a run: in each, who uses a unit's sources is quiet, and runs again at its end.
 
-    with quiesced(engine, setting, plan, order) as windows:
+    with quiesced(engine, setting, plan, order, prove) as windows:
         for unit in windows.units:
             with windows.window(unit) as window:
                 …            # read, unless window.skipped
@@ -11,7 +11,7 @@ One window at a time is open on an engine, of all runs of this machine.
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -138,9 +138,12 @@ def _tell_of_others(site: Site, unit: Unit, before: Collection[str]) -> None:
 
 
 @contextmanager
-def quiesced(engine: Engine, setting: Setting, plan: Plan, order: Order) -> Iterator[Windows]:
+def quiesced(
+    engine: Engine, setting: Setting, plan: Plan, order: Order, prove: Callable[[], object]
+) -> Iterator[Windows]:
     """The windows of a run, and the hooks around all of it. Without any there is no journal.
 
+    `prove` is asked before anything is done to anybody, and raises where it would be in vain.
     Raises BackupError where a hook cannot run, or one of those before the reading fails.
     """
     if not order.asks_for_anything:
@@ -159,6 +162,7 @@ def quiesced(engine: Engine, setting: Setting, plan: Plan, order: Order) -> Iter
     if not order.hooks and not any(unit.quieted or unit.hooks for unit in windows.units):
         yield windows
         return
+    prove()
     with journal.opened(setting.directory, _header(engine, setting, windows.units, order)) as book:
         site = Site(engine=engine, journal=book, setting=setting)
         with site.stack:

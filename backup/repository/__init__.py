@@ -11,6 +11,7 @@ snapshot.
 from backup.repository.check import EVERYTHING, SAMPLE_SIZE, Checked, Damage, ReadData, check
 from backup.repository.manifest import Extent, Line, Member, More, Note, Stored
 from backup.repository.names import SnapshotId
+from backup.repository.probe import probe
 from backup.repository.prune import DEFAULT_UNUSED, Pruned, prune_repository
 from backup.repository.repack import MaxUnused
 from backup.repository.repair import Relisted, repair_index
@@ -64,6 +65,7 @@ __all__ = [
     "check",
     "create",
     "open_repository",
+    "probe",
     "prune_repository",
     "read_descriptor",
     "repair_index",

@@ -7,7 +7,7 @@ and how what is done beside that is: checks, prunes and drills.
 
 from backup.status.chores import ChoreFacts, ChoreStatus, chores, judge_chore
 from backup.status.facts import JobFacts, Proof, SourceFacts
-from backup.status.gather import gather
+from backup.status.gather import gather, tried_last
 from backup.status.judging import JobStatus, SourceStatus, State, judge
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "gather",
     "judge",
     "judge_chore",
+    "tried_last",
 ]

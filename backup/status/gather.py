@@ -59,6 +59,19 @@ def gather(
     return facts
 
 
+def tried_last(history: History, runs: Iterable[Run]) -> dict[str, SourceResult]:
+    """Return what became of each source of a job last: from the runs since one has tried them all,
+    the newest first. What is in none of these is not the job's any more. Raises BackupError."""
+    tried: dict[str, SourceResult] = {}
+    for run in runs:
+        for each in history.sources(run.id):
+            tried.setdefault(each.source, each)
+        # a run with a message of its own was ended by what concerns all sources
+        if run.ended is not None and not run.message:
+            break
+    return tried
+
+
 _BySource = Mapping[str, Sequence[Recorded]]
 
 
@@ -104,21 +117,10 @@ class _Gathering:
 
     def sources(self, job: Job, runs: Iterable[Run]) -> tuple[SourceFacts, ...]:
         """Return what is known of each, by name."""
-        tried = self._tried(runs)
+        tried: dict[str, SourceResult | None] = {**tried_last(self._history, runs)}
         for name in job.volumes:
             tried.setdefault(f"volume:{name}", None)
         return tuple(self._facts(name, tried[name]) for name in sorted(tried))
-
-    def _tried(self, runs: Iterable[Run]) -> dict[str, SourceResult | None]:
-        """Return what became of each source last: from the runs since one has tried them all."""
-        tried: dict[str, SourceResult | None] = {}
-        for run in runs:
-            for each in self._history.sources(run.id):
-                tried.setdefault(each.source, each)
-            # a run with a message of its own was ended by what concerns all sources
-            if run.ended is not None and not run.message:
-                break
-        return tried
 
     def _facts(self, name: str, last: SourceResult | None) -> SourceFacts:
         known = self._history.successes(Kind.BACKUP, self._job, name, _TREND)
@@ -180,8 +182,8 @@ class _Gathering:
 
     def _proven(self, facts: SourceFacts) -> SourceFacts:
         drills = [
-            Proof(run.started, each.level, each.message)
-            for run, each in self._history.drills(facts.source, _TREND)
+            Proof(began, each.level, each.message)
+            for began, each in self._history.drills(facts.source, _TREND)
         ]
         good = [each for each in drills if not each.failure and each.level in _PROVES_CONTENT]
         if self._checked is not None and facts.saved is not None:

@@ -1,6 +1,5 @@
 """What is in the directory of units already, and what is to be done about it."""
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Final
 
 from backup.errors import BackupError, Protected
 from backup.systemd.unit import DAEMON, RECOVER, Wanted, is_sealed
+from transports.store import replace_file
 
 _UNITS: Final = (DAEMON, RECOVER, "voltar-*@*.service", "voltar-overdue.service")
 _PATTERNS: Final = (
@@ -92,19 +92,10 @@ def write(plan: Plan, directory: Path) -> None:
             for wants in directory.glob("*.wants"):  # by now its links lead to nothing
                 (wants / name).unlink(missing_ok=True)
         for name, text in plan.write.items():
-            _replace(directory / name, text)
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            replace_file(directory / name, text.encode(), is_public=True)
     except OSError as error:
         raise _failed("write", error) from error
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.new")
-    partial.write_text(text, encoding="utf-8")
-    partial.chmod(0o644)
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(path)
 
 
 def _failed(what: str, error: OSError) -> BackupError:

@@ -47,7 +47,9 @@ POSTGRES = Make(
     tables="create table debit (id int primary key, what text); "
     "create table credit (id int primary key, what text); "
     "create role clerk password 'clerk' login; grant select on debit to clerk; "
-    "create function twice(int) returns int language sql as 'select 2 * $1';",
+    "create function twice(int) returns int language sql as 'select 2 * $1'; "
+    "create table varied (what text); alter table varied alter what set storage plain; "
+    "insert into varied select repeat('x', i * 7919 % 1900) from generate_series(1, 999) as i;",
     transaction="begin; insert into debit values ($i, repeat(md5($i::text), 30)); "
     "insert into credit values ($i, repeat(md5($i::text), 30)); commit; select $i;",
     check=("pg_amcheck", "-U", "boss", "-w", "--all", "--install-missing", "--heapallindexed"),

@@ -151,6 +151,7 @@ def test_what_is_not_whole_makes_no_image(every_engine, voltar, scratch, tmp_pat
     whole = one_file()
     broken = {
         "cut between two members": whole[:1024],
+        "cut within a member": whole[:514],
         "cut and compressed": gzip.compress(whole[:1024]),
         "compressed and cut": gzip.compress(whole)[:-9],
         "no tar": b"x" * 4096,

@@ -1,5 +1,6 @@
 """Databases under load: dumped, copied, restored, with every row that was committed before."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -295,6 +296,24 @@ def test_a_server_that_holds_something_is_left_as_it_is(voltar: Voltar, shop: Se
     assert "holds shop: public." in refused.err
     assert shop.ask("select what from debit where id = 7;") == ["later"]
     assert voltar("restore", shop.source, "--to", "-").out.startswith(b"--\n-- PostgreSQL")
+
+
+def test_what_was_proven_before_its_restore_was_killed_is_not_begun_anew(
+    voltar: Voltar, shop: Server
+) -> None:
+    job(voltar, shop, 'dump = "postgres"')("run", "n")
+    before = {"databases": [], "roles": [], "spaces": [], "wanted": ["shop"], "finished": True}
+    mark = json.dumps({**before, "aside": {"shop": "voltar_before_1"}})
+    shop.ask("create database voltar_before_1 is_template true allow_connections false;")
+    shop.ask("create database voltar_restore_in_progress allow_connections false;")
+    shop.ask(f"comment on database voltar_restore_in_progress is '{mark}';")
+    words = ("restore", shop.source, "--to", f"container:{shop.container}", "--start-over")
+
+    over = voltar(*words, code=5)
+
+    assert "had proven it" in over.err
+    assert shop.ask("select count(*) from pg_tables where tablename = 'debit';") == ["1"]
+    assert shop.ask(MARKS["postgres"]) == ["0"]
 
 
 def test_redis_and_sqlite_are_warned_of_and_whole_when_paused(

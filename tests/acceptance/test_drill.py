@@ -82,7 +82,7 @@ def test_each_container_of_a_shared_volume_is_drilled_and_one_without_any_is_tol
     (drill,) = json.loads((voltar.home / "drill.json").read_text())["drills"]
     reached = {unit["subject"]: unit["level"] for unit in drill["units"]}
     assert reached == dict.fromkeys((f"container:{name}" for name in sorted(names)), "boot")
-    only = jobs("--json", "drill", f"container:{names[1]}", "--settle", "1s").summary["units"]
+    only = jobs("--json", "drill", names[1], "--settle", "1s").summary["units"]
     assert [unit["subject"] for unit in only] == [f"container:{names[1]}"]
 
 

@@ -323,6 +323,26 @@ def test_an_image_without_a_history_is_an_image_too(
     assert has(engine, app)
 
 
+def test_of_two_that_are_the_same_each_keeps_its_name(
+    engine: Engine, other: Engine, voltar: Voltar, scratch: Scratch
+) -> None:
+    layers = [layered.layer(scratch.prefix, SIZE)]
+    twins = [
+        Made([f"{scratch.prefix}/app:{number}"], layers, history=bool(number)) for number in (0, 1)
+    ]
+    names = [tag for twin in twins for tag in twin.tags]
+    scratch.claim(images=names)
+    for each in (engine, other):
+        each.docker("load", stdin=layered.archive(twins))
+    identify = ("image", "inspect", "--format", "{{.Id}}", *names)
+    before = other.docker(*identify)
+
+    sent = voltar("image", "send", *names, "--to", other.url)
+
+    assert len({*before.split()}) == 2
+    assert (other.docker(*identify), "lost" in sent.err) == (before, False)
+
+
 def test_whoever_loses_a_name_to_an_image_is_told(
     engine: Engine, other: Engine, voltar: Voltar, make: Make, tmp_path: Path
 ) -> None:

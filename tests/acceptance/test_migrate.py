@@ -403,14 +403,53 @@ def test_a_container_joins_another_that_was_moved_before(older: Pair) -> None:
     refused = move(older, f"container:{joined}", code=5)
     assert f"move container:{first} there first" in str(refused.error["notes"])
 
-    for name in (first, joined):
-        move(older, f"container:{name}")
+    told = [move(older, f"container:{name}").said for name in (first, joined)]
 
+    assert f"move container:{joined} next" in told[0]
+    assert f"voltar migrate rollback container:{first}" in told[1]
     mode = older.inspect(older.target, joined)["HostConfig"]["NetworkMode"]
     there = older.inspect(older.target, first)
     assert mode in (f"container:{first}", f"container:{there['Id']}")
     found = there["NetworkSettings"]["Networks"]["bridge"]["MacAddress"]
     assert found == "02:42:ac:11:00:99"
+
+
+def test_containers_that_share_a_volume_move_one_after_the_other(newer: Pair) -> None:
+    volume = newer.source.volume()
+    first, second = (service(newer, "-v", f"{volume}:/data", run=False) for _ in range(2))
+    told = move(newer, f"container:{first}")
+    assert f"--present {volume}" in told.said
+    newer.target.claim(volumes=[volume])
+    there = newer.target.engine.volume_directory(volume)
+    fill(there, {"file": b"written since"})
+
+    refused = move(newer, f"container:{second}", code=5)
+    move(newer, f"container:{second}", "--present", f"volume:{volume}")
+
+    assert f"--present {volume}" in str(refused.error["notes"])
+    assert (there / "file").read_bytes() == b"written since"
+    assert newer.inspect(newer.target, second)["Mounts"][0]["Name"] == volume
+
+
+def test_a_volume_that_is_there_already_is_not_emptied(newer: Pair) -> None:
+    """The container has it from one that was made anew since, and that has it on the target."""
+    volume = newer.source.volume()
+    fill(newer.source.engine.volume_directory(volume), {"file": b"ours"})
+    box = service(newer, "-v", f"{volume}:/data", run=False)
+    name = service(newer, "--volumes-from", box)
+    create = ("create", "--name", box)
+    command = (moved(newer.source.engine), "true")
+    newer.source.engine.docker("rm", box)
+    newer.source.engine.docker(*create, *command)
+    newer.target.engine.docker(*create, "-v", f"{newer.target.volume(name=volume)}:/data", *command)
+    there = newer.target.engine.volume_directory(volume)
+    fill(there, {"file": b"theirs"})
+
+    said = str(move(newer, f"container:{name}", code=1).error["message"])
+
+    assert f"at /data the target would give the container volume {volume!r}" in said
+    assert (there / "file").read_bytes() == b"theirs"
+    assert state(newer, newer.source, name)[0] == "running"
 
 
 def test_bind_mounts_go_to_the_same_places(
@@ -434,7 +473,7 @@ def test_bind_mounts_go_to_the_same_places(
     refused = newer.voltar(*command, code=5)
     assert {f"--present {path}" in str(refused.error["notes"]) for path in (app, one)} == {True}
 
-    newer.voltar(*command, "--present", str(app), "--present", str(one))
+    newer.voltar(*command, "--present", f"{app}/", "--present", str(one))
     assert apart.docker("exec", name, "cat", "/app/deep/file", "/one") == "12"
 
 

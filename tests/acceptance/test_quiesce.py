@@ -9,7 +9,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from tests.acceptance.cli import Voltar, until
 from tests.acceptance.test_jobs import configured
 from tests.testbed import images
+from tests.testbed.command import run
 from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
 
@@ -102,6 +103,40 @@ def test_a_run_by_hand_pauses_who_writes_and_no_other(
     voltar("restore", f"volume:{volume}", "--to", into)
     first, second = (Path(scratch.engine.volume_directory(into)) / each for each in "ab")
     assert len(first.read_text().split()) - len(second.read_text().split()) in (0, 1)
+
+
+@pytest.fixture
+def sealed_off(voltar: Voltar) -> Iterator[Callable[[], object]]:
+    """Lets nothing be written to the repository from now on."""
+    path = str(voltar.repository)
+    run(["mount", "--bind", path, path])
+    yield lambda: run(["mount", "-o", "remount,bind,ro", path])
+    run(["umount", "--lazy", path])
+
+
+@pytest.mark.parametrize("words", [["run", "nightly"], ["backup", "--quiesce", "stop"]])
+def test_nothing_stops_for_a_repository_that_takes_nothing(
+    voltar: Voltar,
+    scratch: Scratch,
+    sealed_off: Callable[[], object],
+    words: list[str],
+) -> None:
+    """Nor where nothing is new, and hardly anything would be written."""
+    volume = scratch.volume()
+    name = scratch.running(*idle(scratch), options=["-v", f"{volume}:/v"])
+    voltar("backup", volume)
+    before = state(scratch.engine, name)
+    sealed_off()
+    hook = f'[[jobs.nightly.hooks]]\nwhen = "before"\ncommand = ["touch", "{voltar.home}/ran"]'
+    asking = job(voltar, f'volumes = ["{volume}"]\nquiesce = "stop"\n{hook}')
+
+    failed = asking(*words, *([volume] if "backup" in words else []), code=1)
+
+    assert failed.err.startswith("error: cannot store probe/")
+    assert f" in {voltar.repository}: Read-only file system" in failed.err
+    assert state(scratch.engine, name)["StartedAt"] == before["StartedAt"]
+    assert not (voltar.home / "ran").exists()
+    assert journals(voltar) == []
 
 
 def test_the_downtime_is_in_the_history(
@@ -326,7 +361,10 @@ def test_a_hook_that_wants_a_run_left_out_leaves_out_images_too(
     hook = 'when = "before", command = ["false"], on-error = "skip"'
     jobs = job(voltar, f'containers = ["{name}"]\nimages = true\nhooks = [{{ {hook} }}]')
 
-    done = jobs("run", "nightly", code=(0, 1, 3))
+    done = jobs.summary("run", "nightly", code=3)
 
-    assert "image:" in done.said
+    assert "image" in [each["source"].partition(":")[0] for each in done["skipped"]]
     assert voltar.ask("snapshots") == []
+    told = jobs("status", "--offline", code=3).text
+    assert "image:" in told
+    assert "was not backed up: the hook 'false' before the reading" in told

@@ -69,7 +69,7 @@ def main(url: str, directory: str, wanted: str, line: str, when: str) -> None:
     with connect(url) as engine:
         targets = plan(engine, [f"volume:{found['volume']}"], everything=False, keep_out=[])
         order = Order(treatments=treatments, hooks=hooks)
-        with quiesced(engine, setting(url, Path(directory)), targets, order) as windows:
+        with quiesced(engine, setting(url, Path(directory)), targets, order, tuple) as windows:
             for unit in windows.units:
                 with windows.window(unit):
                     """Nothing is read."""

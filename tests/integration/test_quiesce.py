@@ -56,7 +56,9 @@ class Scene:
         with connect(self.engine.url) as reached:
             wanted = plan(reached, [f"volume:{self.volume}"], everything=False, keep_out=[])
             with (
-                quiesced(reached, setting(self.engine.url, self.directory), wanted, order) as all_,
+                quiesced(
+                    reached, setting(self.engine.url, self.directory), wanted, order, tuple
+                ) as all_,
                 all_.window(all_.units[0]) as window,
             ):
                 yield all_, window

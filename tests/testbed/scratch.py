@@ -1,12 +1,15 @@
 """Volumes, containers and images that one test uses, under names of their own, removed after it."""
 
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from tests.testbed.command import BedFailure
 from tests.testbed.engine import Engine
+
+_STILL_USED_S: Final = 60.0
 
 
 class Scratch:
@@ -70,7 +73,20 @@ class Scratch:
             (("rmi", "--force"), self._images),
         ):
             if names:
-                said = self.engine.attempt(*words, *reversed(names)).stderr.decode(errors="replace")
-                stays += [line for line in said.splitlines() if "no such" not in line.lower()]
+                stays += self._removed(words, names)
         if stays and failure is None:
             raise BedFailure(f"what a test made cannot be removed: {'; '.join(stays)}")
+
+    def _removed(self, words: Sequence[str], names: Sequence[str]) -> list[str]:
+        """Remove what is there; return why something stays.
+
+        Helpers of a killed run end by themselves: what they use is waited for.
+        """
+        deadline = time.monotonic() + _STILL_USED_S
+        while True:
+            said = self.engine.attempt(*words, *reversed(names)).stderr.decode(errors="replace")
+            stays = [line for line in said.splitlines() if "no such" not in line.lower()]
+            used = any("in use" in line or "being used" in line for line in stays)
+            if not used or time.monotonic() > deadline:
+                return stays
+            time.sleep(0.2)

@@ -145,6 +145,35 @@ def test_a_repository_that_is_gone_is_not_well(book, told):
     assert "volume:db" in out
 
 
+def test_json_is_one_document_whatever_is_warned_of(book, told):
+    """Else a script that asks how things are fails when something is wrong."""
+    code, out, err = told("status", "--json")
+
+    assert (code, json.loads(out)["jobs"][0]["job"]) == (3, "nightly")
+    assert "there is no repository at" in json.loads(err)["message"]
+
+
+def test_a_history_that_was_damaged_is_not_well_until_somebody_has_looked(repository, book, told):
+    """What failed before is not known any more: nothing may pass for never, and for fine."""
+    save(repository)
+    lived(book, SourceResult(source="volume:gone", host="here", message="no"))
+    book.path.write_bytes(b"rubbish" * 999)
+
+    codes = [told("status", *words)[0] for words in ((), ("--offline",), ("--json",))]
+
+    assert codes == [3, 3, 3]
+    (aside,) = book.aside()
+    code, out, _ = told("status")
+    assert (code, "the history was damaged, and began anew: " in out) == (3, True)
+    assert out.endswith(f"remove {aside}\n")
+    assert json.loads(told("status", "--json")[1])["damaged_histories"] == [str(aside)]
+    assert "voltar_histories_damaged 1.0" in told("metrics")[1]
+    assert f"remove {aside}" in told("notify", "overdue")[2]
+
+    aside.unlink()
+    assert told("status", "--json")[0] == 0
+
+
 def test_what_is_held_is_held_until_it_is_accepted(repository, told):
     save(repository, hours=9)
     bad = save(repository, anomalies=[LOST])

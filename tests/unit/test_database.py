@@ -17,6 +17,7 @@ from backup.database.dump import Whole
 from backup.database.kind import Kind, recognised
 from backup.database.mariadb import sections
 from backup.database.postgres import fitted
+from backup.database.rows import Rows
 from backup.engine import Container, Mount, User, Volume
 from backup.errors import EngineError
 from backup.repository import VolumeFacts
@@ -222,6 +223,39 @@ def test_of_mariadb_rows_are_compared_and_not_what_it_writes_itself() -> None:
     assert differing(b"(2,'b')", b"(2,'c')") == ["USE `shop`;  `t` differs"]
     assert differing(b"12:13:11", b"13:00:00") == []
     assert differing(b"int(11)", b"int(10)") == ["statements other than rows differ"]
+
+
+def test_rows_are_the_same_in_whatever_order_and_batches_they_come() -> None:
+    rows = MARIADB.replace(b"(1,'a'),\n(2,'b');", b"(2,'b');\nINSERT INTO `t` VALUES\n(1,'a');")
+    copied = DUMP.replace(b"2\tCREATE ROLE boss;\n", b"")
+    copied = copied.replace(b"1\t--", b"2\tCREATE ROLE boss;\n1\t--")
+
+    assert contents([MARIADB]).differences(contents([rows])) == []
+    assert contents([DUMP]).differences(contents([copied])) == []
+    assert contents([DUMP]).differences(contents([copied.replace(b"2\tC", b"1\t")])) != []
+
+
+@given(st.lists(st.integers(0, 200_000), min_size=1, max_size=4), st.integers(900, 150_000))
+def test_rows_of_any_length_are_told_apart_wherever_their_blocks_end(
+    lengths: list[int], size: int
+) -> None:
+    lines = [b"x" * length for length in lengths]
+    whole, other = Rows(), Rows()
+    for piece in pieces(b"\n".join(lines), size):
+        whole.update(piece)
+    other.update(b"\n".join(reversed(lines)))
+
+    assert whole.hexdigest() == other.hexdigest()
+    other.update(b"x")
+    assert whole.hexdigest() != other.hexdigest()
+
+
+def test_a_table_with_as_many_columns_as_there_can_be_has_its_rows() -> None:
+    columns = ", ".join(f'"{"ü" * 28}{number:06}"' for number in range(1600)).encode()
+    dump = DUMP.replace(b"(id, what) FROM", b"(" + columns + b") FROM")
+
+    assert contents(pieces(dump, 5000)).tables.keys() == contents([dump]).tables.keys()
+    assert len(contents(pieces(dump, 5000)).tables) == 2
 
 
 def test_servers_of_other_versions_are_compared_by_their_rows() -> None:

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def test_since_when_a_job_is_known_is_not_the_future(book):
 
 CHILD = """
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from backup.history import History, Kind, Result, Run, SourceResult
@@ -185,16 +187,31 @@ def test_what_another_process_has_begun_anew_is_not_moved_aside(book, troubles, 
     lived(book, 1)
     late = History(book.path, troubles.append)
 
-    late._database._move_aside()
+    late._database._move_aside(book.path.stat().st_ino - 1)
 
     assert [each.id for each in book.runs()] == ["0001"]
+    assert troubles == []
+
+
+def test_a_history_of_an_older_voltar_goes_on(book, troubles):
+    lived(book, 1, DB)
+    with closing(sqlite3.connect(book.path)) as database, database:
+        database.execute("DROP INDEX source_of_name")
+        database.execute("PRAGMA user_version = 1")
+
+    lived(book, 2, DB)
+
+    assert [each.id for each in book.runs()] == ["0002", "0001"]
+    with closing(sqlite3.connect(book.path)) as database:
+        names = database.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
+    assert ("source_of_name",) in names
     assert troubles == []
 
 
 def test_a_history_of_a_newer_voltar_is_left_alone(book, troubles):
     lived(book, 1)
     with sqlite3.connect(book.path) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     database.close()
     before = book.path.read_bytes()
 
@@ -217,7 +234,8 @@ def test_where_there_is_no_room_runs_go_on_and_it_is_told_once(tmp_path, trouble
             lived(book, number, *[DB] * 20)
         assert len(troubles) == 1
         assert "disk is full" in troubles[0] or "No space left" in troubles[0]
-        assert 0 < len(book.runs()) < 40
+        kept = [book.sources(each.id) for each in book.runs()]
+        assert 0 < sum(map(len, kept)) < 40 * 20
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -294,3 +312,25 @@ def test_a_name_that_is_no_text_is_written_down_as_well(book, troubles):
 
     assert [each.source for each in book.sources("0001")] == ["path:/\\udcff"]
     assert troubles == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("result", "oj"),
+        ("started", "2026-13-25T03:00:00+00:00"),
+        ("started", "2026-11-25T03:00:00"),
+        ("ended", b"2026\xff"),
+    ],
+)
+def test_what_stands_in_it_and_cannot_be_understood_is_damage(book, troubles, column, value):
+    """SQLite has no checksums: a bit that flips within a text is no damage to it."""
+    lived(book, 1, DB)
+    with closing(sqlite3.connect(book.path)) as database, database:
+        database.execute(f"UPDATE run SET {column} = CAST(? AS TEXT)", (value,))
+
+    assert book.runs() == []
+    (aside,) = book.aside()
+    assert troubles == [f"the history is damaged; it is {aside} now, and begins anew"]
+    lived(book, 2, DB)
+    assert [each.id for each in book.runs()] == ["0002"]

@@ -204,9 +204,11 @@ def _rename_new(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-def _write_synced(path: Path, data: Buffer, mode: int = 0o600) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+def _write_synced(path: Path, data: Buffer, *, is_public: bool = False) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
+        if is_public:
+            os.fchmod(descriptor, 0o644)
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
@@ -218,12 +220,13 @@ def _write_synced(path: Path, data: Buffer, mode: int = 0o600) -> None:
 def replace_file(path: Path, data: Buffer, *, is_public: bool = False) -> None:
     """Put a file in its place at once, whole and durable: whoever reads it sees the former or this.
 
-    One that is public has the mode of any new file, others are for their owner alone. Raises
-    OSError, and then the former is there. Whoever is killed may leave a file with a dot in front.
+    One that is public may be read by all, whatever the umask: who collects metrics and reports is
+    another user. Others are for their owner alone. Raises OSError, and then the former is there.
+    Whoever is killed may leave a file with a dot in front.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _write_synced(temporary, data, 0o666 if is_public else 0o600)
+        _write_synced(temporary, data, is_public=is_public)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

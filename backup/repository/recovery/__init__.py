@@ -22,6 +22,7 @@ KNOWN: Final = frozenset(
         # 0.1.0
         "eb6baa7622933f7304c21c3e7358e1d569dfbc6af120b71ee4e02af917852b13",
         "743952ff00d283318fe71f15b7443fe23619e5a6746befd017cb1fb9dc73129f",
+        "d0c59551f5c46f4bf2601c6bf766a89e3344bd13d05332b6bacc4cb922124180",
     }
 )
 """The digests of what any version puts into stores. A new one is added, an old one stays."""

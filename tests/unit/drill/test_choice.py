@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from backup.config import Job
-from backup.drill.choice import of_host, of_job, of_source, units
+from backup.drill.choice import meant, of_host, of_job, of_source, units
 from backup.errors import NoSuchSnapshot
 from backup.repository import MountFacts, Snapshot, SnapshotId, UserFacts, VolumeFacts
 
@@ -132,6 +132,14 @@ def test_a_source_may_be_a_volume_or_a_container():
 
     for name in ("data", "volume:data", "container:web"):
         assert of_source(name, [mine, other]) == [mine]
+
+
+def test_a_name_alone_is_a_volume_s_or_else_a_container_s():
+    every = [snapshot("volume:data", 1, container="web"), snapshot("volume:x", 2, container="data")]
+
+    said = ["web", "data", "x", "path:/x", "", "gone", "container:data"]
+
+    assert [meant(each, every) for each in said] == ["container:web", *said[1:]]
 
 
 def test_of_several_hosts_the_engines_own_counts():

@@ -54,6 +54,14 @@ def test_nothing_is_said_of_what_every_container_gets(mode: str) -> None:
     assert ends(request(networked(mode, **{name: {}}), "i", OLD).body) == {}
 
 
+@pytest.mark.parametrize("api", [OLD, NEW])
+@pytest.mark.parametrize("mode", ["net", "bridge", "default"])
+def test_the_bridge_is_asked_for_beside_another_network(api: tuple[int, int], mode: str) -> None:
+    made = request(networked(mode, net={}, bridge={}), "i", api)
+
+    assert ends(made.body) | made.later == {"net": {}, "bridge": {}}
+
+
 MAC = "02:00:00:00:00:07"
 
 

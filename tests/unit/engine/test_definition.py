@@ -159,5 +159,18 @@ def test_anonymous_volumes_can_be_told_from_requested_ones() -> None:
     assert [one["read_only"] for one in found] == [False, False, True]
 
 
+@pytest.mark.parametrize("place", ["/app//data", "/app/./data", "/app/x/../data/", "//app/data"])
+def test_a_requested_volume_is_one_however_its_place_is_written(place: str) -> None:
+    mounts = [{"Type": "volume", "Name": "data", "Destination": "/app/data"}]
+
+    for host in (
+        {"Binds": [f"data:{place}:ro"]},
+        {"Mounts": [{"Source": "data", "Target": place}]},
+    ):
+        (found,) = reduce(inspected(Mounts=mounts, HostConfig=host), IMAGE)["mounts"]
+
+        assert found["requested"]
+
+
 def test_the_users_environment_is_told_from_the_images() -> None:
     assert environment(reduce(inspected(), IMAGE)) == {"B": "2=3"}

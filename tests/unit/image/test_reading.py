@@ -9,7 +9,7 @@ import zstandard
 
 from backup.compression import Form
 from backup.errors import DamagedImage
-from backup.image.reading import Reading
+from backup.image.reading import DOCUMENT_AT_MOST, File, Reading
 from backup.image.saved import Platform
 from tests.testbed import layered
 from tests.testbed.layered import Made
@@ -179,6 +179,17 @@ def test_a_truncated_archive_is_refused():
         DamagedImage, match="the archive is damaged: the tar archive ends too early"
     ):
         read(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("read", [File.raw, File.plain])
+def test_a_large_layer_that_breaks_off_while_it_is_read_is_damage(read):
+    data = layered.archive([Made(["me/app:3"], [layered.layer("large", DOCUMENT_AT_MOST)])])
+    blocks = (data[at : at + 65536] for at in range(0, DOCUMENT_AT_MOST, 65536))
+    reading = Reading(blocks, "the archive")
+
+    with pytest.raises(DamagedImage, match=r"the archive is damaged: .* ends too early"):
+        for file in reading.files():
+            b"".join(map(bytes, read(file)))
 
 
 @pytest.mark.parametrize(

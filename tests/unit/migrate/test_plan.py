@@ -151,6 +151,15 @@ def test_a_path_that_is_present_is_neither_made_nor_copied() -> None:
     assert not [step for step in found if isinstance(step, MakePath | CopyData)]
 
 
+def test_a_volume_that_is_present_is_neither_made_nor_copied() -> None:
+    about = origin(data=(data_volume(),))
+    there = ground(volumes={"data": about.data[0].volume})
+
+    found = steps(about, there, present=frozenset({"data"}))
+
+    assert not [step for step in found if isinstance(step, MakeVolume | CopyData)]
+
+
 def test_a_bridge_network_is_made_again_with_all_it_has() -> None:
     wanted = network(
         "net", "10.1.0.0/24", internal=True, options={"mtu": "9"}, labels={"a": "b"}, ipv6=True
@@ -200,6 +209,13 @@ def test_the_default_network_can_be_another_one() -> None:
     found = moved(definition, {"bridge": "other"})
 
     assert (found["host_config"]["NetworkMode"], found["networks"]) == ("other", {"other": {}})
+
+
+@pytest.mark.parametrize("mode", ["default", "bridge", "left"])
+def test_a_container_that_left_its_first_network_is_made_in_another(mode: str) -> None:
+    definition = {"host_config": {"NetworkMode": mode}, "networks": {"net": {}}}
+
+    assert moved(definition, {})["host_config"]["NetworkMode"] == "net"
 
 
 @pytest.mark.parametrize(

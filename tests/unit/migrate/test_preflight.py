@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from backup.engine import Found, Port, State
-from backup.migrate.facts import Ground, Image, Origin, Wishes
+from backup.migrate.facts import Data, Ground, Image, Origin, Wishes
 from backup.migrate.findings import Severity
 from backup.migrate.preflight import preflight
 from tests.unit.migrate.scenes import (
@@ -70,6 +70,16 @@ BLOCKING = {
     "name": (origin(), ground(containers={"web": False}), "a container 'web'"),
     "joins": (configured(NetworkMode="container:vpn"), ground(), "joins container 'vpn'"),
     "pid": (configured(PidMode="container:vpn"), ground(), "(PidMode)"),
+    "stopped partner": (
+        configured(PidMode="container:vpn"),
+        ground(containers={"vpn": False}),
+        "docker start vpn",
+    ),
+    "stopped link": (
+        configured(Links=["/db:/web/db"]),
+        ground(containers={"db": False}),
+        "docker start db",
+    ),
     "links": (configured(Links=["/db:/web/database"]), ground(), "links to container 'db'"),
     "volumes from": (configured(VolumesFrom=["box:ro"]), ground(), "volumes from container 'box'"),
     "log driver": (configured(LogConfig={"Type": "loki"}), ground(), "log driver 'loki'"),
@@ -215,10 +225,16 @@ WARNING = {
         ground(),
         "named by its id",
     ),
-    "stopped partner": (
-        configured(PidMode="container:vpn"),
+    "stopped partner of one that does not run": (
+        origin(inspected(State={"Running": False}, HostConfig={"PidMode": "container:vpn"})),
         ground(containers={"vpn": False}),
         "does not run on the target",
+    ),
+    "joined": (origin(joined=("app",)), ground(), "container 'app' is in its network"),
+    "partner stopped here": (
+        replace(configured(NetworkMode="container:vpn"), containers={"vpn": False}),
+        ground(containers={"vpn": True}),
+        "cannot be started here again if the move fails",
     ),
     "gpu": (configured(DeviceRequests=[{"Count": -1}]), ground(), "GPUs"),
     "cgroup parent": (configured(CgroupParent="/slice"), ground(), "'/slice'"),
@@ -237,6 +253,11 @@ WARNING = {
         origin(data=(volume(users=(user(running=False),)),)),
         ground(),
         "which stays behind",
+    ),
+    "reader": (
+        origin(data=(bound(users=(replace(user(running=True), writes=False),)),)),
+        ground(),
+        "is also read by container 'other'",
     ),
     "nfs": (
         origin(data=(volume(options={"type": "nfs", "device": ":/export"}),)),
@@ -311,6 +332,11 @@ SETTLED = {
         ground(places={"/srv/app": THERE}),
         Wishes(present=frozenset({"/srv/app"})),
     ),
+    "present volume, though it is used here and there is no room": (
+        origin(data=(volume(users=(user(running=True),)),)),
+        ground(volumes={"data": volume(options={"o": "x"}).volume}, free=0, image=IMAGE),
+        Wishes(present=frozenset({"data"})),
+    ),
     "network": (
         origin(networked("lan"), networks=(network("lan", driver="macvlan"),)),
         ground(networks=(network("other"),)),
@@ -320,6 +346,11 @@ SETTLED = {
     "anonymous volume of the same name": (
         origin(data=(volume("f" * 64, anonymous=True),)),
         ground(volumes={"f" * 64: volume("f" * 64).volume}),
+        Wishes(),
+    ),
+    "volumes of a stopped container": (
+        configured(VolumesFrom=["box"]),
+        ground(containers={"box": False}),
         Wishes(),
     ),
     "same image there": (origin(), ground(image=IMAGE, tags={"web:1": True}), Wishes()),
@@ -349,6 +380,7 @@ def test_what_is_settled_is_in_order(about: Origin, there: Ground, wishes: Wishe
 WRONG = {
     "network": Wishes(networks={"nope": "other"}),
     "present": Wishes(present=frozenset({"/nope"})),
+    "present volume": Wishes(present=frozenset({"nope"})),
 }
 
 
@@ -367,11 +399,11 @@ def test_a_network_that_was_wished_for_must_be_there() -> None:
     assert "docker network create other" in said
 
 
-def test_a_path_that_is_said_to_be_there_must_be_there() -> None:
-    about = origin(data=(bound(),))
-    wishes = Wishes(present=frozenset({"/srv/app"}))
+@pytest.mark.parametrize("data", [bound(), volume()], ids=["path", "volume"])
+def test_what_is_said_to_be_there_must_be_there(data: Data) -> None:
+    wishes = Wishes(present=frozenset({data.source}))
 
-    (said,) = found(about, ground(places={"/srv/app": ABSENT}), wishes)["blocks"]
+    (said,) = found(origin(data=(data,)), ground(places={"/srv/app": ABSENT}), wishes)["blocks"]
 
     assert "has nothing there" in said
 
