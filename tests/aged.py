@@ -13,8 +13,7 @@ from backup.report import ignore
 from backup.repository import Group, MaxUnused, Pruned, Repository, SnapshotId, prune_repository
 from backup.repository.catalog import forget
 from tests.saved import MAKERS, NOW, content, save
-from tests.tars import END, header, padded
-from tests.unit.repository.test_chunker import noise
+from tests.tars import END, header, noise, padded
 from transports.store import Store
 
 BODY_SIZE = 1500

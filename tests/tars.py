@@ -1,5 +1,6 @@
 """Tar archives of plain files, and headers made by hand, for what no tar program would write."""
 
+import hashlib
 import io
 import tarfile
 from collections.abc import Mapping
@@ -13,6 +14,11 @@ _NAME, _MODE, _UID, _GID, _SIZE, _MTIME, _SUM, _TYPE, _LINK, _MAGIC, _MAJOR, _MI
     (0, 100), (100, 8), (108, 8), (116, 8), (124, 12), (136, 12), (148, 8), (156, 1), (157, 100),
     (257, 8), (329, 8), (337, 8), (345, 155),
 )  # fmt: skip
+
+
+def noise(size: int, name: bytes = b"") -> bytes:
+    """Bytes that no compression makes smaller, the same for a name."""
+    return hashlib.shake_128(name).digest(size)
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:

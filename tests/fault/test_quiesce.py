@@ -14,7 +14,7 @@ from tests.fault.quiet_victim import setting
 from tests.testbed.engine import Engine
 from tests.testbed.scratch import Scratch
 
-SLEEP = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+SLEEP = ("sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait")
 LINES = 15
 """The header; begun, hook, done of the run; begun, two to be quiet and quiet, two running, over of
 the unit; hook, done, over of the run: one more kills nobody."""

@@ -24,8 +24,7 @@ from tests.faults import (
 )
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, PASSWORD, checked, chunks_of, content, reopened, save
-from tests.tars import END, header, padded
-from tests.unit.repository.test_chunker import noise
+from tests.tars import END, header, noise, padded
 from transports.errors import TransportError
 from transports.store.file import FileStore
 

@@ -62,13 +62,15 @@ def voltar(engine: testbed.Engine, request: pytest.FixtureRequest) -> Iterator[E
 
 
 @pytest.fixture
-def volume(scratch: Scratch, image: str) -> str:
+def volume(scratch: Scratch) -> str:
     """A volume with a file that is too large for any buffer on the way."""
-    name = scratch.volume()
-    scratch.engine.docker(
-        "run", "--rm", "-v", f"{name}:/v", image, "truncate", "-s", "4G", "/v/big"
-    )
-    return name
+    return with_big(scratch.engine, scratch.volume())
+
+
+def with_big(bed: testbed.Engine, volume: str) -> str:
+    with (bed.volume_directory(volume) / "big").open("wb") as file:
+        file.truncate(4 << 30)
+    return volume
 
 
 @contextmanager
@@ -199,9 +201,7 @@ def test_a_killed_engine_ends_a_reading(
     start_engine: Callable[..., testbed.Engine], plane: str
 ) -> None:
     bed = start_engine()
-    volume = bed.docker("volume", "create")
-    image = images.tools(bed)
-    bed.docker("run", "--rm", "-v", f"{volume}:/v", image, "truncate", "-s", "4G", "/v/big")
+    volume = with_big(bed, bed.docker("volume", "create"))
 
     with (
         soon(30),

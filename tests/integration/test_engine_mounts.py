@@ -36,10 +36,9 @@ def voltar(every_engine: testbed.Engine) -> Iterator[Engine]:
         yield connection
 
 
-def put(scratch: Scratch, image: str, volume: str, path: str, content: str) -> None:
+def put(scratch: Scratch, volume: str, path: str, content: str) -> None:
     """Write a file into a volume."""
-    mount = ["-v", f"{volume}:/v", image]
-    scratch.engine.docker("run", "--rm", "-i", *mount, "tee", f"/v/{path}", stdin=content.encode())
+    (scratch.engine.volume_directory(volume) / path).write_text(content)
 
 
 def seen(voltar: Engine, name: str, path: str) -> str:
@@ -53,7 +52,7 @@ def test_volumes_may_hide_every_usual_place_of_tools(
 ) -> None:
     names = {place: scratch.volume() for place in HIDING}
     for place, name in names.items():
-        put(scratch, image, name, "file", place)
+        put(scratch, name, "file", place)
     options = [word for place, name in names.items() for word in ("-v", f"{name}:{place}")]
     target = scratch.container(image, "true", options=options)
 
@@ -70,7 +69,7 @@ def test_a_volume_on_etc_is_read_whole_when_it_is_mounted_elsewhere(
     voltar: Engine, scratch: Scratch, image: str
 ) -> None:
     name = scratch.volume()
-    put(scratch, image, name, "hosts", "mine")
+    put(scratch, name, "hosts", "mine")
     target = scratch.running(image, "true", options=["-v", f"{name}:/etc"])
 
     (mount,) = container(voltar, target).mounts
@@ -87,7 +86,7 @@ def test_a_library_that_a_volume_wants_preloaded_is_not_loaded(
 ) -> None:
     """The loader complains about a library that is not there, if it reads the file at all."""
     name = scratch.volume()
-    put(scratch, image, name, "ld.so.preload", "/etc/evil.so\n")
+    put(scratch, name, "ld.so.preload", "/etc/evil.so\n")
     target = scratch.container(image, "true", options=["-v", f"{name}:/etc"])
     trap = scratch.engine.attempt("run", "--rm", "-v", f"{name}:/etc", image, "true")
     assert b"/etc/evil.so" in trap.stderr
@@ -150,7 +149,7 @@ def test_every_kind_of_mount_is_found_and_read(
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir/inside").write_text("bind directory")
     (tmp_path / "conf").write_text("bind file")
-    put(scratch, image, named, "inside", "named")
+    put(scratch, named, "inside", "named")
     options = ["-v", f"{named}:/named:ro", "-v", "/anonymous", "-v", f"{tmp_path}/dir:/dir"]
     options += ["-v", f"{tmp_path}/conf:/etc/app.conf:ro", "--tmpfs", "/scratch"]
     options += ["--mount", "type=tmpfs,target=/more", "-v", "/proc:/host/proc:ro"]
@@ -184,7 +183,7 @@ def test_every_kind_of_mount_is_found_and_read(
 
 def test_inherited_volumes_are_found_and_read(voltar: Engine, scratch: Scratch, image: str) -> None:
     name = scratch.volume()
-    put(scratch, image, name, "file", "inherited")
+    put(scratch, name, "file", "inherited")
     first = scratch.container(image, "true", options=["-v", f"{name}:/data"])
     second = scratch.container(image, "true", options=["--volumes-from", f"{first}:ro"])
 
@@ -198,8 +197,8 @@ def test_nested_mounts_are_told_and_can_be_read_apart(
     voltar: Engine, scratch: Scratch, image: str
 ) -> None:
     outer, inner = scratch.volume(), scratch.volume()
-    put(scratch, image, outer, "hidden", "x")
-    put(scratch, image, inner, "file", "inner")
+    put(scratch, outer, "hidden", "x")
+    put(scratch, inner, "file", "inner")
     options = ["-v", f"{outer}:/data", "-v", f"{inner}:/data/hidden.d"]
     name = scratch.running(image, "true", options=options)
 

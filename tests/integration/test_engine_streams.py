@@ -56,16 +56,17 @@ def test_what_was_written_is_read_back(at_work: Helper) -> None:
         }
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_streams_of_any_length_are_whole(at_work: Helper, size: int) -> None:
-    content = data(size)
-    blocks = [content[start : start + 70_001] for start in range(0, size, 70_001)]
+def test_streams_of_any_length_are_whole(at_work: Helper) -> None:
+    whole = {}
 
-    at_work.writing(["dd", "of=/v/file", "bs=1M", "status=none"], blocks)
-    with at_work.reading(["cat", "/v/file"]) as stream:
-        read = b"".join(bytes(block) for block in stream)
+    for size in SIZES:
+        content = data(size)
+        blocks = [content[start : start + 70_001] for start in range(0, size, 70_001)]
+        at_work.writing(["dd", f"of=/v/{size}", "bs=1M", "status=none"], blocks)
+        with at_work.reading(["cat", f"/v/{size}"]) as stream:
+            whole[size] = b"".join(bytes(block) for block in stream) == content
 
-    assert hashlib.sha256(read).digest() == hashlib.sha256(content).digest()
+    assert whole == dict.fromkeys(SIZES, True)
 
 
 def test_what_is_not_read_is_drained(at_work: Helper) -> None:

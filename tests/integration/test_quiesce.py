@@ -24,7 +24,7 @@ from tests.testbed import images
 from tests.testbed.engine import Engine, Pool
 from tests.testbed.scratch import Scratch
 
-QUICK = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+QUICK = ("sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait")
 STUBBORN = ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
 STOP = Treatment(quiesce=Quiesce.STOP)
 LONG = f"{os.getpid()}.25"

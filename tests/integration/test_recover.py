@@ -26,10 +26,9 @@ from tests.acceptance import zoo
 from tests.golden.make import EXPECTED, PASSWORDS, PLACE
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, PASSWORD, cheap_key, memory, put_key, reopened, save
-from tests.tars import END, header, padded
+from tests.tars import END, header, noise, padded
 from tests.testbed.command import located, run
 from tests.testbed.walk import diff, snapshot
-from tests.unit.repository.test_chunker import noise
 from tests.unit.test_survey import LIES, rewritten
 from transports.store.file import FileStore
 

@@ -54,8 +54,7 @@ from tests.aged import BODY_SIZE, NOTHING_UNUSED, Hours, opened_at, tiny_packs
 from tests.faults import Fault, FaultyStore
 from tests.memory_store import MemoryStore
 from tests.saved import sealed, tables_of
-from tests.tars import END, header, padded
-from tests.unit.repository.test_chunker import noise
+from tests.tars import END, header, noise, padded
 from transports.errors import TransportError
 from transports.store import Store
 

@@ -16,8 +16,7 @@ from backup.report import Advanced, Event, Finished, Started, ignore
 from backup.tar.split import MalformedArchive, TruncatedArchive
 from tests.memory_store import MemoryStore
 from tests.saved import plain, reopened
-from tests.tars import END, extended, header, padded
-from tests.unit.repository.test_chunker import noise
+from tests.tars import END, extended, header, noise, padded
 
 PROJECT = Path(__file__).parents[2]
 LINKLESS = platform.machine() in ("x86_64", "aarch64")

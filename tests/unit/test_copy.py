@@ -39,8 +39,7 @@ from tests.saved import (
     sealed,
 )
 from tests.strategies import tars
-from tests.tars import END, header, padded
-from tests.unit.repository.test_chunker import noise
+from tests.tars import END, header, noise, padded
 
 EVERYTHING = Scope()
 LARGE = BUNDLED_BELOW + 700_000

@@ -14,8 +14,7 @@ from backup.survey import Selection, survey
 from tests.memory_store import MemoryStore
 from tests.saved import memory, plain, reopened, save
 from tests.sparse import WAYS, extracted, sparse_file, tar_of
-from tests.tars import END, extended, header, padded
-from tests.unit.repository.test_chunker import noise
+from tests.tars import END, extended, header, noise, padded
 
 
 def stored(*blocks: bytes, **facts: Any) -> tuple[Repository, Snapshot]:

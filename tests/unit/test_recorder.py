@@ -17,8 +17,7 @@ from backup.tar.split import Entry, split
 from tests.memory_store import MemoryStore
 from tests.saved import MAKERS, NOW, chunks_of, plain, reopened, save
 from tests.strategies import paths, reused, sliced, tars
-from tests.tars import END, header, padded
-from tests.unit.repository.test_chunker import noise
+from tests.tars import END, header, noise, padded
 
 sizes = st.one_of(
     st.integers(0, 3000),

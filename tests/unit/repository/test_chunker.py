@@ -1,7 +1,5 @@
 """Where streams are cut. The golden cut points are in tests/golden/test_chunker.py."""
 
-import hashlib
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,13 +7,10 @@ from hypothesis import strategies as st
 from backup.repository.chunker import Cutter
 from backup.repository.descriptor import DATA_CHUNKS, ChunkerParameters
 from tests.strategies import reused
+from tests.tars import noise
 
 SMALL = ChunkerParameters(minimum=256, average=1024, maximum=4096)
 SEED = 0x0123456789ABCDEF
-
-
-def noise(size: int, name: bytes = b"") -> bytes:
-    return hashlib.shake_128(name).digest(size)
 
 
 def cut(blocks, parameters=SMALL, seed=SEED):

@@ -6,8 +6,7 @@ from backup.tar.regions import regions
 from backup.tar.split import split
 from tests.sparse import DENSE, WAYS, sparse_file, tar_of
 from tests.strategies import reused
-from tests.tars import END, extended, header, old_sparse, padded
-from tests.unit.repository.test_chunker import noise
+from tests.tars import END, extended, header, noise, old_sparse, padded
 
 SIZE = 1 << 20
 DATA = [(n * 16_384, noise(5000, b"%d" % n)) for n in range(50)]
