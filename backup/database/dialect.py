@@ -74,7 +74,7 @@ _POSTGRES: Final = Dialect(
     login=_POSTGRES_LOGIN,
     greet=(
         *("psql", "-XAtqw", "-d", "template1", "-c"),
-        "select current_setting('server_version'), current_setting('data_directory'), '' "
+        "select current_setting('server_version'), current_setting('data_directory'), 'none' "
         "from pg_catalog.pg_roles where rolname = current_user and rolsuper",
     ),
     dump=("pg_dumpall", "--no-password"),
@@ -85,7 +85,7 @@ _POSTGRES: Final = Dialect(
     ends=b"\n-- PostgreSQL database cluster dump complete\n",
 )
 _MARIADB_GREET: Final = """
-select concat(version(), '|', @@datadir, '|', if(versioned = 0, '', if(
+select concat(version(), '|', @@datadir, '|', if(versioned = 0, 'none', if(
   exact = 0 and version() regexp '^(10[.]1[1-9]|1[1-9]|[2-9][0-9])[.]', 'whole', 'lacking')))
 from (select count(*) as versioned from information_schema.tables
   where table_type = 'SYSTEM VERSIONED') as a,

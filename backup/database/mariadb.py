@@ -224,7 +224,8 @@ def _databases(server: Server) -> dict[str, str]:
 
 
 def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+    """A text as it is meant whatever the server's sql_mode takes a backslash for."""
+    return f"x'{text.encode().hex()}'"
 
 
 def _lines(server: Server, statement: str) -> list[str]:

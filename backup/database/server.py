@@ -21,8 +21,8 @@ MARK: Final = "voltar_restore_in_progress"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """A server that has answered: `version` is its own word for it, `where` who may ask it,
-    `directory` where it has its data. `history` is "" where a table has no former rows that it
-    keeps, else whether a dump can have them: "whole" or "lacking"."""
+    `directory` where it has its data. `history` is "none" where no table keeps former rows,
+    else whether a dump can have them: "whole" or "lacking"."""
 
     engine: Engine
     dialect: Dialect
@@ -94,7 +94,8 @@ def reached(engine: Engine, found: Container, speech: Dialect) -> Server:
             reasons.append(str(error))
             continue
         if done.status == 0 and said.strip():
-            version, directory, history = said.strip().split("|")
+            version, _, more = said.strip().partition("|")
+            directory, _, history = more.rpartition("|")
             return Server(
                 engine=engine,
                 dialect=speech,

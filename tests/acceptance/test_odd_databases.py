@@ -65,10 +65,11 @@ create database "Latin" template template0 encoding 'LATIN1' locale 'C';
 MARIADB_ODD = Odd(
     server=MARIADB,
     prepare="true",
-    before="set global event_scheduler = on; set names utf8mb4; create database `größe`; "
+    before="set global sql_mode = 'NO_BACKSLASH_ESCAPES,EMPTY_STRING_IS_NULL,ANSI_QUOTES'; "
+    "set global event_scheduler = on; set names utf8mb4; create database `größe`; "
     "create user was@'%';",
     make=r"""
-set names utf8mb4;
+set names utf8mb4; set sql_mode = '';
 create user ann@'%' identified by 'x'; grant all on *.* to ann@'%';
 create database `A b``-`; create database `-dash`;
 create table `größe`.`t b` (id int primary key, b int, w varchar(20) character set latin1,
