@@ -277,11 +277,13 @@ def test_a_target_that_does_not_become_healthy_is_taken_back(pair: Pair, service
 def test_a_port_that_is_taken_meanwhile_takes_all_of_it_back(pair: Pair, service: Service) -> None:
     moved(pair.target.engine)
     port = ("-p", "18097:80")
-    name = pair.source.running(service.image, "sleep", "1000", options=(*KILL, *port))
+    slow = ("--stop-timeout", "2")  # it ignores SIGTERM
+    name = pair.source.running(service.image, "sleep", "1000", options=(*slow, *port))
     pair.remember()
+    thief = pair.target.container(service.image, "sleep", "1000", options=(*KILL, *port))
     with pair.voltar.start("--json", "migrate", f"container:{name}", *pair.to) as running:
         until(lambda: any("StopSource" in begun(path) for path in pair.journals()))
-        thief = pair.target.running(service.image, "sleep", "1000", options=(*KILL, *port))
+        pair.target.engine.docker("start", thief)
         failed = running.end()
 
     assert f"container {name!r}: it cannot be started" in failed.error["message"]
