@@ -227,9 +227,7 @@ def _drop_others(server: Server, state: State) -> None:
     for name in {*_lines(server, "template1", _SPACES)} - {*state.spaces}:
         _lines(server, "template1", f"drop tablespace {name}")
     if new := {*_lines(server, "template1", _ROLES)} - {*state.roles}:
-        roles = ", ".join(
-            new
-        )  # together, for what one has granted may be why another one cannot go
+        roles = ", ".join(new)  # together: what one has granted may keep another one from going
         server.feed([f"drop owned by {roles};\ndrop role {roles};\n".encode()])
 
 
