@@ -102,7 +102,11 @@ def _look(doors: Doors, found: Preview, engine: Engine, repository: Repository |
     keep_out = [engine.data_root] if repository is None else doors.keep_out(engine, repository)
     found.host = engine.name
     found.intent = intend(found.name, doors.config.jobs, engine, keep_out)
-    found.problems += [f"{target}: {error}" for target, error in found.intent.failed]
+    itself = f"job {found.name}"
+    found.problems += [
+        str(error) if target == itself else f"{target}: {error}"
+        for target, error in found.intent.failed
+    ]
     found.problems += found.intent.selection.warnings
     found.problems += [str(each.refused) for each in found.units if each.refused]
 
