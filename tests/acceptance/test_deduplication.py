@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,9 @@ def test_what_is_renamed_or_copied_is_not_stored_again(
 ) -> None:
     volume = filled({"large": noise(8 * MIB)} | small_files(500))
     root = place(volume)
+    # what changed within two seconds of a backup is read again by the next: where that is a part of
+    # the small files, it is bundled in another way, and stored anew
+    time.sleep(2.5)
     stored(voltar, volume)
 
     (root / "large").rename(root / "another name")
