@@ -75,6 +75,15 @@ def test_status_and_stderr_are_the_commands_own(link):
     assert (done.status, done.stdout, done.stderr) == (3, b"", "oops")
 
 
+def test_what_comes_after_a_failure_s_status_is_heard(link):
+    remote = link.start(["sh", "-c", "(sleep 0.2; echo why >&2) & exit 3"])
+
+    done = remote.finished(10)
+
+    remote.close()
+    assert (done.status, done.stderr) == (3, "why")
+
+
 def test_a_command_that_is_not_there_says_so(link):
     done = link.run(["no-such-command"])
 

@@ -139,6 +139,7 @@ class Tail:
         self._unmarked = unmarked
         self._took = took
         self._kept = b""
+        self._is_over = threading.Event()
 
     def feed(self, data: bytes) -> None:
         self._took(len(data))
@@ -146,6 +147,10 @@ class Tail:
 
     def close(self) -> None:
         """Keep what there is."""
+        self._is_over.set()
+
+    def await_end(self, timeout_s: float) -> None:
+        self._is_over.wait(timeout_s)
 
     @property
     def text(self) -> str:
@@ -180,6 +185,8 @@ class PumpedRemote:
         if not self._channel.status_event.wait(timeout_s):
             return None
         status = self._channel.exit_status
+        if status:  # the server tells it before what the command has said of it
+            self._tail.await_end(_GRACE_S / 4)
         if (status < 0 or self._is_cut_off()) and self._transport.has_ended():
             raise ConnectionLost(f"the connection to {self._transport.url} was lost")
         said = [self._tail.text]
