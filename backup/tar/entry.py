@@ -69,8 +69,11 @@ class Ahead:
 NOTHING_AHEAD = Ahead()
 
 
-def about_archive(head: bytes, pax: dict[str, bytes]) -> Entry:
+def about_archive(head: bytes, records: list[tuple[str, bytes]]) -> Entry:
     """Make the entry of a global extended header."""
+    pax = dict(records)
+    if len(pax) != len(records):  # GNU tar goes by the first of two, others by the last
+        raise HeaderError("a global header has two records of one key")
     for key in pax:
         if key.startswith("GNU.sparse."):
             raise HeaderError("a global header has records of a sparse file")

@@ -90,7 +90,7 @@ def _entry(stream: "_Stream", shared: dict[str, bytes]) -> Entry:
     code = block[156:157]
     if code == b"g":
         raw, payload = _payload(stream, block)
-        return members.about_archive(block + raw, dict(headers.records(payload)))
+        return members.about_archive(block + raw, headers.records(payload))
     ahead = NOTHING_AHEAD
     if code in _EXTENDED:
         ahead, block = _ahead(stream, block)

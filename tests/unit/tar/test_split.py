@@ -161,6 +161,14 @@ def test_global_records_are_for_all_that_follow():
     assert second.pax == {"path": b"own", "uid": b"7"}
 
 
+def test_a_global_header_that_says_two_things_is_refused():
+    """GNU tar goes by the first, and what others take for the body may be a member to it."""
+    head = extended((b"size", b"1"), (b"mtime", b"7"), (b"size", b"0"), kind=b"g")
+
+    with pytest.raises(MalformedArchive, match="two records of one key"):
+        list(split([head + header(b"a", b"0", 1) + padded(b"a") + END]))
+
+
 def test_a_global_header_replaces_the_one_before():
     one, two = extended((b"uid", b"7"), kind=b"g"), extended((b"gid", b"8"), kind=b"g")
     entry = read(one + two + header(b"a") + END)[2][0]
